@@ -1,0 +1,1 @@
+//! A folder of configuration files, each read whole or not at all.

@@ -1,0 +1,1 @@
+//! Strict JSON: one pass, bytes → checked value (protocol §3).

@@ -1,0 +1,1 @@
+//! Agreements: what a partner may ask of us.

@@ -1,0 +1,1 @@
+//! What one commit may hold, and the engines that make it durable.
