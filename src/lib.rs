@@ -25,3 +25,4 @@ pub mod policy;
 
 // The whole.
 pub mod config;
+pub mod telemetry;
