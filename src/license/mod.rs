@@ -4,3 +4,10 @@
 mod query;
 
 pub use query::{Holder, LicenseQuery, LicenseSelector, Mode};
+
+/// Settings of a county's existing license library (stub).
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpRegisterSettings {
+    pub url: String,
+}
