@@ -1,6 +1,10 @@
 //! Keys: what may sign what. A key is registered with one algorithm and one role; the
 //! verifier is built when the key is loaded, never per message.
 
+mod private_file;
+
+pub use private_file::{KeyFileFault, read_private_file, write_private_file};
+
 use std::path::Path;
 
 use serde_json::Value;
@@ -54,12 +58,6 @@ impl KeySet {
 
 /// A private signing key. No `Debug`, no `Clone`, wiped when dropped.
 pub struct SigningKey {}
-
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileFault {
-    #[error("{0}: no such file")]
-    Missing(String),
-}
 
 impl SigningKey {
     /// Loads a private JWK file: regular, not a symlink, 0600, owned by this user.
