@@ -25,3 +25,6 @@ pub mod policy;
 
 // The whole.
 pub mod config;
+
+// The terminal.
+pub mod cli;
