@@ -26,3 +26,4 @@ pub mod answer;
 // The whole.
 pub mod config;
 pub mod telemetry;
+pub mod cli;

@@ -17,15 +17,5 @@ mod seam;
 pub use cache::{CacheStats, Source};
 pub use lookup::{LicenseAnswer, Lookup, LookupFault};
 pub use query::{Holder, LicenseQuery, LicenseSelector, Mode};
-<<<<<<< HEAD
-
-/// Settings of a county's existing license library (stub).
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpRegisterSettings {
-    pub url: String,
-}
-=======
 pub use record::{LicenseRecord, RecordHolder};
-pub use register::{Change, Register};
->>>>>>> license
+pub use register::{Change, HttpRegisterSettings, Register};
