@@ -22,3 +22,6 @@ pub mod envelope;
 pub mod license;
 pub mod peer;
 pub mod policy;
+
+// Doors.
+pub mod door;
