@@ -26,4 +26,5 @@ pub mod answer;
 // The whole.
 pub mod config;
 pub mod telemetry;
+pub mod door;
 pub mod cli;
