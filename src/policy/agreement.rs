@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::terms::{AgreementFile, Evidence, Item, Limits};
 use crate::domain::Region;
 use crate::fault::{Fault, MOST_FAULTS};
+use crate::json;
 use crate::schema::{Admissible, Catalog, Kind};
 
 impl Admissible for AgreementFile {
@@ -21,7 +22,7 @@ impl Admissible for AgreementFile {
 pub struct Agreement {
     id: String,
     name: String,
-    parties: [Region; 2],
+    parties: Vec<Region>,
     valid_from: Date,
     valid_to: Date,
     items: HashMap<String, Arc<Item>>,
@@ -42,11 +43,11 @@ impl Agreement {
         }
         faults.truncate(MOST_FAULTS);
         let digest = jcs_digest(value);
-        match (<[Region; 2]>::try_from(file.parties), digest, faults.is_empty()) {
-            (Ok(parties), Some(digest), true) => Ok(Self {
+        match (digest, faults.is_empty()) {
+            (Some(digest), true) => Ok(Self {
                 id: file.id,
                 name: file.name,
-                parties,
+                parties: file.parties,
                 valid_from: file.valid_from,
                 valid_to: file.valid_to,
                 order: file.items.iter().map(|i| normalised(&i.code)).collect(),
@@ -64,8 +65,9 @@ impl Agreement {
     pub fn name(&self) -> &str {
         &self.name
     }
-    pub fn parties(&self) -> [Region; 2] {
-        self.parties
+    /// Two, or more where a hub or several counties signed one text.
+    pub fn parties(&self) -> &[Region] {
+        &self.parties
     }
     /// First and last day, both inclusive, in Asia/Shanghai.
     pub fn valid(&self) -> (Date, Date) {
@@ -83,7 +85,7 @@ impl Agreement {
         self.valid_from <= day && day <= self.valid_to
     }
 
-    /// Whether exactly these two regions signed it, in either order.
+    /// Whether both regions signed it.
     pub fn between(&self, one: &Region, other: &Region) -> bool {
         one != other && self.parties.contains(one) && self.parties.contains(other)
     }
@@ -123,20 +125,16 @@ pub(super) fn normalised(code: &str) -> String {
 }
 
 fn jcs_digest(value: &Value) -> Option<[u8; 32]> {
-    let bytes = serde_json_canonicalizer::to_vec(value).ok()?;
-    digest::digest(&digest::SHA256, &bytes).as_ref().try_into().ok()
+    digest::digest(&digest::SHA256, &json::jcs(value)).as_ref().try_into().ok()
 }
 
 fn check_whole(file: &AgreementFile, faults: &mut Vec<Fault>) {
-    match file.parties.as_slice() {
-        [one, other] if one == other => faults.push(Fault::new(
-            "/parties",
-            "distinct-parties",
-            "the two parties are the same region",
-            "协议双方为同一地区",
-        )),
-        [_, _] => {}
-        _ => faults.push(Fault::new("/parties", "two-parties", "needs exactly two parties", "须恰有两方")),
+    let distinct: HashSet<_> = file.parties.iter().collect();
+    if distinct.len() != file.parties.len() {
+        faults.push(Fault::new("/parties", "uniqueItems", "names a party twice", "协议方重复"));
+    }
+    if distinct.len() < 2 {
+        faults.push(Fault::new("/parties", "minItems", "needs two parties", "至少须有两方"));
     }
     if file.valid_from > file.valid_to {
         faults.push(Fault::new(
@@ -216,7 +214,11 @@ fn check_item(item: &Item, parties: &[Region], at: &str, faults: &mut Vec<Fault>
 }
 
 fn check_lists(item: &Item, at: &str, faults: &mut Vec<Fault>) {
-    let lists = [("bases", item.bases.is_empty()), ("ops", item.ops.is_empty())];
+    let lists = [
+        ("bases", item.bases.is_empty()),
+        ("ops", item.ops.is_empty()),
+        ("collecting", item.collecting.is_empty()),
+    ];
     for (name, empty) in lists {
         if empty {
             faults.push(empty_list(format!("{at}/{name}")));

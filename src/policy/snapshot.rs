@@ -60,7 +60,7 @@ impl Policy {
                 license_types.extend(item.licenses.iter().map(|l| normalised(&l.kind)));
             }
             for party in agreement.parties() {
-                policy.by_party.entry(party).or_default().push(Arc::clone(&agreement));
+                policy.by_party.entry(*party).or_default().push(Arc::clone(&agreement));
             }
             if policy.by_id.insert(id.clone(), agreement).is_some() {
                 return Err(DuplicateAgreement { id });

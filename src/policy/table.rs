@@ -59,7 +59,7 @@ impl Agreement {
             head: vec![
                 ("协议编号", self.id().to_owned()),
                 ("名称", self.name().to_owned()),
-                ("双方", regions(&self.parties())),
+                ("各方", regions(self.parties())),
                 ("有效期", format!("{from} 至 {to}（含当日，北京时间）")),
                 (
                     "用量上限",
@@ -106,7 +106,7 @@ fn material(material: &Material) -> String {
     let necessity = material.necessity.map_or("", |n| match n {
         Necessity::Required => "（必要）",
         Necessity::Optional => "（非必要）",
-        Necessity::Deferrable => "（容缺后补）",
+        Necessity::Tolerant => "（容缺后补）",
     });
     let ways = joined(material.evidence.iter().map(|e| evidence_zh(*e)), " → ");
     format!("{} {}{necessity}：{ways}", material.code, material.name)

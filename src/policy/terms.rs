@@ -28,8 +28,7 @@ pub struct Item {
     pub name: String,
     /// The region that decides.
     pub handling: Region,
-    /// The regions whose windows collect; empty for a purely online item.
-    #[serde(default)]
+    /// The regions whose windows collect.
     pub collecting: Vec<Region>,
     pub mode: HandlingMode,
     /// 办件类型: 1 即办件, 2 承诺件, 9 其他 (GB/T 39046).
@@ -106,7 +105,7 @@ pub enum Necessity {
     Required,
     Optional,
     /// 容缺后补: may be handed in later.
-    Deferrable,
+    Tolerant,
 }
 
 /// The ways to show a material (protocol §6.4).
@@ -153,9 +152,10 @@ pub enum TimeUnit {
     Hour,
 }
 
-/// How much a partner may ask under one agreement.
+/// How much a partner may ask under one agreement. What a file leaves out is
+/// [`Limits::DEFAULT`]'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub requests_per_second: u32,
     /// Requests that may come at once after a pause.
@@ -164,6 +164,12 @@ pub struct Limits {
     pub concurrent: u32,
     /// Requests in one day of Asia/Shanghai.
     pub per_day: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 impl Limits {

@@ -119,7 +119,8 @@ impl EmbeddedRegister {
     /// Licenses held now.
     pub fn count(&self) -> Result<u64, RegisterFileFault> {
         let connection = connect(&self.0.path)?;
-        Ok(connection.query_row("SELECT count(*) FROM license", [], |row| row.get(0))?)
+        let count: i64 = connection.query_row("SELECT count(*) FROM license", [], |row| row.get(0))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 }
 

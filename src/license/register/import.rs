@@ -159,7 +159,7 @@ impl Stored {
 fn store(transaction: &Transaction<'_>, record: &LicenseRecord, document: &str) -> rusqlite::Result<Stored> {
     let lineage = record.lineage();
     let version: i64 = record.version().parse().unwrap_or(0);
-    let earlier = transaction
+    let earlier: Option<(i64, i64, bool)> = transaction
         .prepare_cached("SELECT id, version, doc = ?2 FROM license WHERE lineage = ?1")?
         .query_row(params![lineage, document], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;

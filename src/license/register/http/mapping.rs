@@ -86,7 +86,7 @@ pub(super) struct Mapping {
 }
 
 /// Members of a license document that a mapping may fill (`reference/domain.md` §4.2).
-const MEMBERS: [&str; 14] = [
+const MEMBERS: [&str; 17] = [
     "license_id",
     "type_code",
     "type_name",
@@ -100,12 +100,15 @@ const MEMBERS: [&str; 14] = [
     "valid_to",
     "long_term",
     "status",
+    "status_description",
     "version",
+    "related_id",
+    "trust_level",
 ];
 
 /// Members that nothing else tells. Type, issuer and version stand in the license id.
-const NEEDED: [&str; 7] =
-    ["license_id", "name", "number", "issuer_name", "area_code", "issued_on", "status"];
+const NEEDED: [&str; 8] =
+    ["license_id", "name", "number", "issuer_name", "area_code", "issued_on", "valid_from", "status"];
 
 const DATES: [&str; 3] = ["issued_on", "valid_from", "valid_to"];
 
@@ -282,7 +285,6 @@ fn said_by_id(document: &mut Map<String, Value>) {
 fn long_term(document: &mut Map<String, Value>) {
     let forever = document.get("valid_to").is_some_and(Value::is_null);
     document.entry("valid_to").or_insert(Value::Null);
-    document.entry("valid_from").or_insert(Value::Null);
     document.entry("long_term").or_insert(Value::Bool(forever));
 }
 
