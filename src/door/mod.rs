@@ -1,0 +1,3 @@
+//! The doors: where bytes from outside become requests, and answers become bytes.
+
+pub mod listener;
