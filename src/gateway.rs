@@ -22,7 +22,7 @@ use crate::door::{self, listener};
 use crate::envelope::Replay;
 use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
-use crate::ledger::{Entry, Ledger, LedgerSettings, Leaf, LeafKind};
+use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::outbound;
 use crate::peer::{self, PartnerClients};
@@ -64,6 +64,9 @@ const BUILT: i64 = 1_763_769_600; // 2025-11-22T00:00:00Z
 /// How far the clock may be behind the last leaf, as after a leap second or an NTP slew.
 const CLOCK_BEHIND_S: i64 = 2;
 
+/// How soon a failed ledger ends the process; until then every answer is a refusal.
+const LOOK_AT_LEDGER: Duration = Duration::from_millis(200);
+
 /// How exchanges in flight are given time when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -101,7 +104,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         return Err(vec![StartFault::ClockBehindLedger(behind)]);
     }
     let replay = Replay::default();
-    replay.load(recovered.used_ids, now);
+    replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
     let clients = PartnerClients::new(keys.credentials.clone(), directory.clone(), clock.clone());
     let card = keys.card(&config);
@@ -137,9 +140,9 @@ async fn open_ledger(
     clock: &Clock,
 ) -> Result<(Ledger, crate::ledger::Recovered), Vec<StartFault>> {
     let settings = LedgerSettings {
-        dir: config.data_dir(),
+        data_dir: config.data_dir(),
         region: config.region.code,
-        key: keys.ledger.clone(),
+        key: keys.ledger()?,
         clock: clock.clone(),
     };
     // Opening verifies the store against its last checkpoint: it reads the disk.
@@ -147,6 +150,10 @@ async fn open_ledger(
         Ok(opened) => opened.map_err(|fault| vec![fault.into()]),
         Err(_) => Err(vec![StartFault::Register("the ledger's opening was interrupted".into())]),
     }
+}
+
+fn remembered(used: &crate::ledger::UsedId) -> crate::envelope::UsedId {
+    crate::envelope::UsedId { key: used.key, content: used.content, expires: used.expires }
 }
 
 fn register(config: &Config) -> Result<Register, StartFault> {
@@ -165,10 +172,10 @@ async fn begin(house: &House, open_sends: Vec<crate::ledger::OpenSend>) -> Resul
     if closed > 0 {
         tracing::warn!(target: "gateway", closed, "requests of a crashed run were given their end");
     }
-    let leaf = Leaf { code: Some("start"), ..Leaf::new(LeafKind::Config, house.me, house.clock.now()) };
+    let leaf = Leaf { code: Some("start".into()), ..Leaf::new(LeafKind::Config) };
     house
         .ledger
-        .record(Entry { leaf, used_id: None, take_use: None })
+        .record(leaf.into())
         .await
         .map(drop)
         .map_err(unrecorded)
@@ -188,11 +195,11 @@ async fn open_doors(
         .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
     let limits = listener::Limits {
         connections: section.connections,
-        connections_per_partner: section.connections_per_partner,
+        connections_per_peer: section.connections_per_partner,
         ..listener::Limits::default()
     };
     let (socket, partner_addr) = bind(section.listen).await?;
-    let stats = listener::Stats::default();
+    let stats = Arc::new(listener::ListenerStats::default());
     let served = house.clone();
     tasks.spawn(listener::serve(
         socket,
@@ -219,7 +226,7 @@ async fn open_doors(
             socket,
             tls,
             listener::Limits::default(),
-            listener::Stats::default(),
+            Arc::new(listener::ListenerStats::default()),
             move |request, conn| door::local::serve(served.clone(), request, conn),
             stopped.clone(),
         ));
@@ -269,12 +276,15 @@ impl Running {
             self.tasks.abort_all();
         }
         self.house.record_unsigned_counts().await;
-        self.house.ledger.flush().await;
-        self.house.ledger.close();
+        if !self.house.ledger.flush().await {
+            tracing::warn!(target: "gateway", "the last checkpoint could not be signed; it will be at the next start");
+        }
     }
 
     /// Waits until the ledger can never be written again in this process (an I/O error).
     pub async fn poisoned(&self) {
-        self.house.ledger.poisoned().await;
+        while self.house.ledger.health().poisoned.is_none() {
+            tokio::time::sleep(LOOK_AT_LEDGER).await;
+        }
     }
 }

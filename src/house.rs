@@ -23,10 +23,10 @@ use crate::domain::Region;
 use crate::envelope::Replay;
 use crate::inbound::judge::Bench;
 use crate::keys::SigningKey;
-use crate::ledger::{Entry, Leaf, LeafKind, Ledger};
+use crate::ledger::{Decision, Leaf, LeafKind, Ledger};
 use crate::license::{Lookup, Source};
 use crate::peer::PartnerClients;
-use crate::policy::{Limited, QuotaPermit, Quotas};
+use crate::policy::{Limited, Permit, Quotas};
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 
@@ -130,8 +130,9 @@ impl House {
 
     /// The partner's place before any cryptography: rate and concurrency of its most
     /// generous agreement.
-    pub fn partner_budget(&self, peer: Region, now: Now) -> Result<QuotaPermit, Limited> {
-        self.quotas.enter_partner(&self.trust.load().policy, peer, self.me, now)
+    pub fn partner_budget(&self, peer: Region, now: Now) -> Result<Permit, Limited> {
+        let budget = self.trust.load().policy.budget(&peer, &self.me, now.shanghai_day());
+        self.quotas.partner(&peer, budget, now)
     }
 
     /// May an exchange begin? Not with a clock that stepped back nor while draining is over.
@@ -148,7 +149,7 @@ impl House {
     }
 
     pub fn count_license_answer(&self, source: Source) {
-        self.metrics.licenses.get_or_create(&AnswerLabels { source: source.word() }).inc();
+        self.metrics.licenses.get_or_create(&AnswerLabels { source: source.name() }).inc();
     }
 
     /// Refusals before the signature step are counted per partner and minute (protocol §7.2).
@@ -167,14 +168,14 @@ impl House {
         };
         for ((peer, code), count) in counts {
             let leaf = Leaf {
-                peer: Some(peer),
-                dec: Some("deny"),
-                code: Some(code.word()),
+                peer: Some(peer.to_string()),
+                dec: Some(Decision::Deny),
+                code: Some(code.word().to_owned()),
                 status: Some(code.status()),
                 n: Some(count),
-                ..Leaf::new(LeafKind::Incident, self.me, self.clock.now())
+                ..Leaf::new(LeafKind::Incident)
             };
-            if self.ledger.record(Entry { leaf, used_id: None, take_use: None }).await.is_err()
+            if self.ledger.record(leaf.into()).await.is_err()
                 && let Ok(mut counts) = self.unsigned.lock()
             {
                 *counts.entry((peer, code)).or_default() += count;

@@ -17,7 +17,8 @@ use crate::answer::{self, Code, Refusal, Reply};
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::house::House;
-use crate::ledger::{Entry, Leaf, LeafKind, Place, RecordFault, TakeUse, UsedId};
+use crate::envelope::{FreshId, digest};
+use crate::ledger::{Decision, Entry, Leaf, LeafHash, LeafKind, Place, RecordFault, TakeUse};
 use crate::peer::PeerIdentity;
 use crate::telemetry::ExchangeLabels;
 
@@ -47,7 +48,9 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
     let judged_at = Instant::now();
     house.metrics.phase("judge", judged_at - started);
 
-    let mut exchange = Exchange { house: &house, peer: peer.region, now, started, trace, body: &body, seen };
+    let digest = digest(&body);
+    let mut exchange =
+        Exchange { house: &house, peer: peer.region(), now, started, trace, body: &body, digest, seen };
     let answer = match judged {
         Ok(asked) => exchange.act(asked).await,
         Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
@@ -67,6 +70,8 @@ struct Exchange<'a> {
     started: Instant,
     trace: String,
     body: &'a Bytes,
+    /// SHA-256 of the exact request body.
+    digest: [u8; 32],
     seen: Seen,
 }
 
@@ -89,7 +94,7 @@ impl Exchange<'_> {
             asked.consent.as_ref().is_none_or(|consent| consent.holds(kind, number))
         };
         let found =
-            self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
+            self.house.lookup.run(&asked.query, &asked.permit, &holds, self.now).await;
         match found {
             Ok(found) => {
                 self.house.count_license_answer(found.source);
@@ -107,11 +112,7 @@ impl Exchange<'_> {
     /// Records the reply, then signs it. A use that another exchange took first turns the
     /// reply into the refusal it deserves.
     async fn settle(&mut self, mut reply: Reply, mut take_use: Option<TakeUse>) -> Answer {
-        let used_id = self.seen.claim.as_ref().map(|claim| UsedId {
-            key: claim.key(),
-            content: claim.content(),
-            expires: claim.keep_until(),
-        });
+        let used_id = self.seen.claim.as_ref().map(FreshId::used).map(durable);
         loop {
             let outcome = match &reply {
                 Reply::Result(result) => result.clone(),
@@ -124,16 +125,15 @@ impl Exchange<'_> {
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
                 Ok(place) => {
-                    if let Some(claim) = self.seen.claim.take() {
-                        claim.keep();
-                    }
+                    // The id is durable now: it stays used.
+                    drop(self.seen.claim.take());
                     return self.sign(&reply, outcome, &place);
                 }
                 Err(RecordFault::UsedUp) => {
                     reply = Reply::Refused(Code::AuthorizationUsedUp.into());
                 }
                 Err(RecordFault::Overloaded) => return self.unsigned(Code::Overloaded.into()),
-                Err(RecordFault::Unavailable) => return self.unsigned(Code::LedgerUnavailable.into()),
+                Err(RecordFault::Unavailable | RecordFault::TooLong) => return self.unsigned(Code::LedgerUnavailable.into()),
             }
         }
     }
@@ -146,32 +146,32 @@ impl Exchange<'_> {
         };
         Leaf {
             x: seen.jti.clone(),
-            peer: Some(self.peer),
+            peer: Some(self.peer.to_string()),
             op: seen.op.map(|op| op.name().to_owned()),
             item: seen.item.clone(),
             lt: seen.license_type.clone(),
-            case: seen.case.as_deref().map(|case| self.house.ledger.tag("case", case)),
-            dec: Some(if code.is_none() { "permit" } else { "deny" }),
-            code,
+            case: seen.case.as_deref().map(|case| self.house.ledger.case_tag(case)),
+            dec: Some(if code.is_none() { Decision::Permit } else { Decision::Deny }),
+            code: code.map(str::to_owned),
             status: Some(reply.status()),
-            rq: Some(crate::ledger::sha256(self.body)),
-            rd: Some(crate::ledger::sha256(&crate::json::jcs(outcome))),
-            agr: seen.agreement,
-            auth: seen.authorization,
-            ms: Some(self.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)),
-            sz: Some(self.body.len() as u64),
-            ..Leaf::new(LeafKind::In, self.house.me, self.now)
+            rq: Some(LeafHash(self.digest)),
+            rd: Some(LeafHash(digest(&crate::json::jcs(outcome)))),
+            agr: seen.agreement.map(LeafHash),
+            auth: seen.authorization.map(LeafHash),
+            ms: vec![self.started.elapsed().as_millis().try_into().unwrap_or(u32::MAX)],
+            sz: vec![self.body.len().try_into().unwrap_or(u32::MAX)],
+            ..Leaf::new(LeafKind::In)
         }
     }
 
-    fn sign(&self, reply: &Reply, outcome: Value, place: &Place) -> Answer {
+    fn sign(&mut self, reply: &Reply, outcome: Value, place: &Place) -> Answer {
         let signing = Instant::now();
         let body = answer::Response {
             me: self.house.me,
             to: self.peer,
             now: self.now,
             request_jti: self.seen.jti.as_deref(),
-            request_digest: crate::ledger::sha256(self.body),
+            request_digest: self.digest,
             op: self.seen.op.map_or("unknown", |op| op.name()),
             reply,
             outcome,
@@ -198,7 +198,10 @@ impl Exchange<'_> {
 
     /// An unsigned refusal: a hint, never a business fact. The message id stays free, so
     /// that the same message may come again.
-    fn unsigned(&self, refusal: Refusal) -> Answer {
+    fn unsigned(&mut self, refusal: Refusal) -> Answer {
+        if let Some(id) = self.seen.claim.take() {
+            self.house.replay.release(id);
+        }
         self.house.count_unsigned(self.peer, refusal.code);
         self.note(Some(&refusal), None);
         let body = answer::unsigned_problem(&refusal, &self.trace);
@@ -239,12 +242,17 @@ impl Exchange<'_> {
     }
 }
 
+/// The used id as the ledger keeps it beside the leaf.
+fn durable(used: crate::envelope::UsedId) -> crate::ledger::UsedId {
+    crate::ledger::UsedId { key: used.key, content: used.content, expires: used.expires }
+}
+
 impl Memory for House {
     fn first_use(
         &self,
         iss: &str,
         jti: &str,
-        content: [u8; 32],
+        content: &[u8; 32],
         keep_until: i64,
         now: Now,
     ) -> crate::envelope::Claim {
@@ -256,8 +264,8 @@ impl Memory for House {
         grant: &crate::policy::Grant,
         peer: Region,
         now: Now,
-    ) -> Result<crate::policy::QuotaPermit, crate::policy::Limited> {
-        self.quotas.enter(grant, peer, now)
+    ) -> Result<Option<crate::policy::Permit>, crate::policy::Limited> {
+        self.quotas.agreement(grant, &peer, now).map(Some)
     }
 
     fn uses(&self, token: &[u8; 32]) -> u32 {

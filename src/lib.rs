@@ -23,8 +23,16 @@ pub mod authorization;
 pub mod license;
 pub mod answer;
 
-// The whole.
+// What every corridor and door shares.
 pub mod config;
 pub mod telemetry;
+pub mod house;
+
+// Corridors: know every room, decide nothing.
+pub mod inbound;
+pub mod outbound;
+
+// Doors, and the whole.
 pub mod door;
+pub mod gateway;
 pub mod cli;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::clock::Now;
 use crate::domain::Region;
-use crate::envelope::{self, Expected, Op, ResponseClaims, ResponseFault, Typ};
+use crate::envelope::{self, Asked, Op, ResponseFault, Typ};
 use crate::house::House;
-use crate::ledger::{Entry, Leaf, LeafKind, RecordFault, sha256};
+use crate::envelope::digest as sha256;
+use crate::ledger::{Decision, Leaf, LeafHash, LeafKind, RecordFault};
 use crate::peer::SendFault;
 use crate::telemetry::ExchangeLabels;
 
@@ -82,7 +83,7 @@ pub async fn ask(house: Arc<House>, question: Question) -> Result<Answered, (Opt
     let started = Instant::now();
     let now = house.clock.now();
     let to = question.to;
-    if !house.trust.load().directory.is_active(to) {
+    if house.trust.load().directory.active(to).is_none() {
         return Err((None, AskFault::UnknownPartner));
     }
     let exchange = envelope::new_message_id();
@@ -106,23 +107,24 @@ impl Told<'_> {
     async fn run(&self) -> Result<Answered, AskFault> {
         let request = self.sign()?;
         let digest = sha256(&request);
-        self.record(Leaf { rq: Some(digest), sz: Some(request.len() as u64), ..self.leaf(LeafKind::OutSent) })
+        self.record(Leaf { rq: Some(LeafHash(digest)), sz: vec![octets(&request)], ..self.leaf(LeafKind::OutSent) })
             .await?;
         let answered = self.send(request, digest).await;
-        let ms = Some(self.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+        let ms = vec![self.started.elapsed().as_millis().try_into().unwrap_or(u32::MAX)];
         let last = match &answered {
             Ok((answer, response)) => Leaf {
-                rs: Some(sha256(response)),
+                rs: Some(LeafHash(sha256(response))),
                 status: Some(answer.status),
-                code: code_of(&answer.outcome),
-                dec: Some(if answer.status == 200 { "permit" } else { "deny" }),
-                rq: Some(digest),
-                sz: Some(response.len() as u64),
+                code: code_of(&answer.outcome).map(str::to_owned),
+                dec: Some(if answer.status == 200 { Decision::Permit } else { Decision::Deny }),
+                rq: Some(LeafHash(digest)),
+                sz: vec![octets(response)],
                 ms,
                 ..self.leaf(LeafKind::OutDone)
             },
             Err(fault) => {
-                Leaf { code: Some(fault.word()), rq: Some(digest), ms, ..self.leaf(LeafKind::OutFailed) }
+                let code = Some(fault.word().to_owned());
+                Leaf { code, rq: Some(LeafHash(digest)), ms, ..self.leaf(LeafKind::OutFailed) }
             }
         };
         self.record(last).await?;
@@ -158,25 +160,23 @@ impl Told<'_> {
         }
         let trust = self.house.trust.load();
         let member = trust.directory.active(to).ok_or(AskFault::UnknownPartner)?;
-        let claims: ResponseClaims = envelope::check_response(
-            &sent.body,
-            &Expected {
-                from: to,
-                me: self.house.me,
-                request_jti: self.exchange,
-                request_digest: digest,
-                http_status: sent.status,
-            },
-            &member.keys,
-            self.house.catalog,
-            self.house.clock.now(),
-        )?;
+        let asked = Asked {
+            member: &to.gateway_urn(),
+            keys: member.keys(),
+            me: &self.house.me.gateway_urn(),
+            jti: self.exchange,
+            op: self.question.op.name(),
+            request_digest: &digest,
+        };
+        let claims = envelope::check_response(&sent.body, sent.status, &asked, self.house.clock.now())?;
+        let log = json!({"origin": claims.log.origin, "index": claims.log.index, "leaf": claims.log.leaf});
         let answered = Answered {
             exchange: self.exchange.to_owned(),
             partner: to,
             status: claims.status,
-            outcome: claims.outcome(),
-            log: claims.log_json(),
+            // The schema saw to it that one of the two is there.
+            outcome: claims.result.or(claims.problem).unwrap_or_default(),
+            log,
         };
         Ok((answered, sent.body))
     }
@@ -185,7 +185,7 @@ impl Told<'_> {
         let text = |name: &str| self.question.business.get(name).and_then(Value::as_str);
         Leaf {
             x: Some(self.exchange.to_owned()),
-            peer: Some(self.question.to),
+            peer: Some(self.question.to.to_string()),
             op: Some(self.question.op.name().to_owned()),
             item: text("item").map(str::to_owned),
             lt: self
@@ -195,14 +195,13 @@ impl Told<'_> {
                 .and_then(Value::as_str)
                 .filter(|code| self.house.catalog.license_type(code).is_some())
                 .map(str::to_owned),
-            case: text("case").map(|case| self.house.ledger.tag("case", case)),
-            ..Leaf::new(kind, self.house.me, self.house.clock.now())
+            case: text("case").map(|case| self.house.ledger.case_tag(case)),
+            ..Leaf::new(kind)
         }
     }
 
     async fn record(&self, leaf: Leaf) -> Result<(), AskFault> {
-        let entry = Entry { leaf, used_id: None, take_use: None };
-        self.house.ledger.record(entry).await.map(drop).map_err(AskFault::Ledger)
+        self.house.ledger.record(leaf.into()).await.map(drop).map_err(AskFault::Ledger)
     }
 
     fn note(&self, outcome: &Result<Answered, AskFault>) {
@@ -228,6 +227,10 @@ impl Told<'_> {
     }
 }
 
+fn octets(bytes: &[u8]) -> u32 {
+    bytes.len().try_into().unwrap_or(u32::MAX)
+}
+
 /// The refusal code a signed problem carries, as one of our own fixed words.
 fn code_of(outcome: &Value) -> Option<&'static str> {
     outcome.get("code").and_then(Value::as_str).and_then(crate::answer::Code::from_word).map(|c| c.word())
@@ -247,13 +250,17 @@ pub async fn close_open_sends(
     let count = open.len();
     for send in open {
         let leaf = Leaf {
-            x: Some(send.x),
-            peer: send.peer,
-            op: send.op,
-            code: Some("unknown-crash"),
-            ..Leaf::new(LeafKind::OutFailed, house.me, house.clock.now())
+            x: send.leaf.x,
+            peer: send.leaf.peer,
+            op: send.leaf.op,
+            item: send.leaf.item,
+            lt: send.leaf.lt,
+            case: send.leaf.case,
+            rq: send.leaf.rq,
+            code: Some("unknown-crash".into()),
+            ..Leaf::new(LeafKind::OutFailed)
         };
-        house.ledger.record(Entry { leaf, used_id: None, take_use: None }).await?;
+        house.ledger.record(leaf.into()).await?;
     }
     Ok(count)
 }

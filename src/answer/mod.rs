@@ -2,6 +2,7 @@
 //!
 //! `refusal.rs` is the one table from reasons to code, status, retry and words.
 
+mod reasons;
 mod refusal;
 mod reply;
 mod response;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Now;
 use crate::domain::Region;
-use crate::envelope::{self, SealFault, Typ};
-use crate::keys::SigningKey;
+use crate::envelope::{self, Typ};
+use crate::keys::{SignFault, SigningKey};
 use crate::ledger::Place;
 
 use super::Reply;
@@ -33,7 +33,7 @@ pub struct Response<'a> {
 }
 
 impl Response<'_> {
-    pub fn sign(self, key: &SigningKey) -> Result<Vec<u8>, SealFault> {
+    pub fn sign(self, key: &SigningKey) -> Result<Vec<u8>, SignFault> {
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let mut req = Map::new();
         if let Some(jti) = self.request_jti {

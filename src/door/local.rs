@@ -125,7 +125,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
         return answer::bytes(StatusCode::OK, "application/json", OPENAPI);
     }
     let Some(client) = caller(&house, &request) else {
-        tracing::warn!(target: "door", remote = %conn.remote, "local request without a known token");
+        tracing::warn!(target: "door", remote = %conn.remote(), "local request without a known token");
         let mut refused = TOKEN_REQUIRED.answer(None, &[]);
         refused
             .headers_mut()
@@ -201,7 +201,7 @@ fn caller<'a>(house: &'a House, request: &Request<Incoming>) -> Option<&'a Local
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return None;
     }
-    let hash = hex::encode(crate::ledger::sha256(token.trim().as_bytes()));
+    let hash = hex::encode(crate::envelope::digest(token.trim().as_bytes()));
     let local = house.config.local_listener.as_ref()?;
     local.client.iter().find(|client| client.token_sha256.eq_ignore_ascii_case(&hash))
 }

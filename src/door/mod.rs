@@ -2,3 +2,6 @@
 
 pub mod answer;
 pub mod listener;
+pub mod local;
+pub mod ops;
+pub mod partner;

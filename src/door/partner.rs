@@ -33,7 +33,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
     let peer = match identity {
         Ok(peer) => peer,
         Err(reason) => {
-            tracing::warn!(target: "door", remote = %conn.remote, reason = %reason, "not a member");
+            tracing::warn!(target: "door", remote = %conn.remote(), reason = %reason, "not a member");
             return refuse(&house, Code::NotAMember.into());
         }
     };
@@ -73,10 +73,10 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
         return refuse(&house, Code::TooLarge.into());
     }
     let now = house.clock.now();
-    let _budget = match house.partner_budget(peer.region, now) {
+    let _budget = match house.partner_budget(peer.region(), now) {
         Ok(budget) => budget,
         Err(limited) => {
-            house.count_unsigned(peer.region, Code::RateLimited);
+            house.count_unsigned(peer.region(), Code::RateLimited);
             return refuse(&house, Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
         }
     };
@@ -146,7 +146,7 @@ impl LogPath {
 
 async fn log(house: &Arc<House>, peer: &PeerIdentity, origin: String, what: LogPath) -> HttpAnswer {
     let ledger = house.ledger.clone();
-    let party = peer.region;
+    let party = peer.region();
     // Reading the store blocks; a partner's curiosity must not hold up exchanges.
     let read = tokio::task::spawn_blocking(move || match what {
         LogPath::Checkpoint => ledger

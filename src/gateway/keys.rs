@@ -17,10 +17,12 @@ use super::{Options, StartFault};
 /// Everything that only this gateway holds.
 pub struct Keys {
     pub signing: Arc<ArcSwap<SigningKey>>,
-    pub ledger: Arc<LedgerKey>,
     pub credentials: Arc<Credentials>,
     /// For a local door with TLS.
     pub local: Option<Arc<Credentials>>,
+    /// The ledger's public half; the private one is handed to the ledger only.
+    pub ledger_public: [u8; 32],
+    ledger_path: PathBuf,
     demo: bool,
     watched: [WatchedFile; 3],
     signing_path: PathBuf,
@@ -34,9 +36,10 @@ impl Keys {
         let mut faults = Vec::new();
         let signing_path = config.path(&config.signing.key);
         let certificate_path = config.path(&config.partner_listener.certificate);
+        let ledger_path = config.path(&config.ledger.key);
         let private_key_path = config.path(&config.partner_listener.private_key);
         let signing = keep(&mut faults, SigningKey::load(&signing_path).map_err(StartFault::from));
-        let ledger = keep(&mut faults, ledger_key(&config.path(&config.ledger.key)));
+        let ledger = keep(&mut faults, ledger_key(&ledger_path));
         let credentials = keep(
             &mut faults,
             read_pair(&certificate_path, &private_key_path).and_then(|(chain, key)| {
@@ -68,7 +71,7 @@ impl Keys {
         }
         Ok(Self {
             signing: Arc::new(ArcSwap::from_pointee(signing)),
-            ledger: Arc::new(ledger),
+            ledger_public: ledger.public(),
             credentials,
             local,
             demo: options.demo,
@@ -77,10 +80,16 @@ impl Keys {
                 seen(&certificate_path),
                 seen(&private_key_path),
             ],
+            ledger_path,
             signing_path,
             certificate_path,
             private_key_path,
         })
+    }
+
+    /// The ledger's key, read anew so that it lives in one place only.
+    pub fn ledger(&self) -> Result<LedgerKey, Vec<StartFault>> {
+        ledger_key(&self.ledger_path).map_err(|fault| vec![fault])
     }
 
     /// Reads again what changed; tells the files that were taken and those that were not.
@@ -148,7 +157,7 @@ fn published(signing: &SigningKey, ledger: &LedgerKey, credentials: &Credentials
     if example::is_published_example(signing.kid()) {
         faults.push(StartFault::ExampleKey("[signing] key"));
     }
-    if example::is_published_example(&hex::encode(crate::ledger::sha256(&ledger.public_key()))) {
+    if example::is_published_example(&hex::encode(crate::envelope::digest(&ledger.public()))) {
         faults.push(StartFault::ExampleKey("[ledger] key"));
     }
     if credentials.spki_sha256().is_some_and(|spki| example::is_published_example(&hex::encode(spki))) {

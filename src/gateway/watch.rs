@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::folder::What;
 use crate::house::{House, Trust, TrustWatch};
-use crate::ledger::{Entry, Leaf, LeafKind};
+use crate::ledger::{Leaf, LeafKind};
 use crate::peer::Directory;
 
 use super::keys::Keys;
@@ -58,7 +58,7 @@ pub async fn trust(
         watched = back;
         for leaf in leaves {
             // The change is in force whether or not it could be noted; the log tells it too.
-            let _ = house.ledger.record(Entry { leaf, used_id: None, take_use: None }).await;
+            let _ = house.ledger.record(leaf.into()).await;
         }
         told.send_modify(|looks| *looks += 1);
     }
@@ -92,12 +92,12 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
             }
         };
         tracing::info!(target: "trust", file = %name, change = word);
-        leaves.push(Leaf { code: Some(word), ..Leaf::new(LeafKind::Config, house.me, now) });
+        leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Config) });
     }
     for renewed in watched.keys.look(&house.config) {
         let word = if renewed.taken { "renewed" } else { "refused" };
         tracing::info!(target: "trust", file = %renewed.file.display(), change = word);
-        leaves.push(Leaf { code: Some(word), ..Leaf::new(LeafKind::Key, house.me, now) });
+        leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Key) });
         if renewed.taken {
             house.renew_card(&watched.keys);
         }

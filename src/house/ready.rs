@@ -1,5 +1,7 @@
 //! Readiness, part by part, and the gauges that are read rather than counted.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::telemetry::PartLabels;
@@ -26,7 +28,7 @@ impl Part {
 
 /// A checkpoint older than this while leaves wait for one means the integrator is stuck
 /// (protocol §7: within 10 s).
-const CHECKPOINT_LAG_MS: i64 = 10_000;
+const CHECKPOINT_LAG: Duration = Duration::from_secs(10);
 
 impl House {
     /// Every part; the door is ready when all are.
@@ -44,7 +46,7 @@ impl House {
             ),
             Part::new(
                 "ledger",
-                health.checkpoint_lag_ms(now) <= CHECKPOINT_LAG_MS,
+                health.unsealed_for.is_none_or(|waiting| waiting <= CHECKPOINT_LAG),
                 "the last checkpoint does not cover the newest leaves",
                 "最新检查点未覆盖最近的日志",
             ),
@@ -85,10 +87,10 @@ impl House {
     pub fn refresh_gauges(&self) {
         let health = self.ledger.health();
         let now = self.clock.now();
-        self.metrics.ledger_queue.set(health.queue_depth as i64);
-        self.metrics.ledger_size.set(health.size as i64);
-        self.metrics.ledger_checkpoint_age.set(health.checkpoint_age_ms(now) as f64 / 1000.0);
-        self.metrics.replay_ids.set(self.replay.len() as i64);
+        self.metrics.ledger_queue.set(gauge(health.queue_depth));
+        self.metrics.ledger_size.set(health.size.try_into().unwrap_or(i64::MAX));
+        self.metrics.ledger_checkpoint_age.set(health.checkpoint_age.unwrap_or_default().as_secs_f64());
+        self.metrics.replay_ids.set(gauge(self.replay.live()));
         for part in self.readiness() {
             self.metrics
                 .ready
@@ -111,4 +113,8 @@ impl House {
         }
         days
     }
+}
+
+fn gauge(count: usize) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }

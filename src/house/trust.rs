@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::domain::Region;
 use crate::fault::Fault;
 use crate::folder::{FileFault, Folder, Poll, WatchedFile, What};
-use crate::peer::{CaFile, Card, CrlFile, Directory, PkiTrust};
+use crate::peer::{CaFile, Card, CrlFile, Directory, Trust as PkiTrust};
 use crate::policy::{Agreement, Policy};
 
 /// Whom we believe at one moment.

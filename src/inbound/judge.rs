@@ -3,8 +3,6 @@
 //!
 //! Promises: pure apart from the memory, no await, nothing decided from unverified bytes.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use crate::answer::{Code, Refusal};
@@ -12,11 +10,12 @@ use crate::authorization::{Ask, Authorities, Authorizer, Consent, StatusLists};
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
-    self, Basis, Claim, ClaimToken, EnvelopeFault, Op, Opened, RequestClaims, SignedMessage, TimeFault, Typ,
+    self, Basis, Claim, EnvelopeFault, FreshId, Op, Opened, Replay, RequestClaims, SignedMessage, TimeFault, Typ,
+    times,
 };
 use crate::license::{LicenseQuery, Mode};
 use crate::peer::PeerIdentity;
-use crate::policy::{Grant, LicensePermit, Limited, Policy, QuotaPermit};
+use crate::policy::{Grant, LicensePermit, Limited, Permit, Policy};
 use crate::schema::{Catalog, LicenseType};
 
 use super::steps::Step;
@@ -24,16 +23,13 @@ use super::steps::Step;
 /// Octets of a message of any op but `application.*` (protocol §3): a lookup never needs more.
 pub const LOOKUP_LIMIT: usize = 32 * 1024;
 
-/// Seconds between `iat` and `exp` of a message that is answered at once (protocol §3.1).
-const LIFE: i64 = 120;
-
 /// What the judge may remember between requests. The door's memory is durable; `explain`
 /// takes ids and uses as fresh.
 pub trait Memory {
     /// Claims `(iss, jti)` for this content until `keep_until` (seconds).
-    fn first_use(&self, iss: &str, jti: &str, content: [u8; 32], keep_until: i64, now: Now) -> Claim;
+    fn first_use(&self, iss: &str, jti: &str, content: &[u8; 32], keep_until: i64, now: Now) -> Claim;
     /// A place under the agreement's quota.
-    fn quota(&self, grant: &Grant, peer: Region, now: Now) -> Result<QuotaPermit, Limited>;
+    fn quota(&self, grant: &Grant, peer: Region, now: Now) -> Result<Option<Permit>, Limited>;
     /// How often the authorization with this id has been used.
     fn uses(&self, token: &[u8; 32]) -> u32;
 }
@@ -61,11 +57,10 @@ pub struct Seen {
     pub license_type: Option<String>,
     pub agreement: Option<[u8; 32]>,
     pub authorization: Option<[u8; 32]>,
-    /// The claim on the message id, to be made durable with the leaf.
-    pub claim: Option<ClaimToken>,
-    pub exp: i64,
+    /// The right to the message id, to be made durable with the leaf or given back.
+    pub claim: Option<FreshId>,
     /// Held until the answer is on its way.
-    pub quota: Option<QuotaPermit>,
+    pub quota: Option<Permit>,
 }
 
 /// A request that passed every check.
@@ -124,10 +119,10 @@ pub fn judge(
     }
     let grant = bench
         .policy
-        .authorize(&claims, &peer.region, &bench.me, bench.now.shanghai_day())
+        .authorize(&claims, &peer.region(), &bench.me, bench.now.shanghai_day())
         .at(Step::Agreement)?;
-    seen.agreement = Some(grant.agreement_digest());
-    seen.quota = Some(memory.quota(&grant, peer.region, bench.now).at(Step::Agreement)?);
+    seen.agreement = Some(*grant.agreement().digest());
+    seen.quota = memory.quota(&grant, peer.region(), bench.now).at(Step::Agreement)?;
     license(bench, peer, &claims, &opened, &grant, memory, seen)
 }
 
@@ -136,7 +131,7 @@ fn open(bench: &Bench<'_>, peer: &PeerIdentity, body: &[u8]) -> Result<Opened, S
     let filed = |fault: EnvelopeFault| Stopped { step: step_of(&fault), refusal: fault.into() };
     SignedMessage::parse(body)
         .map_err(filed)?
-        .open(Typ::Request, &peer.card.keys, bench.now)
+        .open(Typ::Request, peer.card().keys(), bench.now)
         .map_err(filed)
 }
 
@@ -175,12 +170,11 @@ fn envelope(bench: &Bench<'_>, payload: &Value, seen: &mut Seen) -> Result<Reque
         bench.catalog.admit(payload).map_err(Refusal::schema).at(Step::Envelope)?.into_inner();
     seen.item.clone_from(&claims.item);
     seen.case.clone_from(&claims.case);
-    seen.exp = claims.exp;
     Ok(claims)
 }
 
 fn addressed(bench: &Bench<'_>, peer: &PeerIdentity, claims: &RequestClaims) -> Result<(), Stopped> {
-    if claims.iss != peer.region.gateway_urn() {
+    if claims.iss != peer.region().gateway_urn() {
         return stop(Step::Issuer, Code::IssuerMismatch);
     }
     if claims.aud != bench.me.gateway_urn() {
@@ -198,14 +192,14 @@ fn in_time(
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<(), Stopped> {
-    let Err(fault) = envelope::times::check(claims.iat, claims.exp, bench.now, LIFE) else { return Ok(()) };
+    let Err(fault) = times::check(claims.iat, claims.exp, bench.now, times::MOST_LIFE) else { return Ok(()) };
     if fault == TimeFault::NotYetValid
-        && claims.exp - claims.iat <= LIFE
+        && claims.exp - claims.iat <= times::MOST_LIFE
         && let Claim::Fresh(token) = memory.first_use(
             &claims.iss,
             &claims.jti,
-            opened.content_digest,
-            claims.exp + envelope::times::SKEW,
+            &opened.content_digest,
+            times::keep_until(claims.exp),
             bench.now,
         )
     {
@@ -221,8 +215,8 @@ fn first_use(
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<(), Stopped> {
-    let keep_until = claims.exp + envelope::times::SKEW;
-    match memory.first_use(&claims.iss, &claims.jti, opened.content_digest, keep_until, bench.now) {
+    let keep_until = times::keep_until(claims.exp);
+    match memory.first_use(&claims.iss, &claims.jti, &opened.content_digest, keep_until, bench.now) {
         Claim::Fresh(token) => {
             seen.claim = Some(token);
             Ok(())
@@ -252,7 +246,7 @@ fn license(
         Mode::Verify => "verify",
     };
     let permit = grant
-        .license(&query.license.kind, mode, query.fields(), &bench.me, license_type.is_some())
+        .license(&query.license.kind, mode, query.fields(), &bench.me, |_| license_type.is_some())
         .at(Step::License)?;
     // An agreement may list a type that has no schema here; nothing can be answered for it.
     let Some(license_type) = license_type else {
@@ -286,7 +280,7 @@ fn consent(
     let holder = query.license.holder.as_ref();
     let ask = Ask {
         me: bench.me,
-        client: peer.region,
+        client: peer.region(),
         signer_kid: &opened.kid,
         license_type: &query.license.kind,
         sensitive_type: license_type.sensitive,
@@ -316,11 +310,11 @@ fn body_faults(faults: Vec<crate::fault::Fault>) -> Refusal {
 pub struct FreshMemory;
 
 impl Memory for FreshMemory {
-    fn first_use(&self, _: &str, _: &str, _: [u8; 32], _: i64, _: Now) -> Claim {
-        Claim::Fresh(ClaimToken::unkept())
+    fn first_use(&self, iss: &str, jti: &str, content: &[u8; 32], keep_until: i64, now: Now) -> Claim {
+        Replay::new(1).claim(iss, jti, content, keep_until, now)
     }
-    fn quota(&self, _: &Grant, _: Region, _: Now) -> Result<QuotaPermit, Limited> {
-        Ok(QuotaPermit::unlimited())
+    fn quota(&self, _: &Grant, _: Region, _: Now) -> Result<Option<Permit>, Limited> {
+        Ok(None)
     }
     fn uses(&self, _: &[u8; 32]) -> u32 {
         0
