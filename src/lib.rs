@@ -16,9 +16,9 @@ pub mod schema;
 pub mod store;
 
 // Rooms, in the order a request meets them.
-pub mod peer;
-pub mod envelope;
-pub mod policy;
-pub mod authorization;
-pub mod license;
 pub mod answer;
+pub mod authorization;
+pub mod envelope;
+pub mod license;
+pub mod peer;
+pub mod policy;
