@@ -4,6 +4,8 @@
 
 mod refusal;
 mod reply;
+mod response;
 
 pub use refusal::{Code, Refusal, Retry};
 pub use reply::{Reply, unsigned_problem};
+pub use response::Response;
