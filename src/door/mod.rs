@@ -1,3 +1,4 @@
 //! The doors: where bytes from outside become requests, and answers become bytes.
 
+pub mod answer;
 pub mod listener;
