@@ -253,3 +253,7 @@ pub fn region_of(der: &CertificateDer<'_>) -> Option<Region> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
     gateway_name(&cert).ok()
 }
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;
