@@ -109,7 +109,10 @@ impl Signer {
             }
             PublicPoint::Rsa(n) => {
                 let components = KeyPairComponents {
-                    public_key: RsaPublicKeyComponents { n: Zeroizing::new(n.clone()), e: Zeroizing::new(EXPONENT.to_vec()) },
+                    public_key: RsaPublicKeyComponents {
+                        n: Zeroizing::new(n.clone()),
+                        e: Zeroizing::new(EXPONENT.to_vec()),
+                    },
                     d: secret("d")?,
                     p: secret("p")?,
                     q: secret("q")?,

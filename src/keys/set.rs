@@ -74,7 +74,12 @@ impl KeySet {
             return Err(vec![Fault::new("/keys", "type", "must be a list of keys", "必须是密钥列表")]);
         };
         if list.is_empty() || list.len() > MOST_KEYS {
-            return Err(vec![Fault::new("/keys", "key-count", "must hold 1 to 8 keys", "密钥数量必须为 1 至 8 个")]);
+            return Err(vec![Fault::new(
+                "/keys",
+                "key-count",
+                "must hold 1 to 8 keys",
+                "密钥数量必须为 1 至 8 个",
+            )]);
         }
         let mut set = Self::default();
         let mut faults = Vec::new();

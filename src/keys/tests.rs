@@ -11,7 +11,8 @@ const NOW: Now = Now::from_secs(1_900_000_000);
 const ALL: [Algorithm; 4] = [Algorithm::Es256, Algorithm::Ps256, Algorithm::EdDsa, Algorithm::Ed25519];
 
 fn set_of(jwk: &Value) -> Result<KeySet, Vec<String>> {
-    KeySet::from_jwks(&json!({ "keys": [jwk] })).map_err(|faults| faults.into_iter().map(|f| f.rule).collect())
+    KeySet::from_jwks(&json!({ "keys": [jwk] }))
+        .map_err(|faults| faults.into_iter().map(|f| f.rule).collect())
 }
 
 fn public_of(alg: Algorithm) -> Value {
@@ -67,13 +68,18 @@ fn josekits_own_implementation_agrees_in_both_directions() {
         let jwk = Jwk::from_map(private.as_object().unwrap().clone()).unwrap();
         let public = jwk.to_public_key().unwrap();
         let (signer, verifier): (Box<dyn jws::JwsSigner>, Box<dyn jws::JwsVerifier>) = match alg {
-            Algorithm::Es256 => {
-                (Box::new(jws::ES256.signer_from_jwk(&jwk).unwrap()), Box::new(jws::ES256.verifier_from_jwk(&public).unwrap()))
-            }
-            Algorithm::Ps256 => {
-                (Box::new(jws::PS256.signer_from_jwk(&jwk).unwrap()), Box::new(jws::PS256.verifier_from_jwk(&public).unwrap()))
-            }
-            _ => (Box::new(jws::EdDSA.signer_from_jwk(&jwk).unwrap()), Box::new(jws::EdDSA.verifier_from_jwk(&public).unwrap())),
+            Algorithm::Es256 => (
+                Box::new(jws::ES256.signer_from_jwk(&jwk).unwrap()),
+                Box::new(jws::ES256.verifier_from_jwk(&public).unwrap()),
+            ),
+            Algorithm::Ps256 => (
+                Box::new(jws::PS256.signer_from_jwk(&jwk).unwrap()),
+                Box::new(jws::PS256.verifier_from_jwk(&public).unwrap()),
+            ),
+            _ => (
+                Box::new(jws::EdDSA.signer_from_jwk(&jwk).unwrap()),
+                Box::new(jws::EdDSA.verifier_from_jwk(&public).unwrap()),
+            ),
         };
         let set = set_of(&key.public_jwk()).unwrap();
         let ours = set.find(key.kid(), NOW).unwrap();
@@ -330,7 +336,9 @@ fn a_private_key_file_loads_and_its_faults_are_one_line_without_secrets() {
         let public = key.public_jwk();
         assert_eq!(public["kid"], key.kid());
         assert!(public.get("d").is_none());
-        assert!(set_of(&public).unwrap().find(key.kid(), NOW).unwrap().verify(b"m", &key.sign(b"m").unwrap()));
+        assert!(
+            set_of(&public).unwrap().find(key.kid(), NOW).unwrap().verify(b"m", &key.sign(b"m").unwrap())
+        );
     }
     let mine = SigningKey::generate(Algorithm::Es256).unwrap();
     let other = SigningKey::generate(Algorithm::Es256).unwrap();
