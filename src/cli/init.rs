@@ -28,7 +28,7 @@ pub struct Init {
     region: Region,
     /// Where; must not exist or be empty 新目录
     dir: PathBuf,
-    /// The region's name as partners see it 地区名称
+    /// The region's name as partners see it 地区名称 [default: that of the code]
     #[arg(long, value_name = "中文名")]
     name: Option<String>,
     /// The address partners reach this gateway at 对外地址 [default: https:// and --listen]
@@ -132,7 +132,7 @@ impl Init {
     }
 
     fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.region.to_string())
+        self.name.clone().unwrap_or_else(|| self.region.name().to_owned())
     }
 
     fn endpoint(&self) -> String {
