@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_verifier_key_is_that_of_the_ledger_reference() {
-        let known = "exchange-log.county-a.example/2026h2+a5194cd7+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+        let known =
+            "exchange-log.county-a.example/2026h2+a5194cd7+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
         let public = STANDARD.decode(known.rsplit('+').next().unwrap()).unwrap();
         assert_eq!(vkey("exchange-log.county-a.example/2026h2", &public[1..]), known);
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::card::{Parts, assemble};
 use super::new_keys::{LedgerKey, LocalToken};
@@ -27,7 +28,7 @@ pub struct Init {
     region: Region,
     /// Where; must not exist or be empty 新目录
     dir: PathBuf,
-    /// The region's name as partners see it 地区名称
+    /// The region's name as partners see it 地区名称 [default: that of the code]
     #[arg(long, value_name = "中文名")]
     name: Option<String>,
     /// The address partners reach this gateway at 对外地址 [default: https:// and --listen]
@@ -45,15 +46,8 @@ pub struct Init {
 }
 
 /// Folders of a gateway, all private.
-const FOLDERS: [&str; 7] = [
-    "keys",
-    "data",
-    "trust",
-    "trust/partners",
-    "trust/authorities",
-    "trust/agreements",
-    "trust/auditors",
-];
+const FOLDERS: [&str; 7] =
+    ["keys", "data", "trust", "trust/partners", "trust/authorities", "trust/agreements", "trust/auditors"];
 
 impl Init {
     pub fn run(self, common: &Common) -> Outcome {
@@ -89,9 +83,11 @@ impl Init {
 
     fn refuse_what_is_there(&self) -> Result<(), Stop> {
         let shown = self.dir.display();
-        match std::fs::read_dir(&self.dir) {
-            Ok(mut entries) if entries.next().is_none() => Ok(()),
-            Ok(_) => Err(Stop::usage(format_args!("{shown}: is not empty; a gateway needs a new directory 目录非空"))),
+        match std::fs::read_dir(&self.dir).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Stop::usage(format_args!(
+                "{shown}: is not empty; a gateway needs a new directory 目录非空"
+            ))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(Stop::usage(format_args!("{shown}: cannot be used as a directory ({})", e.kind()))),
         }
@@ -106,7 +102,7 @@ impl Init {
         let tls = pki::self_signed(&subject, validity).map_err(Stop::failed)?;
         let ledger = LedgerKey::generate()?;
         let token = LocalToken::generate()?;
-        let signing_jwk = SigningKey::generate(Algorithm::Es256);
+        let signing_jwk = SigningKey::generate(Algorithm::Es256).map_err(Stop::failed)?;
         let signing = SigningKey::from_jwk(&signing_jwk).map_err(Stop::failed)?;
         let card = assemble(&Parts {
             region: self.region,
@@ -121,10 +117,10 @@ impl Init {
         let config = self.config_text(&name, &endpoint, &token.sha256_hex)?;
         Ok(Files {
             private: vec![
-                ("keys/sign.jwk", pretty(&signing_jwk)),
-                ("keys/ledger.key", ledger.pem.as_bytes().to_vec()),
-                ("keys/tls.key", tls.private_key_pem.as_bytes().to_vec()),
-                ("keys/local.token", token.text.as_bytes().to_vec()),
+                ("keys/sign.jwk", Zeroizing::new(pretty(&signing_jwk))),
+                ("keys/ledger.key", Zeroizing::new(ledger.pem.as_bytes().to_vec())),
+                ("keys/tls.key", Zeroizing::new(tls.private_key_pem.as_bytes().to_vec())),
+                ("keys/local.token", Zeroizing::new(token.text.as_bytes().to_vec())),
             ],
             public: vec![
                 ("keys/tls.crt", tls.certificate_pem.into_bytes()),
@@ -136,7 +132,7 @@ impl Init {
     }
 
     fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.region.to_string())
+        self.name.clone().unwrap_or_else(|| self.region.name().to_owned())
     }
 
     fn endpoint(&self) -> String {
@@ -164,17 +160,23 @@ impl Init {
         out::line(format_args!("{dir}: gateway of {} 网关目录已建好", self.region));
         out::line("Next 下一步:");
         out::line(format_args!("  1. tongban card --config {dir}/gateway.toml > {}.json", self.region));
-        out::line("     send it to the partner, compare the fingerprints by phone 把名片发给对方，并电话核对指纹");
+        out::line(
+            "     send it to the partner, compare the fingerprints by phone 把名片发给对方，并电话核对指纹",
+        );
         out::line(format_args!("  2. tongban partner add PARTNER.json --config {dir}/gateway.toml"));
-        out::line(format_args!("  3. put agreements into {dir}/trust/agreements, after: tongban agreement check FILE"));
+        out::line(format_args!(
+            "  3. put agreements into {dir}/trust/agreements, after: tongban agreement check FILE"
+        ));
         out::line(format_args!("  4. tongban license import FILE.jsonl --config {dir}/gateway.toml"));
-        out::line(format_args!("  5. tongban check --config {dir}/gateway.toml && tongban serve --config {dir}/gateway.toml"));
+        out::line(format_args!(
+            "  5. tongban check --config {dir}/gateway.toml && tongban serve --config {dir}/gateway.toml"
+        ));
         out::line(format_args!("Keep {dir}/keys private and backed up offline 私钥目录请离线备份，切勿外传"));
     }
 }
 
 struct Files {
-    private: Vec<(&'static str, Vec<u8>)>,
+    private: Vec<(&'static str, Zeroizing<Vec<u8>>)>,
     public: Vec<(&'static str, Vec<u8>)>,
     card: Value,
 }
@@ -263,7 +265,9 @@ mod tests {
     #[test]
     fn an_endpoint_is_an_https_origin() {
         assert_eq!(https_origin("https://gw.example:8443/").unwrap(), "https://gw.example:8443");
-        for wrong in ["http://gw.example", "https://gw.example/x", "https://a@gw.example", "gw.example:8443", ""] {
+        for wrong in
+            ["http://gw.example", "https://gw.example/x", "https://a@gw.example", "gw.example:8443", ""]
+        {
             assert!(https_origin(wrong).is_err(), "{wrong}");
         }
     }

@@ -2,7 +2,7 @@
 //! of the library, prints the result, and returns how it ended.
 
 mod card;
-mod init;
+pub mod init;
 mod new_keys;
 pub mod out;
 pub mod pki;

@@ -119,13 +119,20 @@ pub fn note(text: impl std::fmt::Display) {
 /// A table that fits the terminal and knows that a Chinese character takes two columns.
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(terminal_columns());
     table.set_header(header);
     for row in rows {
         table.add_row(row);
     }
     table
+}
+
+/// Columns as the shell says; an ordinary wide window where it says nothing.
+fn terminal_columns() -> u16 {
+    const ORDINARY: u16 = 120;
+    std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|c| *c >= 40).unwrap_or(ORDINARY)
 }
 
 #[cfg(test)]
