@@ -52,19 +52,19 @@ impl House {
             ),
             Part::new(
                 "certificate",
-                self.clients.own_certificate_valid(now),
+                self.credentials.validity().holds(now),
                 "this gateway's own certificate is not valid now",
                 "本网关证书当前无效",
             ),
             Part::new(
                 "crl",
-                trust.directory.crls_fresh(now),
+                trust.directory.trust().lists_fresh(now),
                 "a certificate revocation list is past its nextUpdate",
                 "证书吊销列表已过期",
             ),
             Part::new(
                 "status_lists",
-                trust.status_lists.stale(now) == 0,
+                trust.stale_lists(now) == 0,
                 "an authority's status list is missing or past its exp",
                 "授权状态列表缺失或已过期",
             ),
@@ -105,9 +105,8 @@ impl House {
     fn days_left(&self, now: crate::clock::Now) -> Vec<(String, i64)> {
         const DAY: i64 = 86_400;
         let mut days = Vec::new();
-        if let Some(end) = self.clients.own_certificate_end() {
-            days.push(("certificate/own".to_owned(), (end - now.secs()).div_euclid(DAY)));
-        }
+        let end = self.credentials.validity().not_after;
+        days.push(("certificate/own".to_owned(), (end - now.secs()).div_euclid(DAY)));
         for (what, end) in self.trust.load().directory.ends() {
             days.push((what, (end - now.secs()).div_euclid(DAY)));
         }

@@ -50,10 +50,10 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub fn new(agreements: impl IntoIterator<Item = Agreement>) -> Result<Self, DuplicateAgreement> {
+    pub fn new<A: Into<Arc<Agreement>>>(agreements: impl IntoIterator<Item = A>) -> Result<Self, DuplicateAgreement> {
         let mut policy = Self::default();
         let mut license_types = HashSet::new();
-        for agreement in agreements.into_iter().map(Arc::new) {
+        for agreement in agreements.into_iter().map(Into::into) {
             let id = agreement.id().to_owned();
             for item in agreement.items() {
                 policy.items.insert(normalised(&item.code));
