@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +20,7 @@ use super::card::Status;
 use super::connection::{Ask, Partner};
 use super::directory::{Directory, NotAMember};
 use super::tls::{Credentials, partner_client_config};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::domain::Region;
 
 #[derive(Clone, Debug)]
@@ -64,10 +63,11 @@ impl Default for ClientLimits {
 /// What a partner answered. Nothing in it is believed yet.
 #[derive(Clone, Debug)]
 pub struct PartnerAnswer {
-    pub status: StatusCode,
-    pub content_type: Option<HeaderValue>,
+    pub status: u16,
+    /// It says to be a signed response (by its media type, which proves nothing yet).
+    pub signed: bool,
     /// Seconds, from `Retry-After`.
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
     pub body: Bytes,
 }
 
@@ -129,26 +129,42 @@ pub struct PartnerClients {
     clock: Clock,
     limits: ClientLimits,
     partners: Mutex<HashMap<Region, Arc<Partner>>>,
+    attempts: Mutex<HashMap<Region, Attempt>>,
 }
+
+/// Whether a partner answered when last asked, and since when that is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub up: bool,
+    pub since: Now,
+}
+
+/// Media types of protocol §3.
+const REQUEST: &str = "application/tongban-request+jwt";
+pub(super) const RESPONSE: &str = "application/tongban-response+jwt";
 
 impl PartnerClients {
     pub fn new(
         credentials: Arc<Credentials>,
         directory: Arc<ArcSwap<Directory>>,
         clock: Clock,
+    ) -> Self {
+        Self::with_limits(credentials, directory, clock, ClientLimits::default())
+    }
+
+    pub fn with_limits(
+        credentials: Arc<Credentials>,
+        directory: Arc<ArcSwap<Directory>>,
+        clock: Clock,
         limits: ClientLimits,
     ) -> Self {
-        Self { credentials, directory, clock, limits, partners: Mutex::default() }
+        let (partners, attempts) = (Mutex::default(), Mutex::default());
+        Self { credentials, directory, clock, limits, partners, attempts }
     }
 
     /// `POST /v1/exchange` with one signed message.
-    pub async fn post_exchange(
-        &self,
-        region: Region,
-        body: Bytes,
-        content_type: &'static str,
-    ) -> Result<PartnerAnswer, SendFault> {
-        self.call(region, Ask::post("/v1/exchange", body, content_type)).await
+    pub async fn post_exchange(&self, region: Region, message: Bytes) -> Result<PartnerAnswer, SendFault> {
+        self.call(region, Ask::post("/v1/exchange", message, REQUEST)).await
     }
 
     /// `GET` of a path of the partner door (card, checkpoint, tile).
@@ -162,7 +178,34 @@ impl PartnerClients {
         let partner = self.partner(region)?;
         let place = timeout_at(deadline.min(now + self.limits.queue), partner.places().acquire_owned());
         let _place = place.await.ok().and_then(Result::ok).ok_or(SendFault::Busy)?;
-        partner.call(&ask, deadline).await
+        let answer = partner.call(&ask, deadline).await;
+        self.note(region, answer.is_ok());
+        answer
+    }
+
+    fn note(&self, region: Region, up: bool) {
+        let now = self.clock.now();
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = attempts.entry(region).or_insert(Attempt { up, since: now });
+        if last.up != up {
+            *last = Attempt { up, since: now };
+        }
+    }
+
+    /// How the partner was when last asked; `None` before the first time.
+    pub fn last_attempt(&self, region: Region) -> Option<Attempt> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&region).copied()
+    }
+
+    /// Whether the certificate that we show is within its time.
+    pub fn own_certificate_valid(&self, now: Now) -> bool {
+        let validity = self.credentials.validity();
+        (validity.not_before..=validity.not_after).contains(&now.secs())
+    }
+
+    /// The last second of the certificate that we show.
+    pub fn own_certificate_end(&self) -> Option<i64> {
+        Some(self.credentials.validity().not_after)
     }
 
     /// The partner's pool under today's directory.

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::card::Endpoint;
-use super::client::{ClientLimits, PartnerAnswer, SendFault};
+use super::client::{ClientLimits, PartnerAnswer, RESPONSE, SendFault};
 use super::directory::NotAMember;
 
 type Body = Full<Bytes>;
@@ -246,8 +246,8 @@ impl Partner {
             Failed::Sent(if long { SendFault::TooLarge } else { SendFault::Broken })
         })?;
         Ok(PartnerAnswer {
-            status: head.status,
-            content_type: head.headers.get(CONTENT_TYPE).cloned(),
+            status: head.status.as_u16(),
+            signed: head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == RESPONSE),
             retry_after: head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()),
             body: body.to_bytes(),
         })

@@ -16,7 +16,7 @@ mod trust;
 pub(crate) mod testing;
 
 pub use card::{Card, Endpoint, LedgerName, Status};
-pub use client::{ClientLimits, PartnerAnswer, PartnerClients, SendFault};
+pub use client::{Attempt, ClientLimits, PartnerAnswer, PartnerClients, SendFault};
 pub use directory::{Directory, NotAMember, PeerIdentity, region_of};
 pub use tls::{
     Credentials, CredentialsFault, partner_server_config, plain_server_config, provider, spki_sha256,
