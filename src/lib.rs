@@ -25,3 +25,5 @@ pub mod policy;
 
 // Doors.
 pub mod door;
+// The whole.
+pub mod config;

@@ -124,8 +124,24 @@ fn each_rule_has_its_fault() {
 #[test]
 fn neighbours_of_forbidden_characters_pass() {
     for c in [
-        '\u{a0}', '\u{2029}', '\u{202f}', '\u{2065}', '\u{206a}', '\u{fdcf}', '\u{fdf0}', '\u{fffc}',
-        '\u{d7ff}', '\u{f900}', '\u{fff9}', '\u{1fffd}', '\u{2ffef}', ' ', '~', '𠮷', '·', '\u{3000}',
+        '\u{a0}',
+        '\u{2029}',
+        '\u{202f}',
+        '\u{2065}',
+        '\u{206a}',
+        '\u{fdcf}',
+        '\u{fdf0}',
+        '\u{fffc}',
+        '\u{d7ff}',
+        '\u{f900}',
+        '\u{fff9}',
+        '\u{1fffd}',
+        '\u{2ffef}',
+        ' ',
+        '~',
+        '𠮷',
+        '·',
+        '\u{3000}',
     ] {
         assert!(rule(&format!("\"{c}\"")).is_ok(), "{}", c.escape_unicode());
     }
@@ -216,8 +232,10 @@ fn jcs_gives_the_bytes_of_rfc_8785() {
     let value = json!({"\u{20ac}":"Euro Sign","\r":"Carriage Return","\u{fb33}":"Hebrew Letter Dalet With Dagesh",
         "1":"One","\u{1f600}":"Emoji: Grinning Face","\u{80}":"Control","\u{f6}":"Latin Small Letter O With Diaeresis"});
     let text = String::from_utf8(jcs(&value)).unwrap();
-    let order: Vec<usize> =
-        ["Carriage", "One", "Control", "Latin", "Euro", "Emoji", "Hebrew"].iter().map(|w| text.find(w).unwrap()).collect();
+    let order: Vec<usize> = ["Carriage", "One", "Control", "Latin", "Euro", "Emoji", "Hebrew"]
+        .iter()
+        .map(|w| text.find(w).unwrap())
+        .collect();
     assert!(order.is_sorted(), "{text}");
     // RFC 8785 §3.2.2.
     let value = json!({"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],

@@ -12,6 +12,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use super::JwkFault;
+
 /// No key file of ours comes near this; a larger one is a mistake in the configuration (bytes).
 const LARGEST_KEY_FILE: u64 = 64 * 1024;
 
@@ -35,7 +37,7 @@ pub enum KeyFileFault {
     #[error("{0}: cannot be read or written ({1})")]
     Io(String, std::io::ErrorKind),
     #[error("{0}: is not a usable private JWK: {1}")]
-    Unusable(String, &'static str),
+    Unusable(String, JwkFault),
 }
 
 /// The bytes of a private key file: regular, not a symbolic link, no access for group or

@@ -18,4 +18,4 @@ pub use cache::{CacheStats, Source};
 pub use lookup::{LicenseAnswer, Lookup, LookupFault};
 pub use query::{Holder, LicenseQuery, LicenseSelector, Mode};
 pub use record::{LicenseRecord, RecordHolder};
-pub use register::{Change, Register};
+pub use register::{Change, HttpRegisterSettings, Register};

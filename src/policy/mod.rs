@@ -10,6 +10,8 @@ mod quota;
 mod snapshot;
 mod table;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 pub use agreement::Agreement;
 pub use quota::{Exceeded, Limited, Permit, Quotas};

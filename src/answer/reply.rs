@@ -1,0 +1,27 @@
+//! What the corridor answers: a result or a refusal, with its HTTP face.
+
+use serde_json::Value;
+
+use super::Refusal;
+
+/// The outcome of one exchange. Both kinds are recorded and signed alike.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Status 200 with this result.
+    Result(Value),
+    Refused(Refusal),
+}
+
+impl Reply {
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Result(_) => 200,
+            Self::Refused(refusal) => refusal.code.status(),
+        }
+    }
+}
+
+/// The body of an unsigned refusal: `application/problem+json`.
+pub fn unsigned_problem(refusal: &Refusal, trace: &str) -> Vec<u8> {
+    refusal.problem(trace).to_string().into_bytes()
+}
