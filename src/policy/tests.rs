@@ -1,5 +1,9 @@
 //! What agreements promise.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 
@@ -56,7 +60,20 @@ fn region(code: &str) -> Region {
 
 fn policy() -> Policy {
     let files = [agreement_json(), lapsed_json()];
-    Policy::new(files.iter().map(|file| Agreement::from_value(file).unwrap())).unwrap()
+    policy_of(&files)
+}
+
+fn policy_of(files: &[Value]) -> Policy {
+    let (policy, refused) = Policy::build(&folder(files));
+    assert!(refused.is_empty(), "{refused:?}");
+    policy
+}
+
+fn folder(files: &[Value]) -> HashMap<PathBuf, Arc<Agreement>> {
+    let named = files.iter().enumerate();
+    named
+        .map(|(n, file)| (format!("{n}.json").into(), Arc::new(Agreement::from_value(file).unwrap())))
+        .collect()
 }
 
 fn claims(agreement: &str, item: &str, op: &str, basis: &str) -> RequestClaims {
@@ -87,7 +104,8 @@ fn faults_of(value: &Value) -> Vec<String> {
 #[test]
 fn an_agreement_keeps_the_digest_of_its_canonical_form() {
     let agreement = Agreement::from_value(&agreement_json()).unwrap();
-    let reordered: Value = serde_json::from_str(&serde_json::to_string_pretty(&agreement_json()).unwrap()).unwrap();
+    let reordered: Value =
+        serde_json::from_str(&serde_json::to_string_pretty(&agreement_json()).unwrap()).unwrap();
     assert_eq!(agreement.digest(), Agreement::from_value(&reordered).unwrap().digest());
     let mut changed = agreement_json();
     changed["name"] = json!("别的协议");
@@ -136,9 +154,18 @@ fn one_region_is_no_agreement() {
 
 #[test]
 fn two_files_with_one_id_are_no_policy() {
-    let twice = [agreement_json(), agreement_json()];
-    let fault = Policy::new(twice.iter().map(|file| Agreement::from_value(file).unwrap())).unwrap_err();
-    assert_eq!(fault, DuplicateAgreement { id: "421202-331083-2020".into() });
+    let mut other = agreement_json();
+    other["quota"]["per_day"] = json!(1);
+    let (policy, refused) = Policy::build(&folder(&[agreement_json(), other, lapsed_json()]));
+    assert!(policy.agreement("421202-331083-2020").is_none());
+    assert!(policy.agreement("421202-331083-2015").is_some());
+    assert_eq!(refused.len(), 2);
+    assert_eq!(refused[0].faults[0].rule, "duplicate-agreement");
+    let (policy, refused) = Policy::build(&folder(&[agreement_json(), agreement_json()]));
+    assert!(
+        refused.is_empty() && policy.agreement("421202-331083-2020").is_some(),
+        "a copy contradicts nobody"
+    );
 }
 
 #[test]
@@ -153,8 +180,17 @@ fn a_type_without_schema_is_a_remark_and_no_fault() {
 #[test]
 fn the_agreement_decides_by_party_day_item_op_and_basis() {
     let (policy, me) = (policy(), region("421202"));
-    let days = [("before", date(2020, 7, 31)), ("first", date(2020, 8, 1)), ("last", date(2030, 7, 31)), ("after", date(2030, 8, 1))];
-    let items = [("agreed", NEWBORN), ("lapsed's", "11421202TECT0001914000720002000"), ("nobody's", "11421202TECT0001914000720003000")];
+    let days = [
+        ("before", date(2020, 7, 31)),
+        ("first", date(2020, 8, 1)),
+        ("last", date(2030, 7, 31)),
+        ("after", date(2030, 8, 1)),
+    ];
+    let items = [
+        ("agreed", NEWBORN),
+        ("lapsed's", "11421202TECT0001914000720002000"),
+        ("nobody's", "11421202TECT0001914000720003000"),
+    ];
     let mut table = String::new();
     let mut ask = |label: String, claims: RequestClaims, peer: &str, day: Date| {
         let verdict = match policy.authorize(&claims, &region(peer), &me, day) {
@@ -178,7 +214,60 @@ fn the_agreement_decides_by_party_day_item_op_and_basis() {
     ask("no such agreement".into(), good("421202-331083-1999"), "331083", TODAY);
     ask("a third region".into(), good("421202-331083-2020"), "320922", TODAY);
     ask("ourselves".into(), good("421202-331083-2020"), "421202", TODAY);
-    insta::assert_snapshot!(table);
+    insta::assert_snapshot!(table, @r"
+    before agreed license.query consent             NoAgreement
+    before agreed license.query emergency           NoAgreement
+    before agreed ping consent                      NoAgreement
+    before agreed ping emergency                    NoAgreement
+    before lapsed's license.query consent           NoAgreement
+    before lapsed's license.query emergency         NoAgreement
+    before lapsed's ping consent                    NoAgreement
+    before lapsed's ping emergency                  NoAgreement
+    before nobody's license.query consent           NoAgreement
+    before nobody's license.query emergency         NoAgreement
+    before nobody's ping consent                    NoAgreement
+    before nobody's ping emergency                  NoAgreement
+    first agreed license.query consent              granted
+    first agreed license.query emergency            BasisNotAgreed
+    first agreed ping consent                       OpNotAgreed
+    first agreed ping emergency                     OpNotAgreed
+    first lapsed's license.query consent            ItemNotAgreed
+    first lapsed's license.query emergency          ItemNotAgreed
+    first lapsed's ping consent                     ItemNotAgreed
+    first lapsed's ping emergency                   ItemNotAgreed
+    first nobody's license.query consent            UnknownItem
+    first nobody's license.query emergency          UnknownItem
+    first nobody's ping consent                     UnknownItem
+    first nobody's ping emergency                   UnknownItem
+    last agreed license.query consent               granted
+    last agreed license.query emergency             BasisNotAgreed
+    last agreed ping consent                        OpNotAgreed
+    last agreed ping emergency                      OpNotAgreed
+    last lapsed's license.query consent             ItemNotAgreed
+    last lapsed's license.query emergency           ItemNotAgreed
+    last lapsed's ping consent                      ItemNotAgreed
+    last lapsed's ping emergency                    ItemNotAgreed
+    last nobody's license.query consent             UnknownItem
+    last nobody's license.query emergency           UnknownItem
+    last nobody's ping consent                      UnknownItem
+    last nobody's ping emergency                    UnknownItem
+    after agreed license.query consent              NoAgreement
+    after agreed license.query emergency            NoAgreement
+    after agreed ping consent                       NoAgreement
+    after agreed ping emergency                     NoAgreement
+    after lapsed's license.query consent            NoAgreement
+    after lapsed's license.query emergency          NoAgreement
+    after lapsed's ping consent                     NoAgreement
+    after lapsed's ping emergency                   NoAgreement
+    after nobody's license.query consent            NoAgreement
+    after nobody's license.query emergency          NoAgreement
+    after nobody's ping consent                     NoAgreement
+    after nobody's ping emergency                   NoAgreement
+    lapsed agreement, item elsewhere agreed         NoAgreement
+    no such agreement                               NoAgreement
+    a third region                                  NoAgreement
+    ourselves                                       NoAgreement
+    ");
 }
 
 #[test]
@@ -186,7 +275,7 @@ fn a_lower_case_x_in_a_code_is_the_same_code() {
     let mut value = agreement_json();
     let code = "11440703TECT0006X84000709001000";
     value["items"][0]["code"] = json!(code);
-    let policy = Policy::new([Agreement::from_value(&value).unwrap()]).unwrap();
+    let policy = policy_of(std::slice::from_ref(&value));
     let asked = claims("421202-331083-2020", &code.replace('X', "x"), "license.query", "consent");
     assert!(policy.authorize(&asked, &region("331083"), &region("421202"), TODAY).is_ok());
 }
@@ -196,10 +285,13 @@ fn a_grant_permits_type_mode_region_and_fields_in_this_order() {
     let grant = granted();
     let me = region("421202");
     let ask = |kind: &str, mode: &str, fields: &[&str], me: &Region, known: bool| {
-        grant.license(kind, mode, fields.iter().copied(), me, |_| known).map(|_| ())
+        grant.license(kind, mode, fields.iter().copied(), me, known).map(|_| ())
     };
     assert_eq!(ask(MARRIAGE, "read", &["cert_no"], &me, true), Ok(()));
-    assert_eq!(ask("11421202TECT000191099", "read", &["x"], &me, false), Err(PolicyFault::UnknownLicenseType));
+    assert_eq!(
+        ask("11421202TECT000191099", "read", &["x"], &me, false),
+        Err(PolicyFault::UnknownLicenseType)
+    );
     assert_eq!(ask("11421202TECT000191099", "read", &["x"], &me, true), Err(PolicyFault::LicenseNotAgreed));
     assert_eq!(ask(BIRTH, "read", &["x"], &me, false), Err(PolicyFault::LicenseNotAgreed), "lapsed names it");
     assert_eq!(ask(MARRIAGE, "verify", &["x"], &me, true), Err(PolicyFault::LicenseNotAgreed));
@@ -210,10 +302,10 @@ fn a_grant_permits_type_mode_region_and_fields_in_this_order() {
 #[test]
 fn the_ways_that_remain_are_the_agreements_in_its_order() {
     let ways = |value: &Value| {
-        let policy = Policy::new([Agreement::from_value(value).unwrap()]).unwrap();
+        let policy = policy_of(std::slice::from_ref(value));
         let claims = claims("421202-331083-2020", NEWBORN, "license.query", "consent");
         let grant = policy.authorize(&claims, &region("331083"), &region("421202"), TODAY).unwrap();
-        let permit = grant.license(MARRIAGE, "read", ["cert_no"], &region("421202"), |_| true).unwrap();
+        let permit = grant.license(MARRIAGE, "read", ["cert_no"], &region("421202"), true).unwrap();
         permit.ways().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(ways(&agreement_json()), "upload timed_verification");
@@ -226,19 +318,51 @@ fn the_ways_that_remain_are_the_agreements_in_its_order() {
 fn the_table_speaks_to_lawyers() {
     let table = Agreement::from_value(&agreement_json()).unwrap().table();
     let head = table.head.iter().map(|(label, value)| format!("{label}：{value}")).collect::<Vec<_>>();
-    insta::assert_snapshot!(format!("{}\n\n{}", head[..5].join("\n"), table.items[0].cells().join("\n--\n")), @r"");
+    insta::assert_snapshot!(format!("{}\n\n{}", head[..5].join("\n"), table.items[0].cells().join("\n--\n")), @r"
+    协议编号：421202-331083-2020
+    名称：咸安—玉环跨省联办协议
+    各方：421202、331083
+    有效期：2020-08-01 至 2030-07-31（含当日，北京时间）
+    用量上限：每秒 50 次，突发 100 次，并发 64 个，每日 200000 次
+
+    新生儿户口登记
+    11421202TECT0001914000709001000
+    --
+    多地联办
+    办理：421202
+    收件：331083
+    --
+    本人授权
+    --
+    证照查询核验
+    --
+    111000000000131433001（读取；答复方 331083、421202）：cert_no、registered_on
+    --
+    M2 结婚证（必要）：数据共享 → 上传材料 → 部门限时核验
+    --
+    法定 20 个工作日
+    承诺 5 个工作日
+    核验 2 个工作日
+    自办理地收到起算
+    ");
 }
 
 mod quotas {
     use super::*;
 
-    const LIMITS: Limits = Limits { requests_per_second: 10, burst: 3, concurrent: 2, per_day: 100 };
+    const LIMITS: Limits = Limits { requests_per_second: 10, burst: 3, concurrent: 2, per_day: 100_000 };
 
     fn at(ms: i64) -> Now {
         Now::from_ms(1_900_000_000_000 + ms)
     }
 
-    fn refused(result: Result<Permit, Limited>) -> Limited {
+    impl Quotas {
+        fn partner(&self, partner: &Region, limits: Limits, now: Now) -> Result<QuotaPermit, Limited> {
+            self.take(quota::Metered::Partner(*partner), limits, now)
+        }
+    }
+
+    fn refused(result: Result<QuotaPermit, Limited>) -> Limited {
         result.map(|_| ()).unwrap_err()
     }
 
@@ -259,7 +383,8 @@ mod quotas {
     #[test]
     fn over_a_minute_no_more_than_rate_and_burst_pass() {
         let quotas = Quotas::new();
-        let passed = (0..60_000).filter(|ms| quotas.partner(&region("331083"), LIMITS, at(*ms)).is_ok()).count();
+        let passed =
+            (0..60_000).filter(|ms| quotas.partner(&region("331083"), LIMITS, at(*ms)).is_ok()).count();
         assert!((600..=603).contains(&passed), "{passed}");
     }
 
@@ -278,19 +403,19 @@ mod quotas {
     fn the_day_ends_at_midnight_in_shanghai() {
         let mut value = agreement_json();
         value["quota"] = json!({"requests_per_second": 1000, "burst": 1000, "concurrent": 9, "per_day": 2});
-        let policy = Policy::new([Agreement::from_value(&value).unwrap()]).unwrap();
+        let policy = policy_of(std::slice::from_ref(&value));
         let asked = claims("421202-331083-2020", NEWBORN, "license.query", "consent");
         let partner = region("331083");
         let grant = policy.authorize(&asked, &partner, &region("421202"), TODAY).unwrap();
         let quotas = Quotas::new();
         let evening = Now::from_secs(1_785_599_990); // 2026-08-01T23:59:50+08:00
         for _ in 0..2 {
-            drop(quotas.agreement(&grant, &partner, evening).unwrap());
+            drop(quotas.enter(&grant, partner, evening).unwrap());
         }
-        let limited = refused(quotas.agreement(&grant, &partner, evening));
+        let limited = refused(quotas.enter(&grant, partner, evening));
         assert_eq!(limited, Limited { exceeded: Exceeded::Day, retry_after_secs: 10 });
         let morning = Now::from_secs(evening.secs() + 10);
-        assert!(quotas.agreement(&grant, &partner, morning).is_ok());
+        assert!(quotas.enter(&grant, partner, morning).is_ok());
     }
 
     #[test]
@@ -323,7 +448,7 @@ mod quotas {
         generous["quota"]["requests_per_second"] = json!(80);
         generous["quota"]["concurrent"] = json!(8);
         let files = [agreement_json(), generous];
-        let policy = Policy::new(files.iter().map(|f| Agreement::from_value(f).unwrap())).unwrap();
+        let policy = policy_of(&files);
         let budget = |day| policy.budget(&region("331083"), &region("421202"), day);
         let both = budget(TODAY);
         assert_eq!((both.requests_per_second, both.concurrent), (80, 64));
