@@ -68,7 +68,8 @@ mod tests {
     fn a_composed_case_number_is_the_published_one() {
         let region = |code| Region::parse(code).unwrap();
         let number =
-            CaseNumber::compose(region("331083"), region("421202"), jiff::civil::date(2026, 10, 12), 1).unwrap();
+            CaseNumber::compose(region("331083"), region("421202"), jiff::civil::date(2026, 10, 12), 1)
+                .unwrap();
         assert_eq!(number.as_str(), "K3310834212022026101200000001M");
         assert_eq!((number.collecting(), number.handling()), ("331083", "421202"));
     }

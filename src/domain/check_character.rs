@@ -62,7 +62,9 @@ mod tests {
         let body = "11100000000013127D00111421202TECT000191";
         let right = mod37_36(body);
         for at in 0..body.len() {
-            for other in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ".chars().filter(|c| !body[at..].starts_with(*c)) {
+            for other in
+                "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ".chars().filter(|c| !body[at..].starts_with(*c))
+            {
                 let mut wrong = body.to_owned();
                 wrong.replace_range(at..=at, &other.to_string());
                 assert_ne!(mod37_36(&wrong), right, "{wrong}");

@@ -18,11 +18,9 @@ pub fn check_holder(kind: &str, number: &str) -> Result<(), IdentifierFault> {
     };
     let shape = match kind {
         "001" => return check_uscc(number),
-        // ID card, temporary ID card, residence permits of Hong Kong, Macau and Taiwan.
-        "111" | "112" => return check_resident_id(number),
         "551" if !number.starts_with("81") && !number.starts_with("82") => false,
         "552" if !number.starts_with("83") => false,
-        "551" | "552" => return check_resident_id(number),
+        _ if is_id_number(kind) => return check_resident_id(number),
         "414" => {
             (5..=15).contains(&number.len())
                 && number.bytes().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
@@ -34,14 +32,21 @@ pub fn check_holder(kind: &str, number: &str) -> Result<(), IdentifierFault> {
     if shape { Ok(()) } else { Err(IdentifierFault::Format) }
 }
 
+/// Document types whose number is built like an ID number: ID card, temporary ID card,
+/// residence permits of Hong Kong, Macau and Taiwan.
+pub fn is_id_number(kind: &str) -> bool {
+    matches!(kind, "111" | "112" | "551" | "552")
+}
+
 /// The number as it is stored, compared and hashed: an ID number's `x` has become `X`.
 /// `today` is the day in Asia/Shanghai.
 pub fn normalise_holder(kind: &str, number: &str, today: Date) -> Result<String, IdentifierFault> {
     check_holder(kind, number)?;
-    Ok(match kind {
-        "111" | "112" | "551" | "552" => ResidentId::parse(number, today)?.as_str().to_owned(),
-        _ => number.to_owned(),
-    })
+    if is_id_number(kind) {
+        Ok(ResidentId::parse(number, today)?.as_str().to_owned())
+    } else {
+        Ok(number.to_owned())
+    }
 }
 
 /// A person's or an organisation's name: 1–200 characters, no controls, private-use

@@ -48,6 +48,11 @@ impl LicenseId {
     }
 }
 
+/// The type code inside a license id, without looking at the rest of it.
+pub fn license_type_of(id: &str) -> Option<&str> {
+    id.strip_prefix(ROOT)?.split('.').next()
+}
+
 pub fn check_license_id(text: &str) -> Result<(), IdentifierFault> {
     let body = text.strip_prefix(ROOT).ok_or(IdentifierFault::Format)?;
     let mut parts = body.split('.');
@@ -104,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_composed_id_is_the_published_one() {
-        let id = LicenseId::compose("111000000000131433001", "11331083TECT000279", "J33108320260000001", "001");
+        let id =
+            LicenseId::compose("111000000000131433001", "11331083TECT000279", "J33108320260000001", "001");
         let id = id.unwrap();
         assert_eq!(
             id.as_str(),

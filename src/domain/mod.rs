@@ -16,9 +16,9 @@ mod uscc;
 
 pub use case_number::{CaseNumber, check_case_number};
 pub use check_character::mod37_36;
-pub use holder::{check_holder, check_name, normalise_holder, normalise_name};
+pub use holder::{check_holder, check_name, is_id_number, normalise_holder, normalise_name};
 pub use item_code::{ItemCode, check_item_code};
-pub use license_id::{LicenseId, TypeCode, check_license_id, check_type_code};
+pub use license_id::{LicenseId, TypeCode, check_license_id, check_type_code, license_type_of};
 pub use region::{Region, RegionFault, address_existed};
 pub use resident_id::{ResidentId, Sex, check_disability_number, check_resident_id};
 pub use uscc::{Uscc, check_uscc};

@@ -41,7 +41,8 @@ pub fn check_resident_id(text: &str) -> Result<(), IdentifierFault> {
     let id: &[u8; 18] = text.as_bytes().try_into().map_err(|_| IdentifierFault::Format)?;
     let (body, last) = id.split_at(17);
     let check = last.first().copied().unwrap_or_default().to_ascii_uppercase();
-    if !body.iter().all(u8::is_ascii_digit) || body.starts_with(b"0") || !matches!(check, b'0'..=b'9' | b'X') {
+    if !body.iter().all(u8::is_ascii_digit) || body.starts_with(b"0") || !matches!(check, b'0'..=b'9' | b'X')
+    {
         return Err(IdentifierFault::Format);
     }
     // The address must have existed at some time; comparing with the year of birth would
@@ -77,7 +78,9 @@ mod tests {
     #[test]
     fn a_lower_case_x_is_folded_and_nothing_else() {
         assert_eq!(ResidentId::parse("42120219000101001x", TODAY).unwrap().as_str(), "42120219000101001X");
-        for text in ["４２120219000101001X", "42120219000101001X ", " 42120219000101001X", "42120219000101001Ｘ"] {
+        for text in
+            ["４２120219000101001X", "42120219000101001X ", " 42120219000101001X", "42120219000101001Ｘ"]
+        {
             assert_eq!(ResidentId::parse(text, TODAY).err(), Some(IdentifierFault::Format), "{text}");
         }
     }
@@ -86,7 +89,10 @@ mod tests {
     fn a_birthday_is_in_the_future_until_its_day_comes() {
         let born = "331083209912310024";
         assert_eq!(ResidentId::parse(born, TODAY).err(), Some(IdentifierFault::Future));
-        assert_eq!(ResidentId::parse(born, jiff::civil::date(2099, 12, 30)).err(), Some(IdentifierFault::Future));
+        assert_eq!(
+            ResidentId::parse(born, jiff::civil::date(2099, 12, 30)).err(),
+            Some(IdentifierFault::Future)
+        );
         assert!(ResidentId::parse(born, jiff::civil::date(2099, 12, 31)).is_ok());
     }
 
@@ -111,7 +117,9 @@ mod tests {
     fn a_disability_number_is_an_id_number_with_category_and_level() {
         assert_eq!(check_disability_number("42120219000101001X23"), Ok(()));
         assert_eq!(check_disability_number("42120219000101001X23B1"), Ok(()));
-        for bad in ["42120219000101001X83", "42120219000101001X25", "42120219000101001X23B", "42120219000101001X2"] {
+        for bad in
+            ["42120219000101001X83", "42120219000101001X25", "42120219000101001X23B", "42120219000101001X2"]
+        {
             assert_eq!(check_disability_number(bad), Err(IdentifierFault::Format), "{bad}");
         }
         assert_eq!(check_disability_number("42120219000101001023"), Err(IdentifierFault::CheckCharacter));
