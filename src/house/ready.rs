@@ -52,13 +52,13 @@ impl House {
             ),
             Part::new(
                 "certificate",
-                self.credentials.validity().holds(now),
+                self.clients.own_certificate_valid(now),
                 "this gateway's own certificate is not valid now",
                 "本网关证书当前无效",
             ),
             Part::new(
                 "crl",
-                trust.directory.trust().lists_fresh(now),
+                trust.directory.crls_fresh(now),
                 "a certificate revocation list is past its nextUpdate",
                 "证书吊销列表已过期",
             ),
@@ -105,8 +105,9 @@ impl House {
     fn days_left(&self, now: crate::clock::Now) -> Vec<(String, i64)> {
         const DAY: i64 = 86_400;
         let mut days = Vec::new();
-        let end = self.credentials.validity().not_after;
-        days.push(("certificate/own".to_owned(), (end - now.secs()).div_euclid(DAY)));
+        if let Some(end) = self.clients.own_certificate_end() {
+            days.push(("certificate/own".to_owned(), (end - now.secs()).div_euclid(DAY)));
+        }
         for (what, end) in self.trust.load().directory.ends() {
             days.push((what, (end - now.secs()).div_euclid(DAY)));
         }

@@ -181,13 +181,9 @@ impl TrustWatch {
     }
 
     fn policy(&mut self) -> Arc<Policy> {
-        let mut ids = HashSet::new();
-        let accepted = self.accept(self.agreements.good(), |agreement: &Agreement| {
-            ids.insert(agreement.id().to_owned()).then_some(()).ok_or_else(|| {
-                Fault::new("/id", "duplicate-agreement", "is another agreement's id", "与另一份协议编号相同")
-            })
-        });
-        Arc::new(Policy::new(accepted).unwrap_or_default())
+        let (policy, refused) = Policy::build(&self.agreements.good());
+        self.contradictions.extend(refused);
+        Arc::new(policy)
     }
 
     fn known_authorities(&mut self) -> Arc<Authorities> {

@@ -149,19 +149,6 @@ impl Directory {
     pub fn card(&self, region: Region) -> Option<&Arc<Card>> {
         self.members.get(&region).map(|m| &m.card)
     }
-    /// The card of an active member.
-    pub fn active(&self, region: Region) -> Option<&Arc<Card>> {
-        self.card(region).filter(|card| card.status() == Status::Active)
-    }
-    /// The active member of a region without a certificate: for `explain`, which is told who
-    /// sent a message and answers nobody.
-    pub fn assume(&self, region: Region) -> Option<PeerIdentity> {
-        self.active(region).map(|card| PeerIdentity { region, card: Arc::clone(card) })
-    }
-    /// Whose certificates and lists we believe.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
-    }
     /// All cards, by region.
     pub fn cards(&self) -> impl Iterator<Item = &Arc<Card>> {
         self.members.values().map(|m| &m.card)
