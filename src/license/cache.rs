@@ -291,7 +291,13 @@ impl moka::Expiry<Ask, Arc<Held>> for KeepFor {
         Some(held.keep)
     }
 
-    fn expire_after_update(&self, _: &Ask, held: &Arc<Held>, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        _: &Ask,
+        held: &Arc<Held>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some(held.keep)
     }
 }

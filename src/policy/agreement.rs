@@ -99,6 +99,11 @@ impl Agreement {
         self.order.iter().filter_map(|code| self.items.get(code))
     }
 
+    /// Item codes in the file's order.
+    pub fn item_codes(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(String::as_str)
+    }
+
     /// License types for which `known` has no schema. Not a fault of the agreement: a type
     /// may be at home with the partner alone; `agreement check` shows it as a remark.
     pub fn types_without_schema(&self, known: impl Fn(&str) -> bool) -> Vec<Fault> {

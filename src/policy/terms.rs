@@ -175,8 +175,7 @@ impl Default for Limits {
 impl Limits {
     /// What an agreement without a `quota`, or a partner without an agreement, gets: the
     /// figures of protocol §5's example, sized for one county's windows.
-    pub const DEFAULT: Self =
-        Self { requests_per_second: 50, burst: 100, concurrent: 64, per_day: 200_000 };
+    pub const DEFAULT: Self = Self { requests_per_second: 50, burst: 100, concurrent: 64, per_day: 200_000 };
 
     /// Member by member the larger one.
     #[must_use]

@@ -92,9 +92,7 @@ impl EmbeddedRegister {
             None => connect(&self.0.path).map_err(unavailable)?,
         };
         let documents = match ask {
-            Ask::Holder { license_type, kind, number } => {
-                by_holder(&connection, license_type, kind, number)
-            }
+            Ask::Holder { license_type, kind, number } => by_holder(&connection, license_type, kind, number),
             Ask::Id { license_id, .. } => by_id(&connection, license_id),
         };
         // A connection that failed is not used again.
@@ -130,7 +128,8 @@ impl Watcher {
         if version == self.data_version {
             return Ok(Changes::None);
         }
-        let first: Option<i64> = self.connection.query_row("SELECT min(seq) FROM change", [], |r| r.get(0))?;
+        let first: Option<i64> =
+            self.connection.query_row("SELECT min(seq) FROM change", [], |r| r.get(0))?;
         let last = last_seq(&self.connection)?;
         let lost = first.map_or(last > self.seq, |first| first > self.seq.saturating_add(1));
         let changes = if lost { Changes::Everything } else { self.read_since()? };
@@ -191,9 +190,11 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 fn last_seq(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change'", [], |row| {
-        row.get(0)
-    })
+    connection.query_row(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change'",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// A connection to the register; the file is made, for its owner alone, where there is none.

@@ -57,7 +57,9 @@ pub struct LineFault {
 pub enum Progress<'a> {
     Refused(&'a LineFault),
     /// A batch is durable; lines read so far.
-    Committed { lines: u64 },
+    Committed {
+        lines: u64,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]

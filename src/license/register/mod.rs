@@ -21,8 +21,15 @@ use crate::fault::Fault;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Ask {
     /// All licenses of one type of one holder; the number with its check character in upper case.
-    Holder { license_type: String, kind: String, number: String },
-    Id { license_type: String, license_id: String },
+    Holder {
+        license_type: String,
+        kind: String,
+        number: String,
+    },
+    Id {
+        license_type: String,
+        license_id: String,
+    },
 }
 
 impl Ask {

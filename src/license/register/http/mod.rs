@@ -66,8 +66,11 @@ impl HttpRegister {
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(ready.timeout));
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(ready.tls).https_or_http().enable_http1().wrap_connector(http);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(ready.tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION)
