@@ -101,7 +101,7 @@ impl Exchange<'_> {
                 let take = asked.consent.map(|consent| TakeUse {
                     token: consent.token_id,
                     max: consent.max_uses,
-                    expires: consent.exp,
+                    expires: consent.keep_until(),
                 });
                 (Reply::Result(found.result), take)
             }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::answer::{Code, Refusal};
-use crate::authorization::{Ask, Authorities, Authorizer, Consent, StatusLists};
+use crate::authorization::{Action, Ask, Authorities, Authorizer, Consent, StatusLists};
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
@@ -238,9 +238,13 @@ fn license(
     seen: &mut Seen,
 ) -> Result<Asked, Stopped> {
     let query: LicenseQuery =
-        bench.catalog.admit(&claims.body).map_err(body_faults).at(Step::Body)?.into_inner();
+        bench.catalog
+            .admit_on(&claims.body, bench.now.shanghai_day())
+            .map_err(body_faults)
+            .at(Step::Body)?
+            .into_inner();
     let license_type = bench.catalog.license_type(&query.license.kind);
-    seen.license_type = license_type.map(|t| t.code.clone());
+    seen.license_type = license_type.map(|t| t.code().to_owned());
     let mode = match query.mode {
         Mode::Read => "read",
         Mode::Verify => "verify",
@@ -276,16 +280,15 @@ fn consent(
             Some(Basis::StatutoryDuty | Basis::Emergency) => Ok(None),
         };
     };
-    let fields: Vec<&str> = query.fields().collect();
     let holder = query.license.holder.as_ref();
     let ask = Ask {
         me: bench.me,
         client: peer.region(),
         signer_kid: &opened.kid,
         license_type: &query.license.kind,
-        sensitive_type: license_type.sensitive,
-        action: if query.mode == Mode::Read { "read" } else { "verify" },
-        fields: &fields,
+        sensitive_type: license_type.sensitive(),
+        action: if query.mode == Mode::Read { Action::Read } else { Action::Verify },
+        fields: query.fields().collect(),
         item: claims.item.as_deref().unwrap_or_default(),
         case: claims.case.as_deref(),
         holder: holder.map(|h| (h.kind.as_str(), h.number.as_str())),

@@ -193,14 +193,11 @@ impl Grant {
             }
             None => return Err(PolicyFault::UnknownLicenseType),
         };
-        if !terms.modes.iter().any(|m| m.name() == mode) {
+        if !terms.modes.iter().any(|m| m.name() == mode) || !terms.holder_region.contains(me) {
             return Err(PolicyFault::LicenseNotAgreed);
         }
         if !fields.into_iter().all(|field| terms.fields.iter().any(|f| f == field)) {
             return Err(PolicyFault::FieldNotAgreed);
-        }
-        if !terms.holder_region.contains(me) {
-            return Err(PolicyFault::LicenseNotAgreed);
         }
         Ok(LicensePermit::new(kind, terms, &self.item))
     }
