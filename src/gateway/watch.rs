@@ -107,8 +107,6 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
 
 fn put_in_force(house: &House, watched: &Watched, trust: Trust) {
     watched.directory.store(trust.directory.clone());
-    // What was verified under the old keys holds no longer.
-    house.authorizer.forget();
     house.trust.store(Arc::new(trust));
 }
 

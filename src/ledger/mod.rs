@@ -60,6 +60,11 @@ pub fn origin(region: Region, shard: Shard) -> String {
     format!("tongban/{region}/{shard}")
 }
 
+/// The log that is written at `now`.
+pub fn current_origin(region: Region, now: crate::clock::Now) -> String {
+    origin(region, Shard::at(now))
+}
+
 /// What a ledger needs to open.
 pub struct LedgerSettings {
     /// The gateway's data directory.
