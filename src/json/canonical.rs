@@ -38,7 +38,7 @@ fn write(value: &Value, out: &mut Vec<u8>) {
 fn write_object(members: &Map<String, Value>, out: &mut Vec<u8>) {
     let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
     if sorted.iter().all(|(name, _)| name.is_ascii()) {
-        sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        sorted.sort_unstable_by_key(|(name, _)| *name);
     } else {
         sorted.sort_unstable_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     }

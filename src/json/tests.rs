@@ -238,8 +238,11 @@ fn jcs_gives_the_bytes_of_rfc_8785() {
         .collect();
     assert!(order.is_sorted(), "{text}");
     // RFC 8785 §3.2.2.
-    let value = json!({"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],
-        "string":"\u{20ac}$\u{000f}\u{000a}A'\u{0042}\u{0022}\u{005c}\\\"/","literals":[null,true,false]});
+    let value: Value = serde_json::from_str(
+        r#"{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],
+        "string":"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/","literals":[null,true,false]}"#,
+    )
+    .unwrap();
     assert_eq!(
         String::from_utf8(jcs(&value)).unwrap(),
         r#"{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}"#
