@@ -18,6 +18,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::fault::Fault;
+use crate::json;
 
 /// Bytes of one file. A card with 8 keys has 4 KiB and a large agreement 200 KiB; beyond
 /// this somebody copied the wrong file.
@@ -191,9 +192,8 @@ impl<T> Folder<T> {
 }
 
 fn read_value(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
-    // SWITCH to crate::json::parse_config when it stands.
-    serde_json::from_slice(bytes)
-        .map_err(|_| vec![Fault::new("", "json", "is not one JSON document", "不是合法的JSON文档")])
+    json::parse_config(bytes)
+        .map_err(|_| vec![Fault::new("", "json", "is not one strict JSON document", "不是合法的JSON文档")])
 }
 
 /// Which names in a folder are meant.

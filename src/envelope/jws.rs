@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::clock::Now;
 use crate::json;
-use crate::keys::{KeySet, SignFault, SigningKey};
+use crate::keys::{KeySet, SignFault, SigningKey, VerifyingKey};
 
 /// A whole message (bytes): a signed application fits many times, a parser bomb does not.
 pub const MOST_MESSAGE_BYTES: usize = 256 * 1024;
@@ -49,7 +49,7 @@ impl Typ {
 /// Why a message is not opened. The reasons are fixed words, in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum EnvelopeFault {
-    #[error("the message is larger than 256 KiB")]
+    #[error("the message is larger than it may be")]
     TooLarge,
     #[error("the message is malformed: {}", .0.word())]
     Malformed(MalformedReason),
@@ -125,8 +125,13 @@ pub struct Opened {
 impl<'a> SignedMessage<'a> {
     /// Characters, parts, base64url. Linear, and nothing is kept of a message with other parts.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, EnvelopeFault> {
+        Self::parse_up_to(bytes, MOST_MESSAGE_BYTES)
+    }
+
+    /// The same for what has another limit than a message (bytes).
+    pub fn parse_up_to(bytes: &'a [u8], most: usize) -> Result<Self, EnvelopeFault> {
         use MalformedReason::{Base64url, Characters, Parts};
-        if bytes.len() > MOST_MESSAGE_BYTES {
+        if bytes.len() > most {
             return Err(EnvelopeFault::TooLarge);
         }
         if !bytes
@@ -159,12 +164,22 @@ impl<'a> SignedMessage<'a> {
     /// Header → typ → kid → alg → signature → strict payload. `keys` are the only keys that may
     /// sign here: one owner's, in one role.
     pub fn open(self, typ: Typ, keys: &KeySet, now: Now) -> Result<Opened, EnvelopeFault> {
+        self.open_with(typ, |kid| keys.find(kid, now))
+    }
+
+    /// The same where several owners may sign: `find` gives the key of that id, if it is one of
+    /// theirs in this role and in force.
+    pub fn open_with<'k>(
+        self,
+        typ: Typ,
+        find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Opened, EnvelopeFault> {
         let header = self.header()?;
         if header.typ != typ.name() {
             return Err(EnvelopeFault::Malformed(MalformedReason::Typ));
         }
         let signature = |reason| EnvelopeFault::Signature(reason);
-        let key = keys.find(&header.kid, now).ok_or(signature(SignatureReason::KidNotYours))?;
+        let key = find(&header.kid).ok_or(signature(SignatureReason::KidNotYours))?;
         if header.alg != key.alg().name() {
             return Err(signature(SignatureReason::AlgNotRegistered));
         }

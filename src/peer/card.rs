@@ -1,6 +1,8 @@
 //! A gateway's public card (protocol §8): who it is, where it listens, which keys speak
 //! for it. One JSON file per partner, and our own for `GET /v1/card`.
 
+use std::fmt;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -19,7 +21,7 @@ pub struct Card {
     endpoint: Endpoint,
     pins: Vec<[u8; 32]>,
     keys: KeySet,
-    ledger: LedgerName,
+    ledger: Option<LedgerName>,
     contact: Option<String>,
     status: Status,
     document: Value,
@@ -32,6 +34,17 @@ pub enum Status {
     Active,
     Suspended,
     Removed,
+}
+
+impl Status {
+    /// As the card writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 /// Where a partner listens. The only place of its that we connect to.
@@ -59,7 +72,7 @@ struct Document {
     #[serde(default)]
     tls: Tls,
     jwks: Value,
-    ledger: LedgerName,
+    ledger: Option<LedgerName>,
     contact: Option<String>,
     status: Status,
 }
@@ -93,7 +106,9 @@ impl Card {
             faults.push(Fault::new("/endpoint", "endpoint", words, "须为仅含主机与端口的https地址"));
         }
         let pins = read_pins(&read.tls.spki_sha256, &mut faults);
-        check_ledger(&read.ledger, read.region, &mut faults);
+        if let Some(ledger) = &read.ledger {
+            check_ledger(ledger, read.region, &mut faults);
+        }
         let keys = KeySet::from_jwks(&read.jwks)
             .map_err(|of_keys| faults.extend(of_keys.into_iter().map(|f| f.under("/jwks"))));
         faults.truncate(MOST_FAULTS);
@@ -130,8 +145,8 @@ impl Card {
     pub fn keys(&self) -> &KeySet {
         &self.keys
     }
-    pub fn ledger(&self) -> &LedgerName {
-        &self.ledger
+    pub fn ledger(&self) -> Option<&LedgerName> {
+        self.ledger.as_ref()
     }
     pub fn contact(&self) -> Option<&str> {
         self.contact.as_deref()
@@ -175,6 +190,12 @@ impl Endpoint {
     /// `host:port`, as for a `Host` header.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}:{}", self.host, self.port)
     }
 }
 
@@ -241,7 +262,7 @@ impl Card {
             endpoint: Endpoint { host: "127.0.0.1".into(), port },
             pins,
             keys: KeySet::default(),
-            ledger: LedgerName { origin: String::new(), vkey: String::new() },
+            ledger: None,
             contact: None,
             status,
             document: Value::Null,

@@ -154,6 +154,29 @@ impl Directory {
         self.members.values().map(|m| &m.card)
     }
 
+    /// The card of a region, if it is an active member.
+    pub fn active(&self, region: Region) -> Option<&Arc<Card>> {
+        self.card(region).filter(|card| card.status() == Status::Active)
+    }
+
+    /// The identity that an active member would have, without any certificate: for judging
+    /// a message from a file (`explain`), never for a connection.
+    pub fn assume(&self, region: Region) -> Option<PeerIdentity> {
+        Some(PeerIdentity { region, card: Arc::clone(self.active(region)?) })
+    }
+
+    /// No revocation list is past its `nextUpdate`.
+    pub fn crls_fresh(&self, now: Now) -> bool {
+        self.trust.crl_ends().all(|end| now.secs() < end)
+    }
+
+    /// What ends when, in seconds since the epoch: for the metrics that warn.
+    pub fn ends(&self) -> impl Iterator<Item = (String, i64)> {
+        let cas = self.trust.ca_ends().enumerate().map(|(i, end)| (format!("ca/{}", i + 1), end));
+        let crls = self.trust.crl_ends().enumerate().map(|(i, end)| (format!("crl/{}", i + 1), end));
+        cas.chain(crls)
+    }
+
     /// Whose chain this is, leaf first: the caller's at our door (protocol §2).
     pub fn identify(&self, chain: &[CertificateDer<'_>], now: Now) -> Result<PeerIdentity, NotAMember> {
         self.judge(chain, Use::Client, now).map(|judged| judged.identity)
@@ -253,3 +276,7 @@ pub fn region_of(der: &CertificateDer<'_>) -> Option<Region> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
     gateway_name(&cert).ok()
 }
+
+#[cfg(test)]
+#[path = "directory_tests.rs"]
+mod tests;

@@ -6,11 +6,17 @@
 //! Leaves to others: reading HTTP (the doors) and what the member may do (policy).
 
 mod card;
+mod client;
+mod connection;
 mod directory;
 mod tls;
 mod trust;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 pub use card::{Card, Endpoint, LedgerName, Status};
+pub use client::{Attempt, ClientLimits, PartnerAnswer, PartnerClients, SendFault};
 pub use directory::{Directory, NotAMember, PeerIdentity, region_of};
 pub use tls::{
     Credentials, CredentialsFault, partner_server_config, plain_server_config, provider, spki_sha256,

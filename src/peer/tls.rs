@@ -269,9 +269,10 @@ impl ServerCertVerifier for ThisPartner {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        // Whole, so that the caller's fault can say why.
         self.verify(&chain(leaf, others), self.clock.now())
             .map(|()| ServerCertVerified::assertion())
-            .map_err(refusal)
+            .map_err(|why| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why)))))
     }
 
     fn verify_tls12_signature(

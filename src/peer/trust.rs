@@ -141,6 +141,16 @@ impl Trust {
         Self { cas, crls }
     }
 
+    /// When each CA file's first certificate ends.
+    pub(super) fn ca_ends(&self) -> impl Iterator<Item = i64> {
+        self.cas.iter().filter_map(|file| file.not_after())
+    }
+
+    /// When each revocation file's first list goes stale.
+    pub(super) fn crl_ends(&self) -> impl Iterator<Item = i64> {
+        self.crls.iter().filter_map(|file| file.next_update())
+    }
+
     /// Judges a chain, leaf first. On success, the second until which the judgement holds
     /// if nothing is reconfigured.
     pub(super) fn judge(&self, chain: &[CertificateDer<'_>], usage: Use, now: Now) -> Result<i64, Distrust> {

@@ -115,8 +115,11 @@ mod tests {
         assert_eq!(collect_body(body, 3, BODY_DEADLINE).await, Err(BodyFault::TooLarge));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_body_that_hangs_is_given_up() {
-        assert_eq!(collect_body(played(&["a"], true), 9, BODY_DEADLINE).await, Err(BodyFault::Timeout));
+        assert_eq!(
+            collect_body(played(&["a"], true), 9, Duration::from_millis(1)).await,
+            Err(BodyFault::Timeout)
+        );
     }
 }
