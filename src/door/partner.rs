@@ -133,8 +133,7 @@ impl LogPath {
         let what = if what == "checkpoint" {
             Self::Checkpoint
         } else if let Some(index) = what.strip_prefix("entry/") {
-            let canonical =
-                index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
+            let canonical = index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
             Self::Entry(canonical.then(|| index.parse().ok()).flatten()?)
         } else if what.starts_with("tile/") {
             Self::Tile(what.to_owned())
@@ -155,9 +154,9 @@ async fn log(house: &Arc<House>, peer: &PeerIdentity, origin: String, what: LogP
             .map(|note| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", note)),
         // Whole bundles name other parties: auditors only (protocol §7).
         LogPath::Tile(path) if path.starts_with("tile/entries/") => None,
-        LogPath::Tile(path) => {
-            ledger.tile(&origin, &path).map(|tile| answer::immutable("application/octet-stream", tile))
-        }
+        LogPath::Tile(path) => ledger
+            .tile(&origin, &path)
+            .map(|tile| answer::immutable("application/octet-stream", tile)),
         LogPath::Entry(index) => ledger
             .entry(&origin, index)
             .filter(|entry| entry.peer == Some(party))
@@ -169,3 +168,4 @@ async fn log(house: &Arc<House>, peer: &PeerIdentity, origin: String, what: LogP
         Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
+

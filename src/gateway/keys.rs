@@ -75,7 +75,11 @@ impl Keys {
             credentials,
             local,
             demo: options.demo,
-            watched: [seen(&signing_path), seen(&certificate_path), seen(&private_key_path)],
+            watched: [
+                seen(&signing_path),
+                seen(&certificate_path),
+                seen(&private_key_path),
+            ],
             ledger_path,
             signing_path,
             certificate_path,
@@ -106,10 +110,9 @@ impl Keys {
         }
         // Both are looked at each time: a renewed pair is two files written one after the other.
         if changed(certificate) | changed(private_key) {
-            let taken =
-                read_pair(&self.certificate_path, &self.private_key_path).is_ok_and(|(chain, key)| {
-                    self.credentials.replace(&chain, &key, Some(config.region.code)).is_ok()
-                });
+            let taken = read_pair(&self.certificate_path, &self.private_key_path).is_ok_and(|(chain, key)| {
+                self.credentials.replace(&chain, &key, Some(config.region.code)).is_ok()
+            });
             renewed.push(Renewed { file: self.certificate_path.clone(), taken });
         }
         renewed
