@@ -132,7 +132,7 @@ impl Cache {
             return Ok(Found { held: Arc::clone(held), source: Source::Cache, stale: false });
         }
         count(&self.counts.misses);
-        match (self.load(ask, want.ages, now).await, held) {
+        match (self.load_unchanged(ask, want.ages, now).await, held) {
             (Ok(held), _) => Ok(Found { held, source: Source::Register, stale: false }),
             // Asked again whether it holds: the change may have come while the register failed.
             (Err(RegisterFault::Unavailable | RegisterFault::Timeout), Some(held))
@@ -155,6 +155,16 @@ impl Cache {
         }
     }
 
+    #[cfg(test)]
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    #[cfg(test)]
+    pub fn note(&self, change: &Change) {
+        self.marks.note(change);
+    }
+
     pub fn stats(&self) -> CacheStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CacheStats {
@@ -166,6 +176,19 @@ impl Cache {
             entries: self.entries.entry_count(),
             bytes: self.entries.weighted_size(),
         }
+    }
+
+    /// What changed while it was read is read once more, so that no answer leaves after a
+    /// change notice with what was before it. Once: under endless changes the second reading
+    /// is as good as a third.
+    async fn load_unchanged(
+        self: &Arc<Self>,
+        ask: &Ask,
+        ages: CacheAges,
+        now: Now,
+    ) -> Result<Arc<Held>, RegisterFault> {
+        let held = self.load(ask, ages, now).await?;
+        if self.marks.holds(held.born, &held.depends) { Ok(held) } else { self.load(ask, ages, now).await }
     }
 
     async fn load(

@@ -13,6 +13,8 @@ mod marks;
 mod query;
 mod record;
 pub mod register;
+#[cfg(test)]
+mod tests;
 
 pub use cache::{CacheStats, Source};
 pub use changed::Changed;
