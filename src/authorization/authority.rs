@@ -131,14 +131,14 @@ pub struct Authorities {
 
 impl Default for Authorities {
     fn default() -> Self {
-        Self::of(std::iter::empty())
+        Self::of(Vec::new())
     }
 }
 
 impl Authorities {
     /// A snapshot of `authorities`; two with one id or one key are refused, pointing at the second.
-    pub fn new(authorities: impl IntoIterator<Item = Authority>) -> Result<Self, Vec<Fault>> {
-        let authorities: Vec<Authority> = authorities.into_iter().collect();
+    pub fn new<A: Into<Arc<Authority>>>(authorities: impl IntoIterator<Item = A>) -> Result<Self, Vec<Fault>> {
+        let authorities: Vec<Arc<Authority>> = authorities.into_iter().map(Into::into).collect();
         let mut faults = Vec::new();
         let (mut ids, mut kids) = (HashSet::new(), HashSet::new());
         for (place, authority) in authorities.iter().enumerate() {
@@ -164,10 +164,10 @@ impl Authorities {
         if faults.is_empty() { Ok(Self::of(authorities)) } else { Err(faults) }
     }
 
-    fn of(authorities: impl IntoIterator<Item = Authority>) -> Self {
+    fn of(authorities: Vec<Arc<Authority>>) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let by_id: HashMap<_, _> =
-            authorities.into_iter().map(|authority| (authority.id.clone(), Arc::new(authority))).collect();
+            authorities.into_iter().map(|authority| (authority.id.clone(), authority)).collect();
         let by_kid = by_id
             .values()
             .filter(|authority| authority.active)

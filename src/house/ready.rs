@@ -64,7 +64,7 @@ impl House {
             ),
             Part::new(
                 "status_lists",
-                trust.status_lists.stale(now) == 0,
+                trust.stale_lists(now) == 0,
                 "an authority's status list is missing or past its exp",
                 "授权状态列表缺失或已过期",
             ),

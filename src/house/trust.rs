@@ -3,10 +3,11 @@
 //! Promises: a file is read whole or not at all, one that fails changes nothing, a removed
 //! one is gone at the next look; a request sees one consistent snapshot.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::authorization::{Authorities, Authority, StatusLists};
+use crate::authorization::{Authorities, Authority, Status, StatusList, StatusListWhere, StatusLists};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::domain::Region;
@@ -89,6 +90,10 @@ pub struct TrustWatch {
     authorities: Folder<Authority>,
     cas: Vec<Pem<CaFile>>,
     crls: Vec<Pem<CrlFile>>,
+    /// By authority id and list uri.
+    lists: HashMap<(String, String), ListFile>,
+    authorities_dir: PathBuf,
+    data_dir: PathBuf,
     /// Of the last build, besides what the folders tell: contradictions between files.
     contradictions: Vec<FileFault>,
 }
@@ -105,6 +110,9 @@ impl TrustWatch {
             authorities: Folder::new(&config.path(&config.trust.authorities), Authority::from_value),
             cas: config.partner_listener.client_ca.iter().map(|p| Pem::new(&config.path(p), ca)).collect(),
             crls: config.partner_listener.crl.iter().map(|p| Pem::new(&config.path(p), crl)).collect(),
+            lists: HashMap::new(),
+            authorities_dir: config.trust.authorities.clone(),
+            data_dir: config.data_dir(),
             contradictions: Vec::new(),
         }
     }
@@ -144,9 +152,7 @@ impl TrustWatch {
         for fault in &self.contradictions {
             changes.push(Change { file: fault.file.clone(), what: What::Refused(fault.faults.clone()) });
         }
-        // Status lists age and are replaced on their own; reading an unchanged file is cheap.
-        let status_lists =
-            Arc::new(StatusLists::read(&known, &self.base, before.map(|b| &*b.status_lists), now));
+        let status_lists = self.status_lists(&known, authorities, before, now, &mut changes);
         (Trust { directory, policy, authorities: known, status_lists }, changes)
     }
 
@@ -181,9 +187,131 @@ impl TrustWatch {
     }
 
     fn known_authorities(&mut self) -> Arc<Authorities> {
-        let (authorities, refused) = Authorities::build(&self.authorities.good());
-        self.contradictions.extend(refused);
-        Arc::new(authorities)
+        let mut names = HashSet::new();
+        let accepted = self.accept(self.authorities.good(), |authority: &Authority| {
+            let fresh = names.insert(authority.id().to_owned())
+                & authority.keys().kids().fold(true, |fresh, kid| names.insert(kid.to_owned()) & fresh);
+            fresh.then_some(()).ok_or_else(|| {
+                let words = "shares its id or a key with another authority";
+                Fault::new("", "duplicate-authority", words, "与另一授权机构的标识或密钥重复")
+            })
+        });
+        Arc::new(Authorities::new(accepted).unwrap_or_default())
+    }
+
+    /// The files that do not contradict one before them, in the order of their names.
+    fn accept<T>(
+        &mut self,
+        good: HashMap<PathBuf, Arc<T>>,
+        mut fits: impl FnMut(&T) -> Result<(), Fault>,
+    ) -> Vec<Arc<T>> {
+        let mut files: Vec<_> = good.into_iter().collect();
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        files
+            .into_iter()
+            .filter_map(|(file, document)| match fits(&document) {
+                Ok(()) => Some(document),
+                Err(fault) => {
+                    self.contradictions.push(FileFault { file, faults: vec![fault] });
+                    None
+                }
+            })
+            .collect()
+    }
+
+    /// The lists of every authority; a list file that fails keeps the list in force.
+    fn status_lists(
+        &mut self,
+        authorities: &Authorities,
+        authorities_changed: bool,
+        before: Option<&Trust>,
+        now: Now,
+        changes: &mut Vec<Change>,
+    ) -> Arc<StatusLists> {
+        let mut lists = match before {
+            Some(before) if !authorities_changed => before.status_lists.clone(),
+            Some(before) => Arc::new(before.status_lists.configured(authorities)),
+            None => Arc::new(StatusLists::default().configured(authorities)),
+        };
+        for authority in authorities.iter() {
+            for source in authority.status_lists() {
+                let path = self.list_path(authority.id(), &source.source, &source.uri);
+                let place = (authority.id().to_owned(), source.uri.clone());
+                let listed = self.lists.entry(place).or_insert_with(|| ListFile::new(&path));
+                let bytes = match listed.file.poll() {
+                    Poll::Unchanged => continue,
+                    Poll::Changed(bytes) => Ok(bytes),
+                    Poll::Refused(fault) => Err(fault),
+                };
+                let next = bytes.and_then(|bytes| {
+                    StatusList::parse(&bytes, authority.keys(), &source.uri, now)
+                        .and_then(|list| lists.with(authority.id(), &source.uri, list))
+                        .map_err(|fault| {
+                            Fault::new("", "status-list", fault.to_string(), "状态列表无法使用")
+                        })
+                });
+                match next {
+                    Ok(next) => {
+                        lists = Arc::new(next);
+                        listed.fault = None;
+                        changes.push(Change { file: path, what: What::Changed });
+                    }
+                    Err(fault) => {
+                        // Tried again at the next look: what is missing may be the key.
+                        listed.file = WatchedFile::new(&path);
+                        if listed.fault.as_ref() != Some(&fault) {
+                            listed.fault = Some(fault.clone());
+                            changes.push(Change { file: path, what: What::Refused(vec![fault]) });
+                        }
+                    }
+                }
+            }
+        }
+        lists
+    }
+
+    /// Where a list stands on disk: its file, beside the authority's own or under the
+    /// configuration's folder; or where the background pull leaves what it fetched.
+    fn list_path(&self, authority: &str, source: &StatusListWhere, uri: &str) -> PathBuf {
+        match source {
+            StatusListWhere::File(file) => {
+                let beside = self.base.join(&self.authorities_dir).join(file);
+                if beside.exists() { beside } else { self.base.join(file) }
+            }
+            StatusListWhere::Https(_) => pulled_path(&self.data_dir, authority, uri),
+        }
+    }
+}
+
+/// The file of one status list.
+struct ListFile {
+    file: WatchedFile,
+    fault: Option<Fault>,
+}
+
+impl ListFile {
+    fn new(path: &Path) -> Self {
+        Self { file: WatchedFile::new(path), fault: None }
+    }
+}
+
+/// Where a list that is pulled over HTTPS is kept between pulls.
+pub fn pulled_path(data_dir: &Path, authority: &str, uri: &str) -> PathBuf {
+    let name = crate::envelope::digest(format!("{authority}\0{uri}").as_bytes());
+    data_dir.join("status-lists").join(format!("{}.jwt", hex::encode(name)))
+}
+
+impl Trust {
+    /// Configured status lists that cannot be believed now.
+    pub fn stale_lists(&self, now: Now) -> usize {
+        self.authorities
+            .iter()
+            .filter(|authority| authority.is_active())
+            .flat_map(|authority| authority.status_lists().iter().map(move |source| (authority, source)))
+            .filter(|(authority, source)| {
+                self.status_lists.status(authority.id(), &source.uri, 0, now) == Status::Stale
+            })
+            .count()
     }
 }
 

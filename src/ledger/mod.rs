@@ -1,1 +1,386 @@
-//! The exchange log: a Merkle tree in C2SP formats. Knows bytes and places, nothing of requests.
+//! The exchange log: an RFC 6962 Merkle tree in C2SP formats, so that what was answered can
+//! be proven and what was changed can be shown.
+//!
+//! Promises: when [`Ledger::record`] returns a [`Place`], the leaf, the used id and the use
+//! that came with it are on disk at that index for good, and within ten seconds a signed
+//! checkpoint covers them. What cannot be recorded is an error, never a silence. Knows bytes
+//! and places, nothing of requests. Leaves engines to [`crate::store`], and reading a log
+//! without owning it to [`verify`].
+
+mod case_tag;
+pub mod checkpoint;
+pub mod key;
+pub mod leaf;
+pub mod note;
+pub mod proof;
+mod recover;
+mod sealer;
+mod served;
+mod shared;
+mod tile_files;
+pub mod tiles;
+pub mod tree;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::domain::Region;
+use crate::store::{Engine, Heads, Row, Shard, Shelf, StoreFault, Take, sqlite};
+
+use case_tag::CaseTags;
+use sealer::{Sealer, ToSealer};
+use shared::{Published, Shared};
+use writer::{Job, Writer, row_of};
+
+pub use crate::store::UsedId;
+pub use key::{LedgerKey, LedgerKeyFault};
+pub use leaf::{Decision, Leaf, LeafHash, LeafKind};
+pub use note::Vkey;
+pub use served::{EntryProof, ReadFault};
+pub use shared::Health;
+
+/// Entries that may wait for the writer: about a quarter of a second of its work. Beyond
+/// that an answer would come too late anyway, and the door says so (`overloaded`).
+pub const LONGEST_QUEUE: usize = 4096;
+/// Bytes free below which nothing is recorded: room for SQLite to finish what it has begun
+/// and for an operator to act.
+pub const LEAST_FREE_BYTES: u64 = 64 << 20;
+/// Percent of the disk, likewise.
+pub const LEAST_FREE_PERCENT: u64 = 5;
+
+/// `tongban/<region>/<year>h<1|2>`: the name of a log and of the key that signs it.
+pub fn origin(region: Region, shard: Shard) -> String {
+    format!("tongban/{region}/{shard}")
+}
+
+/// The log that is written at `now`.
+pub fn current_origin(region: Region, now: crate::clock::Now) -> String {
+    origin(region, Shard::at(now))
+}
+
+/// What a ledger needs to open.
+pub struct LedgerSettings {
+    /// The gateway's data directory.
+    pub data_dir: PathBuf,
+    pub region: Region,
+    pub key: LedgerKey,
+    pub clock: Clock,
+}
+
+/// What an opened ledger remembers.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Ids of messages that have not expired.
+    pub used_ids: Vec<UsedId>,
+    /// Sends of ours whose end is not recorded: the caller records each as `out.failed`
+    /// with code `unknown-crash` (protocol §7.2).
+    pub open_sends: Vec<OpenSend>,
+    /// The log that is being written, and its size.
+    pub origin: Arc<str>,
+    pub size: u64,
+    /// When the newest leaf was written (milliseconds since 1970).
+    pub last_ms: Option<i64>,
+}
+
+/// An `out.sent` without an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSend {
+    pub origin: String,
+    pub index: u64,
+    pub leaf: Leaf,
+}
+
+/// One thing to record. `record` stamps `v`, `ts` and `me` into the leaf.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub leaf: Leaf,
+    /// Becomes durable together with the leaf.
+    pub used_id: Option<UsedId>,
+    /// Taken together with the leaf, or not at all.
+    pub take_use: Option<TakeUse>,
+}
+
+impl From<Leaf> for Entry {
+    fn from(leaf: Leaf) -> Self {
+        Self { leaf, used_id: None, take_use: None }
+    }
+}
+
+/// One use of an authorization that allows `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakeUse {
+    pub token: [u8; 32],
+    pub max: u32,
+    /// Seconds since 1970 after which the count may be forgotten (`exp` + skew).
+    pub expires: i64,
+}
+
+/// Where a leaf stands: the promise of an answer's `log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub origin: Arc<str>,
+    pub index: u64,
+    pub leaf_hash: [u8; 32],
+}
+
+/// Why nothing was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// All uses are taken; the caller records its refusal instead.
+    #[error("every use of the authorization is taken")]
+    UsedUp,
+    #[error("the ledger cannot store")]
+    Unavailable,
+    #[error("too many entries wait for the ledger")]
+    Overloaded,
+    #[error("the leaf is longer than an entry may be")]
+    TooLong,
+}
+
+/// Why a ledger does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerFault {
+    #[error("{0}")]
+    Store(#[from] StoreFault),
+    #[error(
+        "{origin}: a checkpoint over {signed} leaves was signed, but the store holds {found} or other ones; \
+         an older or changed copy must not be continued"
+    )]
+    RolledBack { origin: String, signed: u64, found: u64 },
+    #[error("{origin}: leaf {index} is missing")]
+    Gap { origin: String, index: u64 },
+    #[error("{origin}: the stored checkpoint {fault}")]
+    Checkpoint { origin: String, fault: checkpoint::CheckpointFault },
+    #[error("{origin}: was begun with another ledger key; a new key starts with the next half-year")]
+    OtherKey { origin: String },
+    #[error("tile files cannot be read: {kind}")]
+    Tiles { kind: std::io::ErrorKind },
+    #[error("{path}: {kind} (32 secret bytes, 0600)")]
+    CaseKey { path: String, kind: std::io::ErrorKind },
+    #[error("the log's name cannot stand in a checkpoint")]
+    Origin,
+    #[error("the first leaf of the log could not be stored")]
+    NotBegun,
+    #[error("a thread could not be started: {kind}")]
+    Thread { kind: std::io::ErrorKind },
+}
+
+/// The open log. Cheap to clone; the last one dropped stops its threads (without a last
+/// checkpoint: that is [`Ledger::flush`]).
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    data: PathBuf,
+    region: Region,
+    public: [u8; 32],
+    clock: Clock,
+    case_tags: CaseTags,
+    shared: Arc<Shared>,
+    shelf: Box<dyn Shelf>,
+    jobs: Option<SyncSender<Job>>,
+    to_sealer: Sender<ToSealer>,
+    threads: Vec<JoinHandle<()>>,
+    /// Given back last.
+    _lock: Option<sqlite::StoreLock>,
+}
+
+impl Ledger {
+    /// Opens the log in a data directory, or begins it. Reads files: call it where blocking
+    /// is allowed.
+    pub fn open(settings: LedgerSettings) -> Result<(Self, Recovered), LedgerFault> {
+        let (lock, engine, heads, shelf) = sqlite::open(&settings.data_dir)?;
+        Self::start(settings, Box::new(engine), Box::new(heads), Box::new(shelf), Some(lock))
+    }
+
+    fn start(
+        settings: LedgerSettings,
+        engine: Box<dyn Engine>,
+        mut heads: Box<dyn Heads>,
+        shelf: Box<dyn Shelf>,
+        lock: Option<sqlite::StoreLock>,
+    ) -> Result<(Self, Recovered), LedgerFault> {
+        let LedgerSettings { data_dir: data, region, key, clock } = settings;
+        let now = clock.now();
+        let standing = recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?;
+        let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
+        let shared = Arc::new(Shared::default());
+        shared.free_disk.store(u64::MAX, Ordering::Relaxed);
+        shared.size.store(standing.size, Ordering::Release);
+        shared.count_uses(shelf.takes(now)?.into_iter(), now);
+        let used_ids = shelf.used_ids(now)?;
+        let open_sends = open_sends(region, &*shelf)?;
+        let public = key.public();
+        let sealed = standing.head.as_ref().map_or(0, |head| head.size);
+        if let Some(head) = standing.head {
+            shared.published.store(Some(Arc::new(Published {
+                shard: standing.shard,
+                size: head.size,
+                note: head.note,
+            })));
+        }
+        let (to_sealer, orders) = channel();
+        let sealer = Sealer {
+            data: data.clone(),
+            region,
+            key,
+            clock: clock.clone(),
+            heads,
+            shared: shared.clone(),
+            shard: standing.shard,
+            edge: standing.edge,
+            sealed,
+            full: standing.full,
+            last: None,
+        };
+        let mut writer = Writer {
+            engine,
+            region,
+            vkey_of: Box::new(move |origin| Some(Vkey::new(origin, public)?.to_string())),
+            clock: clock.clone(),
+            to_sealer: to_sealer.clone(),
+            shared: shared.clone(),
+            shard: standing.shard,
+            month: standing.month,
+            origin: origin(region, standing.shard).into(),
+            next: standing.size,
+            closed: standing.closed,
+            disk_seen: None,
+        };
+        let mut inner = Inner {
+            data,
+            region,
+            public,
+            clock,
+            case_tags,
+            shared,
+            shelf,
+            jobs: None,
+            to_sealer,
+            threads: vec![thread("ledger-sealer", move || sealer.run(&orders))?],
+            _lock: lock,
+        };
+        let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
+        writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
+        let recovered = Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
+        let (jobs, queue) = sync_channel(LONGEST_QUEUE);
+        inner.jobs = Some(jobs);
+        // Joined in order: the writer first, so that the sealer hears all of it.
+        inner.threads.insert(0, thread("ledger-writer", move || writer.run(&queue))?);
+        Ok((Self { inner: Arc::new(inner) }, recovered))
+    }
+
+    /// Makes an entry durable and says where it stands. A caller that stops waiting may
+    /// still have recorded.
+    pub async fn record(&self, entry: Entry) -> Result<Place, RecordFault> {
+        let (reply, place) = oneshot::channel();
+        let job =
+            Job { most_uses: entry.take_use.map_or(0, |take| take.max), row: self.inner.row(entry)?, reply };
+        let shared = &self.inner.shared;
+        if shared.poisoned().is_some() {
+            return Err(RecordFault::Unavailable);
+        }
+        let jobs = self.inner.jobs.as_ref().ok_or(RecordFault::Unavailable)?;
+        shared.queue_depth.fetch_add(1, Ordering::Relaxed);
+        jobs.try_send(job).map_err(|refused| {
+            shared.queue_depth.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => RecordFault::Overloaded,
+                TrySendError::Disconnected(_) => RecordFault::Unavailable,
+            }
+        })?;
+        place.await.unwrap_or(Err(RecordFault::Unavailable))
+    }
+
+    /// Durable uses of an authorization so far; a first look, [`Ledger::record`] decides.
+    pub fn uses(&self, token: &[u8; 32]) -> u32 {
+        self.inner.shared.uses(token)
+    }
+
+    /// The keyed tag that stands for a case number in a leaf.
+    pub fn case_tag(&self, case: &str) -> String {
+        self.inner.case_tags.tag(case)
+    }
+
+    /// The verifier key of this ledger's checkpoints under `origin`.
+    pub fn vkey(&self, origin: &str) -> Option<Vkey> {
+        Vkey::new(origin, self.inner.public)
+    }
+
+    /// The log that is being written (or was, if a half-year turns right now).
+    pub fn origin(&self) -> String {
+        let published = self.inner.shared.published.load();
+        let shard = published.as_ref().map_or_else(|| Shard::at(self.inner.clock.now()), |p| p.shard);
+        origin(self.inner.region, shard)
+    }
+
+    /// Signs a checkpoint over everything recorded so far; `false` if that failed.
+    pub async fn flush(&self) -> bool {
+        let (told, hear) = oneshot::channel();
+        self.inner.to_sealer.send(ToSealer::Flush(told)).is_ok() && hear.await.unwrap_or(false)
+    }
+
+    pub fn health(&self) -> Health {
+        self.inner.shared.health()
+    }
+}
+
+impl Inner {
+    /// Hashing and JSON happen here, on the caller's thread.
+    fn row(&self, entry: Entry) -> Result<Row, RecordFault> {
+        let mut leaf = entry.leaf;
+        leaf.v = leaf::LEAF_VERSION;
+        leaf.ts = self.clock.now().ms();
+        leaf.me = Some(self.region.to_string());
+        let mut row = row_of(&leaf).ok_or(RecordFault::TooLong)?;
+        row.used_id = entry.used_id;
+        row.take = entry.take_use.map(|take| Take { token: take.token, expires: take.expires });
+        Ok(row)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for (place, thread) in self.threads.drain(..).enumerate() {
+            if place == 1 {
+                let _ = self.to_sealer.send(ToSealer::Stop);
+            }
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The moment of the newest leaf: a clock behind it cannot be right.
+fn last_leaf_ms(shelf: &dyn Shelf, shard: Shard, size: u64) -> Result<Option<i64>, LedgerFault> {
+    let Some(last) = size.checked_sub(1) else { return Ok(None) };
+    let stored = shelf.leaves(shard, last..size)?;
+    Ok(stored.first().and_then(|stored| Leaf::from_bytes(&stored.leaf)).map(|leaf| leaf.ts))
+}
+
+fn open_sends(region: Region, shelf: &dyn Shelf) -> Result<Vec<OpenSend>, LedgerFault> {
+    let stored = shelf.open_sends()?;
+    Ok(stored
+        .into_iter()
+        .filter_map(|(shard, stored)| {
+            let leaf = Leaf::from_bytes(&stored.leaf)?;
+            Some(OpenSend { origin: origin(region, shard), index: stored.index, leaf })
+        })
+        .collect())
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LedgerFault> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|e| LedgerFault::Thread { kind: e.kind() })
+}

@@ -6,6 +6,7 @@
 //! record while the register is down. Ages count on the gateway's clock; moka's own clock
 //! only decides how long memory is held.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,8 @@ use tokio::sync::watch;
 use super::marks::{Born, Depends, Marks};
 use super::record::LicenseRecord;
 use super::register::{Ask, Change, Register, RegisterFault};
-use super::seam::Ages;
 use crate::clock::Now;
+use crate::schema::CacheAges;
 
 /// No register call holds its askers longer than this, whatever its own time limit.
 const LONGEST_LOAD: Duration = Duration::from_secs(35);
@@ -30,7 +31,7 @@ pub enum Source {
 }
 
 impl Source {
-    pub const fn name(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Cache => "cache",
             Self::Register => "register",
@@ -41,7 +42,7 @@ impl Source {
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Want {
-    pub ages: Ages,
+    pub ages: CacheAges,
     /// The asker's own bound in seconds; 0 asks the register.
     pub max_age: Option<i64>,
     /// Whether this kind of question may be answered with a stale record at all.
@@ -131,7 +132,7 @@ impl Cache {
             return Ok(Found { held: Arc::clone(held), source: Source::Cache, stale: false });
         }
         count(&self.counts.misses);
-        match (self.load(ask, want.ages, now).await, held) {
+        match (self.load_unchanged(ask, want.ages, now).await, held) {
             (Ok(held), _) => Ok(Found { held, source: Source::Register, stale: false }),
             // Asked again whether it holds: the change may have come while the register failed.
             (Err(RegisterFault::Unavailable | RegisterFault::Timeout), Some(held))
@@ -144,8 +145,23 @@ impl Cache {
         }
     }
 
-    /// Nothing read before this moment is told from now on.
-    pub fn changed(&self, change: &Change) {
+    /// Nothing read before this moment is told from now on, and what is easily found leaves
+    /// the memory as well.
+    pub async fn changed(&self, change: &Change) {
+        self.marks.note(change);
+        if let Change::Holder { license_type, kind, number } = change {
+            let (license_type, kind, number) = (license_type.clone(), kind.clone(), number.clone());
+            self.entries.invalidate(&Ask::Holder { license_type, kind, number }).await;
+        }
+    }
+
+    #[cfg(test)]
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    #[cfg(test)]
+    pub fn note(&self, change: &Change) {
         self.marks.note(change);
     }
 
@@ -162,7 +178,25 @@ impl Cache {
         }
     }
 
-    async fn load(self: &Arc<Self>, ask: &Ask, ages: Ages, now: Now) -> Result<Arc<Held>, RegisterFault> {
+    /// What changed while it was read is read once more, so that no answer leaves after a
+    /// change notice with what was before it. Once: under endless changes the second reading
+    /// is as good as a third.
+    async fn load_unchanged(
+        self: &Arc<Self>,
+        ask: &Ask,
+        ages: CacheAges,
+        now: Now,
+    ) -> Result<Arc<Held>, RegisterFault> {
+        let held = self.load(ask, ages, now).await?;
+        if self.marks.holds(held.born, &held.depends) { Ok(held) } else { self.load(ask, ages, now).await }
+    }
+
+    async fn load(
+        self: &Arc<Self>,
+        ask: &Ask,
+        ages: CacheAges,
+        now: Now,
+    ) -> Result<Arc<Held>, RegisterFault> {
         let mut outcome = self.board(ask, ages, now);
         // The sender goes without a word only if the load panicked.
         let landed = outcome.wait_for(Option::is_some).await.map_err(|_| RegisterFault::Unavailable)?;
@@ -171,7 +205,7 @@ impl Cache {
 
     /// Joins the call that is under way, or starts one. Its own task: an asker that goes away
     /// or is not polled must not hold up the others (moka#240).
-    fn board(self: &Arc<Self>, ask: &Ask, ages: Ages, now: Now) -> watch::Receiver<Outcome> {
+    fn board(self: &Arc<Self>, ask: &Ask, ages: CacheAges, now: Now) -> watch::Receiver<Outcome> {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(ask)
             && self.marks.holds(flight.born, &flight.depends)
@@ -195,18 +229,18 @@ impl Cache {
 async fn fly(
     cache: Arc<Cache>,
     ask: Ask,
-    ages: Ages,
+    ages: CacheAges,
     asked_at: Now,
     born: Born,
     outcome: watch::Sender<Outcome>,
 ) {
     let landing = Landing { cache: &cache, ask: &ask, flight: outcome.subscribe() };
-    let fetched = tokio::time::timeout(LONGEST_LOAD, cache.register.fetch(&ask)).await;
+    let fetched = tokio::time::timeout(LONGEST_LOAD, cache.register.fetch(&ask, asked_at)).await;
     let loaded = match fetched.unwrap_or(Err(RegisterFault::Timeout)) {
         Ok(records) => {
             let records = newest(records);
             let depends = cache.marks.depends(&ask, Some(&records));
-            let keep = ages.keep(records.is_empty());
+            let keep = keep(ages, records.is_empty());
             let held = Arc::new(Held { records, asked_at, born, depends, keep });
             cache.entries.insert(ask.clone(), Arc::clone(&held)).await;
             Ok(held)
@@ -239,9 +273,10 @@ impl Drop for Landing<'_> {
 
 /// Of several versions of a license only the newest, the latest issued first.
 fn newest(mut records: Vec<LicenseRecord>) -> Vec<LicenseRecord> {
-    records.sort_by(|a, b| (a.lineage(), b.version()).cmp(&(b.lineage(), a.version())));
+    let version = |record: &LicenseRecord| record.document().version.clone();
+    records.sort_by_cached_key(|record| (record.lineage(), Reverse(version(record))));
     records.dedup_by(|later, first| later.lineage() == first.lineage());
-    records.sort_by(|a, b| (b.issued_on(), a.license_id()).cmp(&(a.issued_on(), b.license_id())));
+    records.sort_by_cached_key(|r| (Reverse(r.document().issued_on), r.license_id().to_owned()));
     records
 }
 
@@ -252,7 +287,7 @@ fn count(counter: &AtomicU64) {
 impl Want {
     /// Every answer shows the status, so the status age binds the whole record.
     fn limit_secs(&self, negative: bool) -> i64 {
-        let of_type = self.ages.limit_secs(negative);
+        let of_type = limit_secs(self.ages, negative);
         self.max_age.map_or(of_type, |asked| asked.min(of_type))
     }
 
@@ -262,11 +297,21 @@ impl Want {
     }
 
     fn may_be_stale(&self, held: &Held, now: Now) -> bool {
-        let Some(stale) = self.ages.stale_if_register_down_secs else { return false };
-        let limit = self.ages.limit_secs(false).saturating_add(stale);
+        let past_age = i64::from(self.ages.stale_if_register_down_seconds);
+        let limit = limit_secs(self.ages, false).saturating_add(past_age);
         let limit = self.max_age.map_or(limit, |asked| asked.min(limit));
-        self.stale_allowed && !held.records.is_empty() && limit > 0 && within(held.asked_at, now, limit)
+        self.stale_allowed && past_age > 0 && !held.records.is_empty() && within(held.asked_at, now, limit)
     }
+}
+
+fn limit_secs(ages: CacheAges, negative: bool) -> i64 {
+    i64::from(if negative { ages.negative_seconds } else { ages.data_seconds.min(ages.status_seconds) })
+}
+
+/// How long an answer is worth its memory.
+fn keep(ages: CacheAges, negative: bool) -> Duration {
+    let stale = if negative { 0 } else { i64::from(ages.stale_if_register_down_seconds) };
+    Duration::from_secs(limit_secs(ages, negative).saturating_add(stale).try_into().unwrap_or(0))
 }
 
 /// A clock that was set back makes an age negative: such a record is as good as none.
@@ -291,7 +336,13 @@ impl moka::Expiry<Ask, Arc<Held>> for KeepFor {
         Some(held.keep)
     }
 
-    fn expire_after_update(&self, _: &Ask, held: &Arc<Held>, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        _: &Ask,
+        held: &Arc<Held>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some(held.keep)
     }
 }

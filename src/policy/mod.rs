@@ -10,10 +10,14 @@ mod quota;
 mod snapshot;
 mod table;
 mod terms;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use agreement::Agreement;
-pub use quota::{Exceeded, Limited, Permit, Quotas};
-pub use snapshot::{DuplicateAgreement, Grant, LicensePermit, Policy, PolicyFault};
+pub use quota::{Exceeded, Limited, QuotaPermit, Quotas};
+pub use snapshot::{Grant, LicensePermit, Policy, PolicyFault};
 pub use table::{AgreementTable, ItemRow};
 pub use terms::{
     Evidence, HandlingMode, Item, LicenseTerms, Limits, LookupMode, Material, Necessity, ReceiptClock,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::civil::Date;
 
-use super::snapshot::Grant;
+use super::snapshot::{Grant, Policy};
 use super::terms::Limits;
 use crate::clock::Now;
 use crate::domain::Region;
@@ -49,7 +49,7 @@ pub struct Quotas {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Metered {
+pub(super) enum Metered {
     Partner(Region),
     Agreement { id: String, partner: Region },
 }
@@ -68,23 +68,35 @@ impl Quotas {
         Self::default()
     }
 
-    /// Before crypto: rate and concurrency of this partner, over all it asks. `budget` is
-    /// [`super::Policy::budget`]; its `per_day` is left to the agreements.
-    pub fn partner(&self, partner: &Region, budget: Limits, now: Now) -> Result<Permit, Limited> {
-        self.take(Metered::Partner(*partner), Limits { per_day: u64::MAX, ..budget }, now)
+    /// Before crypto: rate and concurrency of this partner over all it asks, by
+    /// [`Policy::budget`]. The day's total is left to the agreements.
+    pub fn enter_partner(
+        &self,
+        policy: &Policy,
+        partner: Region,
+        me: Region,
+        now: Now,
+    ) -> Result<QuotaPermit, Limited> {
+        let budget = policy.budget(&partner, &me, now.shanghai_day());
+        self.take(Metered::Partner(partner), Limits { per_day: u64::MAX, ..budget }, now)
     }
 
     /// After the claims: the quota of the agreement that granted the request.
-    pub fn agreement(&self, grant: &Grant, partner: &Region, now: Now) -> Result<Permit, Limited> {
+    pub fn enter(&self, grant: &Grant, partner: Region, now: Now) -> Result<QuotaPermit, Limited> {
         let agreement = grant.agreement();
-        let metered = Metered::Agreement { id: agreement.id().to_owned(), partner: *partner };
+        let metered = Metered::Agreement { id: agreement.id().to_owned(), partner };
         self.take(metered, agreement.limits(), now)
     }
 
-    fn take(&self, metered: Metered, limits: Limits, now: Now) -> Result<Permit, Limited> {
+    /// Meters held now; never more than [`SHARDS`] × [`MOST_METERS_PER_SHARD`].
+    pub fn meters(&self) -> usize {
+        self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    pub(super) fn take(&self, metered: Metered, limits: Limits, now: Now) -> Result<QuotaPermit, Limited> {
         let meter = self.meter(metered, now)?;
         meter.state().take(limits, now)?;
-        Ok(Permit { meter })
+        Ok(QuotaPermit { meter: Some(meter) })
     }
 
     fn meter(&self, metered: Metered, now: Now) -> Result<Arc<Meter>, Limited> {
@@ -107,14 +119,23 @@ impl Quotas {
 
 /// One place among the concurrent ones; given back when dropped.
 #[must_use = "the place is given back when the permit is dropped"]
-pub struct Permit {
-    meter: Arc<Meter>,
+pub struct QuotaPermit {
+    meter: Option<Arc<Meter>>,
 }
 
-impl Drop for Permit {
+impl QuotaPermit {
+    /// For judging without acting (`explain`): takes no place and gives none back.
+    pub fn unlimited() -> Self {
+        Self { meter: None }
+    }
+}
+
+impl Drop for QuotaPermit {
     fn drop(&mut self) {
-        let mut state = self.meter.state();
-        state.running = state.running.saturating_sub(1);
+        if let Some(meter) = &self.meter {
+            let mut state = meter.state();
+            state.running = state.running.saturating_sub(1);
+        }
     }
 }
 
@@ -151,7 +172,7 @@ impl State {
             let retry_after_secs = seconds_to_midnight(now);
             return Err(Limited { exceeded: Exceeded::Day, retry_after_secs });
         }
-        self.full_at_us = spend_token(self.full_at_us, limits, now)?;
+        spend_token(&mut self.full_at_us, limits, now)?;
         self.running = self.running.saturating_add(1);
         self.day = Some(today);
         self.used_today = used.saturating_add(1);
@@ -165,21 +186,22 @@ impl State {
     }
 }
 
-/// Takes one token; the new `full_at_us`.
-fn spend_token(full_at_us: i64, limits: Limits, now: Now) -> Result<i64, Limited> {
+/// Takes one token if there is one.
+fn spend_token(full_at_us: &mut i64, limits: Limits, now: Now) -> Result<(), Limited> {
     let per_token_us = 1_000_000 / i64::from(limits.requests_per_second.max(1));
     let capacity_us = per_token_us.saturating_mul(i64::from(limits.burst.max(1)));
     let now_us = now.ms().saturating_mul(1000);
     // The upper clamp matters when the clock was set back: the wait is never longer than a
-    // whole bucket.
-    let from = full_at_us.clamp(now_us, now_us.saturating_add(capacity_us));
-    let full_at = from.saturating_add(per_token_us);
+    // whole bucket, also for the next who is refused.
+    *full_at_us = (*full_at_us).clamp(now_us, now_us.saturating_add(capacity_us));
+    let full_at = full_at_us.saturating_add(per_token_us);
     let too_early_us = full_at.saturating_sub(capacity_us).saturating_sub(now_us);
     if too_early_us > 0 {
         let secs = u32::try_from(too_early_us.div_euclid(1_000_000)).unwrap_or(u32::MAX).saturating_add(1);
         return Err(Limited { exceeded: Exceeded::Rate, retry_after_secs: secs });
     }
-    Ok(full_at)
+    *full_at_us = full_at;
+    Ok(())
 }
 
 fn seconds_to_midnight(now: Now) -> u32 {

@@ -1,6 +1,7 @@
 //! All agreements of one moment, and the question put to them by every request.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -9,6 +10,8 @@ use super::agreement::{Agreement, normalised};
 use super::terms::{Evidence, Item, LicenseTerms, Limits};
 use crate::domain::Region;
 use crate::envelope::{Basis, Op, RequestClaims};
+use crate::fault::Fault;
+use crate::folder::FileFault;
 
 /// The first step of protocol §3.4 that a request failed, agreement steps only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -31,13 +34,6 @@ pub enum PolicyFault {
     FieldNotAgreed,
 }
 
-/// Two files with one id: which of them would hold is anybody's guess, so neither does.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("two agreement files carry the id {id}")]
-pub struct DuplicateAgreement {
-    pub id: String,
-}
-
 /// An immutable snapshot of the agreements folder.
 #[derive(Debug, Default)]
 pub struct Policy {
@@ -50,11 +46,31 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub fn new(agreements: impl IntoIterator<Item = Agreement>) -> Result<Self, DuplicateAgreement> {
+    /// The agreements of a folder. Of two files with one id neither holds, because which one
+    /// would is anybody's guess; the same agreement twice is no contradiction.
+    pub fn build(files: &HashMap<PathBuf, Arc<Agreement>>) -> (Self, Vec<FileFault>) {
+        let mut by_id: HashMap<&str, HashSet<&[u8; 32]>> = HashMap::new();
+        for agreement in files.values() {
+            by_id.entry(agreement.id()).or_default().insert(agreement.digest());
+        }
+        let contradicted = |agreement: &Agreement| by_id.get(agreement.id()).is_some_and(|d| d.len() > 1);
+        let mut refused: Vec<FileFault> = files
+            .iter()
+            .filter(|(_, agreement)| contradicted(agreement))
+            .map(|(file, _)| FileFault { file: file.clone(), faults: vec![duplicate_id()] })
+            .collect();
+        refused.sort_by(|a, b| a.file.cmp(&b.file));
+        let good = files.values().filter(|agreement| !contradicted(agreement)).cloned();
+        (Self::of(good), refused)
+    }
+
+    fn of(agreements: impl Iterator<Item = Arc<Agreement>>) -> Self {
         let mut policy = Self::default();
         let mut license_types = HashSet::new();
-        for agreement in agreements.into_iter().map(Arc::new) {
-            let id = agreement.id().to_owned();
+        for agreement in agreements {
+            if policy.by_id.insert(agreement.id().to_owned(), Arc::clone(&agreement)).is_some() {
+                continue;
+            }
             for item in agreement.items() {
                 policy.items.insert(normalised(&item.code));
                 license_types.extend(item.licenses.iter().map(|l| normalised(&l.kind)));
@@ -62,12 +78,9 @@ impl Policy {
             for party in agreement.parties() {
                 policy.by_party.entry(*party).or_default().push(Arc::clone(&agreement));
             }
-            if policy.by_id.insert(id.clone(), agreement).is_some() {
-                return Err(DuplicateAgreement { id });
-            }
         }
         policy.license_types = Arc::new(license_types);
-        Ok(policy)
+        policy
     }
 
     /// Protocol §3.4, "agreement, from the claims": party, in force, item, op, basis. The
@@ -109,16 +122,16 @@ impl Policy {
     /// What a partner may spend before its signature is checked: the most generous figures
     /// of its agreements in force, or the default where there are none (`ping` needs none).
     pub fn budget(&self, peer: &Region, me: &Region, day: Date) -> Limits {
-        self.with(peer)
-            .filter(|a| a.between(peer, me) && a.in_force(day))
+        self.between(*me, *peer)
+            .filter(|a| a.in_force(day))
             .map(|a| a.limits())
             .reduce(Limits::most_generous)
             .unwrap_or(Limits::DEFAULT)
     }
 
-    /// Every agreement to which this region is a party, in force or not.
-    pub fn with(&self, region: &Region) -> impl Iterator<Item = &Arc<Agreement>> {
-        self.by_party.get(region).into_iter().flatten()
+    /// Every agreement that both regions signed, in force or not.
+    pub fn between(&self, me: Region, peer: Region) -> impl Iterator<Item = &Arc<Agreement>> {
+        self.by_party.get(&peer).into_iter().flatten().filter(move |a| a.between(&peer, &me))
     }
 
     pub fn agreement(&self, id: &str) -> Option<&Arc<Agreement>> {
@@ -128,6 +141,10 @@ impl Policy {
     pub fn agreements(&self) -> impl Iterator<Item = &Arc<Agreement>> {
         self.by_id.values()
     }
+}
+
+fn duplicate_id() -> Fault {
+    Fault::new("/id", "duplicate-agreement", "another file carries the same id", "另一份文件使用了同一编号")
 }
 
 fn check_op(item: &Item, op: Op) -> Result<(), PolicyFault> {
@@ -147,6 +164,10 @@ impl Grant {
     pub fn agreement(&self) -> &Arc<Agreement> {
         &self.agreement
     }
+    /// `agr` in the ledger.
+    pub fn agreement_digest(&self) -> [u8; 32] {
+        *self.agreement.digest()
+    }
     pub fn item(&self) -> &Arc<Item> {
         &self.item
     }
@@ -162,24 +183,21 @@ impl Grant {
         mode: &str,
         fields: impl IntoIterator<Item = &'f str>,
         me: &Region,
-        known: impl FnOnce(&str) -> bool,
+        known: bool,
     ) -> Result<LicensePermit, PolicyFault> {
         let kind = normalised(kind);
         let terms = match self.item.licenses.iter().find(|l| normalised(&l.kind) == kind) {
             Some(terms) => terms,
-            None if known(&kind) || self.license_types.contains(&kind) => {
+            None if known || self.license_types.contains(&kind) => {
                 return Err(PolicyFault::LicenseNotAgreed);
             }
             None => return Err(PolicyFault::UnknownLicenseType),
         };
-        if !terms.modes.iter().any(|m| m.name() == mode) {
+        if !terms.modes.iter().any(|m| m.name() == mode) || !terms.holder_region.contains(me) {
             return Err(PolicyFault::LicenseNotAgreed);
         }
         if !fields.into_iter().all(|field| terms.fields.iter().any(|f| f == field)) {
             return Err(PolicyFault::FieldNotAgreed);
-        }
-        if !terms.holder_region.contains(me) {
-            return Err(PolicyFault::LicenseNotAgreed);
         }
         Ok(LicensePermit::new(kind, terms, &self.item))
     }

@@ -16,7 +16,8 @@ pub(super) struct AgreementFile {
     pub valid_from: Date,
     pub valid_to: Date,
     pub items: Vec<Item>,
-    pub quota: Option<Limits>,
+    #[serde(default)]
+    pub quota: Limits,
 }
 
 /// A government service item that the two regions handle together.
@@ -66,7 +67,7 @@ pub struct LicenseTerms {
 pub struct Material {
     pub code: String,
     pub name: String,
-    pub necessity: Option<Necessity>,
+    pub necessity: Necessity,
     /// The license type that stands for it, if one does.
     pub license: Option<String>,
     /// In order of preference.
@@ -175,8 +176,7 @@ impl Default for Limits {
 impl Limits {
     /// What an agreement without a `quota`, or a partner without an agreement, gets: the
     /// figures of protocol §5's example, sized for one county's windows.
-    pub const DEFAULT: Self =
-        Self { requests_per_second: 50, burst: 100, concurrent: 64, per_day: 200_000 };
+    pub const DEFAULT: Self = Self { requests_per_second: 50, burst: 100, concurrent: 64, per_day: 200_000 };
 
     /// Member by member the larger one.
     #[must_use]

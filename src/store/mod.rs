@@ -1,1 +1,148 @@
 //! What one commit may hold, and the engines that make it durable.
+//!
+//! Promises: when [`Engine::append`] returns `Ok`, every row with its used id and its use is
+//! on disk, all or none. Knows bytes, places and times, nothing of trees or requests. Above
+//! it only [`crate::ledger`] speaks to an engine; SQLite ([`sqlite`]) is the first.
+
+mod period;
+pub mod sqlite;
+
+use std::ops::Range;
+
+pub use period::{Month, Shard};
+
+use crate::clock::Now;
+
+/// One leaf as it goes into a commit, with what must become durable together with it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The exact bytes that are hashed.
+    pub leaf: Vec<u8>,
+    pub hash: [u8; 32],
+    /// The leaf's kind, for [`Shelf::open_sends`].
+    pub kind: &'static str,
+    /// Milliseconds since 1970.
+    pub ts: i64,
+    /// Exchange id.
+    pub exchange: Option<String>,
+    pub used_id: Option<UsedId>,
+    pub take: Option<Take>,
+}
+
+/// A message id that has been used (protocol §3.4), remembered until it has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedId {
+    /// Of issuer and jti.
+    pub key: [u8; 16],
+    /// Of the signed content, to tell a replay from a reuse.
+    pub content: [u8; 16],
+    /// Seconds since 1970 after which the memory may go (`exp` + skew).
+    pub expires: i64,
+}
+
+/// One use of an authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Take {
+    pub token: [u8; 32],
+    /// Seconds since 1970 after which the count may go.
+    pub expires: i64,
+}
+
+/// A leaf read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLeaf {
+    pub index: u64,
+    pub hash: [u8; 32],
+    pub leaf: Vec<u8>,
+}
+
+/// The last signed checkpoint of a shard: never goes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub size: u64,
+    /// The signed note.
+    pub note: Vec<u8>,
+}
+
+/// Room on the disk below an engine, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeSpace {
+    pub free: u64,
+    pub total: u64,
+}
+
+/// What can go wrong below. Carries our own words and the engine's number, no values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFault {
+    /// Nothing was stored; may succeed when there is room again.
+    #[error("the disk is full")]
+    Full,
+    /// It is not known what was stored: the process must end and recover.
+    #[error("{what}: input or output failed (code {code})")]
+    Broken { what: &'static str, code: i32 },
+    #[error("{path}: {kind}")]
+    File { path: String, kind: std::io::ErrorKind },
+    #[error("{path}: another process works on this store")]
+    Busy { path: String },
+    #[error("{path}: is damaged (code {code})")]
+    Damaged { path: String, code: i32 },
+    #[error("SQLite {found} is older than {needed}, the first without the WAL-reset fault")]
+    TooOld { found: &'static str, needed: &'static str },
+}
+
+/// The writer's hand: one owner, one thread.
+pub trait Engine: Send {
+    /// Appends rows at `first`, `first` + 1, … of `shard`, in one commit of `month`; durable
+    /// on return. On [`StoreFault::Full`] nothing was stored; after any other fault the
+    /// caller must stop writing for good.
+    fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault>;
+
+    /// Room left; `None` where the engine cannot tell.
+    fn free_space(&self) -> Option<FreeSpace>;
+}
+
+/// Keeps each shard's last checkpoint. The sealer's hand.
+pub trait Heads: Send {
+    fn head(&mut self, shard: Shard) -> Result<Option<Head>, StoreFault>;
+
+    /// Replaces the head if it still has `old` leaves; `false` when it has not: then somebody
+    /// else signs for this log.
+    fn advance(&mut self, shard: Shard, old: u64, new: &Head, now: Now) -> Result<bool, StoreFault>;
+
+    /// The newest shard that has a head.
+    fn newest(&mut self) -> Result<Option<(Shard, Head)>, StoreFault>;
+}
+
+/// Reading, beside the writer and by any number of readers at once.
+pub trait Shelf: Send + Sync {
+    /// Shards that hold anything, oldest first.
+    fn shards(&self) -> Result<Vec<Shard>, StoreFault>;
+
+    /// Leaves of `shard`: one more than the highest index.
+    fn size(&self, shard: Shard) -> Result<u64, StoreFault>;
+
+    /// The month of `shard` that was written last.
+    fn newest_month(&self, shard: Shard) -> Result<Option<Month>, StoreFault>;
+
+    fn leaves(&self, shard: Shard, range: Range<u64>) -> Result<Vec<StoredLeaf>, StoreFault>;
+
+    /// Only the hashes, in order.
+    fn hashes(&self, shard: Shard, range: Range<u64>) -> Result<Vec<[u8; 32]>, StoreFault>;
+
+    /// Where leaves of an exchange stand.
+    fn find(&self, exchange: &str) -> Result<Vec<(Shard, u64)>, StoreFault>;
+
+    /// Used ids that have not expired at `now`.
+    fn used_ids(&self, now: Now) -> Result<Vec<UsedId>, StoreFault>;
+
+    /// Uses of authorizations that have not expired at `now`.
+    fn takes(&self, now: Now) -> Result<Vec<(Take, u32)>, StoreFault>;
+
+    /// `out.sent` leaves of the last [`OPEN_SENDS_DAYS`] days of the log without an
+    /// `out.done` or `out.failed` of the same exchange.
+    fn open_sends(&self) -> Result<Vec<(Shard, StoredLeaf)>, StoreFault>;
+}
+
+/// How far back an unanswered send is looked for. A message lives 24 h at most (protocol
+/// §3.1) and every start closes what it finds, so three days leave room for failed starts.
+pub const OPEN_SENDS_DAYS: i64 = 3;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::Semaphore;
 
@@ -73,15 +74,15 @@ impl EmbeddedRegister {
         })))
     }
 
-    pub(super) async fn fetch(&self, ask: &Ask) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    pub(super) async fn fetch(&self, ask: &Ask, today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
         let _place = self.0.places.acquire().await.map_err(|_| RegisterFault::Unavailable)?;
         let (register, ask) = (self.clone(), ask.clone());
-        tokio::task::spawn_blocking(move || register.read(&ask))
+        tokio::task::spawn_blocking(move || register.read(&ask, today))
             .await
             .map_err(|_| RegisterFault::Unavailable)?
     }
 
-    fn read(&self, ask: &Ask) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    fn read(&self, ask: &Ask, today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
         let unavailable = |fault: RegisterFileFault| {
             tracing::error!(%fault, "the embedded register cannot be read");
             RegisterFault::Unavailable
@@ -92,15 +93,13 @@ impl EmbeddedRegister {
             None => connect(&self.0.path).map_err(unavailable)?,
         };
         let documents = match ask {
-            Ask::Holder { license_type, kind, number } => {
-                by_holder(&connection, license_type, kind, number)
-            }
+            Ask::Holder { license_type, kind, number } => by_holder(&connection, license_type, kind, number),
             Ask::Id { license_id, .. } => by_id(&connection, license_id),
         };
         // A connection that failed is not used again.
         let documents = documents.map_err(|fault| unavailable(fault.into()))?;
         self.idle().push(connection);
-        documents.iter().map(|document| believed(document)).collect()
+        documents.iter().map(|document| believed(document, today)).collect()
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -130,7 +129,8 @@ impl Watcher {
         if version == self.data_version {
             return Ok(Changes::None);
         }
-        let first: Option<i64> = self.connection.query_row("SELECT min(seq) FROM change", [], |r| r.get(0))?;
+        let first: Option<i64> =
+            self.connection.query_row("SELECT min(seq) FROM change", [], |r| r.get(0))?;
         let last = last_seq(&self.connection)?;
         let lost = first.map_or(last > self.seq, |first| first > self.seq.saturating_add(1));
         let changes = if lost { Changes::Everything } else { self.read_since()? };
@@ -156,12 +156,12 @@ impl Watcher {
     }
 }
 
-fn believed(document: &str) -> Result<LicenseRecord, RegisterFault> {
+fn believed(document: &str, today: Date) -> Result<LicenseRecord, RegisterFault> {
     let value = json::parse_record(document.as_bytes()).map_err(|fault| {
         tracing::error!(%fault, "a record of the embedded register is no JSON of ours");
         RegisterFault::Record
     })?;
-    LicenseRecord::from_value(&value).map_err(|faults| {
+    LicenseRecord::from_value(&value, today).map_err(|faults| {
         super::log_unbelieved(&faults);
         RegisterFault::Record
     })
@@ -191,9 +191,11 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 fn last_seq(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change'", [], |row| {
-        row.get(0)
-    })
+    connection.query_row(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'change'",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// A connection to the register; the file is made, for its owner alone, where there is none.

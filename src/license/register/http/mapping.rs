@@ -235,13 +235,13 @@ impl Converted {
 
 impl HolderSources {
     fn holders(&self, record: &Value) -> Value {
-        let holder = |name: String, kind: String, number: String| {
-            json!({"name": name.trim(), "type_code": kind.trim(), "code": number.trim()})
-        };
+        let holder = |name: String, kind: String, number: String| json!({"name": name.trim(), "type_code": kind.trim(), "code": number.trim()});
         let texts = |of: &Value| Some((self.name.text(of)?, self.type_code.text(of)?, self.code.text(of)?));
         let Some(pointer) = &self.list else {
-            return texts(record)
-                .map_or_else(|| json!([]), |(names, kinds, numbers)| split_holders(&names, &kinds, &numbers));
+            return texts(record).map_or_else(
+                || json!([]),
+                |(names, kinds, numbers)| split_holders(&names, &kinds, &numbers),
+            );
         };
         let list = record.pointer(pointer).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(texts).map(|(n, k, c)| holder(n, k, c)).collect()
@@ -268,12 +268,12 @@ fn split_holders(names: &str, kinds: &str, numbers: &str) -> Value {
 
 /// Type, issuer and version as the license id says them, where the library does not.
 fn said_by_id(document: &mut Map<String, Value>) {
-    let Some(id) = document.get("license_id").and_then(Value::as_str).and_then(|id| LicenseId::parse(id).ok())
+    let Some(id) =
+        document.get("license_id").and_then(Value::as_str).and_then(|id| LicenseId::parse(id).ok())
     else {
         return;
     };
-    let said =
-        [("type_code", id.type_code()), ("issuer_code", id.issuer_code()), ("version", id.version())];
+    let said = [("type_code", id.type_code()), ("issuer_code", id.issuer_code()), ("version", id.version())];
     for (name, value) in said {
         if !document.contains_key(name) {
             document.insert(name.to_owned(), Value::from(value));

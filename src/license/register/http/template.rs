@@ -177,9 +177,9 @@ impl BodyNode {
             Self::Fixed(value) => value.clone(),
             Self::Text(template) => Value::String(template.filled(ask, |value, text| text.push_str(value))),
             Self::List(items) => Value::Array(items.iter().map(|item| item.filled(ask)).collect()),
-            Self::Members(members) => Value::Object(
-                members.iter().map(|(name, value)| (name.clone(), value.filled(ask))).collect(),
-            ),
+            Self::Members(members) => {
+                Value::Object(members.iter().map(|(name, value)| (name.clone(), value.filled(ask))).collect())
+            }
         }
     }
 }

@@ -1,0 +1,345 @@
+//! The leaf: what the log keeps of an exchange for ever, one line of JCS JSON
+//! (RFC 8785; protocol §7.1).
+//!
+//! Promises: an absent member is absent, never null; the bytes are canonical. Holds no
+//! personal data by its types: codes, hashes, keyed tags. Leaves it to the corridors to
+//! fill it and to [`super::Ledger::record`] to stamp `v`, `ts` and `me`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::tree::Hash;
+
+/// Version of the leaf's shape.
+pub const LEAF_VERSION: u8 = 1;
+/// Bytes; entry bundles count them in 16 bits (tlog-tiles).
+pub const LARGEST_LEAF: usize = 65_535;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeafKind {
+    /// A request answered here, with a result or a refusal.
+    In,
+    /// A request of ours, before it leaves.
+    #[serde(rename = "out.sent")]
+    OutSent,
+    /// Its verified answer.
+    #[serde(rename = "out.done")]
+    OutDone,
+    /// Its end without one.
+    #[serde(rename = "out.failed")]
+    OutFailed,
+    Event,
+    Recon,
+    Search,
+    Open,
+    Export,
+    Erase,
+    Key,
+    Config,
+    /// First leaf of a log; names the key and the log before it.
+    Genesis,
+    /// Last leaf of a log.
+    Close,
+    Incident,
+}
+
+impl LeafKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::OutSent => "out.sent",
+            Self::OutDone => "out.done",
+            Self::OutFailed => "out.failed",
+            Self::Event => "event",
+            Self::Recon => "recon",
+            Self::Search => "search",
+            Self::Open => "open",
+            Self::Export => "export",
+            Self::Erase => "erase",
+            Self::Key => "key",
+            Self::Config => "config",
+            Self::Genesis => "genesis",
+            Self::Close => "close",
+            Self::Incident => "incident",
+        }
+    }
+}
+
+/// A hash as leaves write it: base64url without padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafHash(pub Hash);
+
+impl From<Hash> for LeafHash {
+    fn from(hash: Hash) -> Self {
+        Self(hash)
+    }
+}
+
+impl std::fmt::Display for LeafHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl Serialize for LeafHash {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut text = [0_u8; 43];
+        let length = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(serde::ser::Error::custom)?;
+        let text = text.get(..length).and_then(|t| std::str::from_utf8(t).ok());
+        s.serialize_str(text.unwrap_or_default())
+    }
+}
+
+impl<'de> Deserialize<'de> for LeafHash {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'_, str>::deserialize(d)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
+        bytes.try_into().map(Self).map_err(|_| serde::de::Error::custom("a hash has 32 bytes"))
+    }
+}
+
+/// One leaf. The members stand in the order of their names, which is JCS order for ASCII
+/// names; a test holds this. All numbers are integers within ±2^53.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaf {
+    /// SHA-256 of JCS(agreement).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agr: Option<LeafHash>,
+    /// SHA-256(iss ‖ 0x00 ‖ jti) of the citizen's authorization.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auth: Option<LeafHash>,
+    /// Keyed tag of the case number: [`super::Ledger::case_tag`], never the number.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub case: Option<String>,
+    /// Genesis: SHA-256 of the final checkpoint note of the log before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ck: Option<LeafHash>,
+    /// Refusal code (protocol §3.5), or why an `out.failed` failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
+    /// `permit`, `deny` or `error`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dec: Option<Decision>,
+    /// SHA-256 of the sealed evidence.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ev: Option<LeafHash>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub item: Option<String>,
+    /// License type code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lt: Option<String>,
+    /// Region that wrote the leaf; stamped by `record`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub me: Option<String>,
+    /// Latencies in milliseconds: [checks, act].
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub ms: Vec<u32>,
+    /// How often, where a leaf counts what was not recorded singly (protocol §7.2).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub n: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub op: Option<String>,
+    /// Genesis: origin of the log before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub past: Option<String>,
+    /// Region on the other side.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peer: Option<String>,
+    /// SHA-256 of JCS(result or problem), answering side.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rd: Option<LeafHash>,
+    /// SHA-256(r)[0:16] of the evidence's erasable secret.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rh: Option<String>,
+    /// SHA-256 of the request JWS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rq: Option<LeafHash>,
+    /// SHA-256 of the response JWS, asking side.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rs: Option<LeafHash>,
+    /// Status of the answer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<u16>,
+    /// Sizes in bytes: [request, response].
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub sz: Vec<u32>,
+    pub t: LeafKind,
+    /// Keyed, randomised search tags.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<String>,
+    /// Milliseconds since 1970 on this side's clock; stamped by `record`.
+    #[serde(default)]
+    pub ts: i64,
+    /// Stamped by `record`.
+    #[serde(default)]
+    pub v: u8,
+    /// Genesis: the verifier key of this log's checkpoints.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vkey: Option<String>,
+    /// Exchange id: the request's jti.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub x: Option<String>,
+}
+
+/// How an exchange was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    Permit,
+    Deny,
+    Error,
+}
+
+impl Leaf {
+    /// A leaf of which nothing is known but its kind.
+    pub const fn new(t: LeafKind) -> Self {
+        Self {
+            agr: None,
+            auth: None,
+            case: None,
+            ck: None,
+            code: None,
+            dec: None,
+            ev: None,
+            item: None,
+            lt: None,
+            me: None,
+            ms: Vec::new(),
+            n: None,
+            op: None,
+            past: None,
+            peer: None,
+            rd: None,
+            rh: None,
+            rq: None,
+            rs: None,
+            status: None,
+            sz: Vec::new(),
+            t,
+            tags: Vec::new(),
+            ts: 0,
+            v: LEAF_VERSION,
+            vkey: None,
+            x: None,
+        }
+    }
+
+    /// The canonical bytes; `None` when they would not fit into an entry bundle.
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let bytes = serde_json::to_vec(self).ok()?;
+        (bytes.len() <= LARGEST_LEAF).then_some(bytes)
+    }
+
+    /// Reads back stored bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// Are these bytes one line of canonical JSON (RFC 8785)? Duplicate members are not.
+pub fn is_canonical(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(bytes)
+        .ok()
+        .and_then(|value| serde_json_canonicalizer::to_vec(&value).ok())
+        .is_some_and(|canonical| canonical == bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Leaf {
+        let mut leaf = Leaf::new(LeafKind::In);
+        let hash = Some(LeafHash([0xfb; 32]));
+        leaf.agr = hash;
+        leaf.auth = hash;
+        leaf.case = Some("AAAAAAAAAAAAAAAAAAAAAA".into());
+        leaf.ck = hash;
+        leaf.code = Some("replay".into());
+        leaf.dec = Some(Decision::Deny);
+        leaf.ev = hash;
+        leaf.item = Some("11421202TECT0001914000709001000".into());
+        leaf.lt = Some("111000000000131433001".into());
+        leaf.me = Some("421202".into());
+        leaf.ms = vec![1, 2];
+        leaf.op = Some("license.query".into());
+        leaf.past = Some("tongban/421202/2026h1".into());
+        leaf.peer = Some("331083".into());
+        leaf.rd = hash;
+        leaf.rh = Some("AAAAAAAAAAAAAAAAAAAAAA".into());
+        leaf.rq = hash;
+        leaf.rs = hash;
+        leaf.status = Some(409);
+        leaf.sz = vec![3, 4];
+        leaf.tags = vec!["\u{1}\"\\/é\u{7f}".into()];
+        leaf.ts = 1_900_000_000_000;
+        leaf.vkey = Some("k".into());
+        leaf.x = Some("0190f3a2-7c1e-7d4b-9a51-5c3e0e8f1a22".into());
+        leaf
+    }
+
+    #[test]
+    fn every_leaf_is_canonical_json_and_reads_back() {
+        for leaf in [full(), Leaf::new(LeafKind::Genesis)] {
+            let bytes = leaf.to_bytes().unwrap();
+            assert!(is_canonical(&bytes), "{}", String::from_utf8_lossy(&bytes));
+            assert_eq!(Leaf::from_bytes(&bytes), Some(leaf));
+        }
+    }
+
+    #[test]
+    fn absent_members_are_absent() {
+        let mut leaf = Leaf::new(LeafKind::OutSent);
+        leaf.ts = 5;
+        assert_eq!(leaf.to_bytes().unwrap(), br#"{"t":"out.sent","ts":5,"v":1}"#);
+    }
+
+    #[test]
+    fn a_kind_has_the_same_word_everywhere() {
+        for kind in [
+            LeafKind::In,
+            LeafKind::OutSent,
+            LeafKind::OutDone,
+            LeafKind::OutFailed,
+            LeafKind::Event,
+            LeafKind::Recon,
+            LeafKind::Search,
+            LeafKind::Open,
+            LeafKind::Export,
+            LeafKind::Erase,
+            LeafKind::Key,
+            LeafKind::Config,
+            LeafKind::Genesis,
+            LeafKind::Close,
+            LeafKind::Incident,
+        ] {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.name()));
+        }
+    }
+
+    #[test]
+    fn anything_but_canonical_bytes_is_told() {
+        for text in [
+            r#"{"b":1,"a":2}"#,
+            r#"{"a":1 }"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":"\u0041"}"#,
+            "{\"a\":1}\n",
+            "",
+            "{",
+        ] {
+            assert!(!is_canonical(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_too_large_for_a_bundle_is_not_made() {
+        let mut leaf = Leaf::new(LeafKind::In);
+        leaf.x = Some("x".repeat(LARGEST_LEAF));
+        assert_eq!(leaf.to_bytes(), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! The sealer: its own thread that turns new leaves into tiles and a signed checkpoint, at
+//! most once a second.
+//!
+//! Order: tiles, signature, the store's head (compare and set), the checkpoint's file. A
+//! stop in between is harmless: tiles are made again, and what is not in the head was never
+//! published. Two checkpoints that contradict each other cannot be signed: the head moves
+//! only from the size this process has seen.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::checkpoint::Checkpoint;
+use super::key::LedgerKey;
+use super::shared::{Published, Shared};
+use super::tile_files::TileFiles;
+use super::tiles::{Edge, FullTile};
+use super::tree::Hash;
+use crate::clock::Clock;
+use crate::domain::Region;
+use crate::store::{Head, Heads, Shard, StoreFault};
+
+/// At most one checkpoint in this time when leaves keep coming (protocol §7 gives 10 s).
+const SEAL_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) enum ToSealer {
+    /// Leaves that have become durable, in order.
+    Grew(Vec<Hash>),
+    /// The log ends here: seal it now and tell its final note.
+    Close(SyncSender<Option<Vec<u8>>>),
+    /// A new log begins with this leaf.
+    Begin(Shard, Hash),
+    /// Seal now; told whether a checkpoint covers everything that came before.
+    Flush(oneshot::Sender<bool>),
+    Stop,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SealFault {
+    #[error("tiles cannot be written: {0}")]
+    Files(#[from] std::io::Error),
+    #[error("{0}")]
+    Store(#[from] StoreFault),
+    #[error("the origin cannot stand in a note")]
+    Origin,
+    #[error("somebody else signs checkpoints of this log")]
+    Forked,
+}
+
+pub(super) struct Sealer {
+    pub data: PathBuf,
+    pub region: Region,
+    pub key: LedgerKey,
+    pub clock: Clock,
+    pub heads: Box<dyn Heads>,
+    pub shared: Arc<Shared>,
+    pub shard: Shard,
+    pub edge: Edge,
+    /// Size of the last signed checkpoint of `shard`.
+    pub sealed: u64,
+    /// Full tiles that have no file yet.
+    pub full: Vec<FullTile>,
+    pub last: Option<Instant>,
+}
+
+impl Sealer {
+    pub fn run(mut self, orders: &Receiver<ToSealer>) {
+        loop {
+            let order = if self.edge.size() > self.sealed {
+                let due = self.last.map_or(Duration::ZERO, |last| SEAL_EVERY.saturating_sub(last.elapsed()));
+                orders.recv_timeout(due)
+            } else {
+                orders.recv().map_err(RecvTimeoutError::from)
+            };
+            match order {
+                Ok(ToSealer::Grew(hashes)) => {
+                    for hash in hashes {
+                        self.edge.push(hash, &mut self.full);
+                    }
+                }
+                Ok(ToSealer::Close(told)) => {
+                    let note = self.try_seal().then(|| self.final_note()).flatten();
+                    let _ = told.send(note);
+                }
+                Ok(ToSealer::Begin(shard, genesis)) => {
+                    (self.shard, self.edge, self.sealed) = (shard, Edge::default(), 0);
+                    self.full.clear();
+                    self.edge.push(genesis, &mut self.full);
+                }
+                Ok(ToSealer::Flush(told)) => {
+                    let sealed = self.try_seal();
+                    let _ = told.send(sealed);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.try_seal();
+                }
+                Ok(ToSealer::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Seals and says whether a checkpoint now covers every leaf.
+    fn try_seal(&mut self) -> bool {
+        if self.shared.poisoned().is_some() {
+            return false;
+        }
+        // Whatever comes of it, the next try waits its second.
+        self.last = Some(Instant::now());
+        match self.seal() {
+            Ok(()) => true,
+            Err(fault @ (SealFault::Files(_) | SealFault::Store(StoreFault::Full))) => {
+                tracing::error!(%fault, "no checkpoint could be made; trying again");
+                false
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "no checkpoint could be made");
+                self.shared.poison("checkpoint could not be kept");
+                false
+            }
+        }
+    }
+
+    fn seal(&mut self) -> Result<(), SealFault> {
+        if self.edge.size() == self.sealed {
+            return Ok(());
+        }
+        let origin = super::origin(self.region, self.shard);
+        let files = TileFiles::new(&self.data, &origin);
+        while let Some(tile) = self.full.first() {
+            files.write_full(tile)?;
+            self.full.remove(0);
+        }
+        for (name, hashes) in self.edge.partial_tiles() {
+            files.write_partial(name, hashes)?;
+        }
+        let checkpoint = Checkpoint { origin, size: self.edge.size(), root: self.edge.root() };
+        let note = checkpoint.sign(&self.key).ok_or(SealFault::Origin)?;
+        let head = Head { size: checkpoint.size, note };
+        if !self.heads.advance(self.shard, self.sealed, &head, self.clock.now())? {
+            return Err(SealFault::Forked);
+        }
+        self.sealed = head.size;
+        let file = files.write_checkpoint(&head.note);
+        self.shared.sealed(Published { shard: self.shard, size: head.size, note: head.note });
+        // The head has moved: the file is only a copy and comes with the next checkpoint.
+        file.or_else(|e| {
+            tracing::error!(error = %e, "the checkpoint's file could not be written");
+            Ok(())
+        })
+    }
+
+    fn final_note(&self) -> Option<Vec<u8>> {
+        let published = self.shared.published.load();
+        published.as_ref().filter(|p| p.shard == self.shard && p.size == self.sealed).map(|p| p.note.clone())
+    }
+}

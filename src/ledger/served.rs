@@ -1,0 +1,113 @@
+//! What partners and auditors may read of a log: checkpoint, tiles, entries with proofs.
+//!
+//! Everything is served under the last signed checkpoint; what it does not cover yet is not
+//! there. All of this reads files: call it where blocking is allowed.
+
+use std::io;
+
+use super::checkpoint::Checkpoint;
+use super::leaf::Leaf;
+use super::proof::Proof;
+use super::tile_files::{PublishedTree, TileFiles};
+use super::tiles::{Level, TILE_WIDTH, TileName};
+use super::tree::inclusion_proof;
+use super::{Inner, Ledger, origin};
+use crate::store::{Shard, StoreFault};
+
+/// One leaf with its proof, and whom it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryProof {
+    /// The exact bytes of the leaf.
+    pub leaf: Vec<u8>,
+    /// The `.tlog-proof` file, the leaf in `extra`.
+    pub proof: Vec<u8>,
+    pub me: Option<String>,
+    /// The party, besides ourselves, that may read this entry.
+    pub peer: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadFault {
+    #[error("{0}")]
+    Store(#[from] StoreFault),
+    #[error("tile files cannot be read: {0}")]
+    Tiles(#[from] io::Error),
+    #[error("the published checkpoint does not verify")]
+    Checkpoint,
+}
+
+impl Ledger {
+    /// The signed checkpoint of one of our logs.
+    pub fn checkpoint(&self, origin: &str) -> Option<Vec<u8>> {
+        let shard = self.inner.shard_of(origin)?;
+        if let Some(published) = self.inner.shared.published.load().as_ref().filter(|p| p.shard == shard) {
+            return Some(published.note.clone());
+        }
+        TileFiles::new(&self.inner.data, origin).checkpoint().ok().flatten()
+    }
+
+    /// A hash tile or an entry bundle, `path` being `tile/…` as the client wrote it.
+    pub fn tile(&self, origin: &str, path: &str) -> Result<Option<Vec<u8>>, ReadFault> {
+        let Some((name, shard)) = TileName::parse(path).zip(self.inner.shard_of(origin)) else {
+            return Ok(None);
+        };
+        let Some(checkpoint) = self.verified_checkpoint(origin)? else { return Ok(None) };
+        if !name.stands_in(checkpoint.size) {
+            return Ok(None);
+        }
+        match name.level {
+            Level::Hashes(_) => Ok(TileFiles::new(&self.inner.data, origin).read(name)?),
+            Level::Entries => {
+                let first = name.index * TILE_WIDTH;
+                let leaves = self.inner.shelf.leaves(shard, first..first + u64::from(name.width))?;
+                // A month that was dropped takes its bundles with it.
+                Ok((leaves.len() == usize::from(name.width))
+                    .then(|| bundle(leaves.iter().map(|stored| stored.leaf.as_slice()))))
+            }
+        }
+    }
+
+    /// The leaf at `index` with its proof under the present checkpoint; `None` until a
+    /// checkpoint covers it. The caller checks that the asker is a party ([`EntryProof::peer`]).
+    pub fn entry(&self, origin: &str, index: u64) -> Result<Option<EntryProof>, ReadFault> {
+        let Some(shard) = self.inner.shard_of(origin) else { return Ok(None) };
+        let Some(note) = self.checkpoint(origin) else { return Ok(None) };
+        let checkpoint = self.inner.open_checkpoint(origin, &note)?;
+        let Some(end) = index.checked_add(1).filter(|end| *end <= checkpoint.size) else { return Ok(None) };
+        let Some(stored) = self.inner.shelf.leaves(shard, index..end)?.pop() else { return Ok(None) };
+        let files = TileFiles::new(&self.inner.data, origin);
+        let tree = PublishedTree { files: &files, size: checkpoint.size };
+        let path = inclusion_proof(&tree, index, checkpoint.size)?.unwrap_or_default();
+        let parsed = Leaf::from_bytes(&stored.leaf);
+        let (me, peer) = parsed.map_or((None, None), |leaf| (leaf.me, leaf.peer));
+        let proof = Proof { leaf: Some(stored.leaf.clone()), index, path, checkpoint: note };
+        Ok(Some(EntryProof { leaf: stored.leaf, proof: proof.to_bytes(), me, peer }))
+    }
+
+    fn verified_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, ReadFault> {
+        self.checkpoint(origin).map(|note| self.inner.open_checkpoint(origin, &note)).transpose()
+    }
+}
+
+impl Inner {
+    fn shard_of(&self, asked: &str) -> Option<Shard> {
+        let shard = asked.rsplit('/').next().and_then(Shard::parse)?;
+        (origin(self.region, shard) == asked).then_some(shard)
+    }
+
+    fn open_checkpoint(&self, origin: &str, note: &[u8]) -> Result<Checkpoint, ReadFault> {
+        let vkey = super::Vkey::new(origin, self.public).ok_or(ReadFault::Checkpoint)?;
+        Checkpoint::open(note, &vkey).map_err(|_| ReadFault::Checkpoint)
+    }
+}
+
+/// An entry bundle: `u16 length ‖ entry` for each (tlog-tiles).
+fn bundle<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        let length = u16::try_from(entry.len()).unwrap_or(u16::MAX);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(entry);
+    }
+    bytes
+}

@@ -1,0 +1,234 @@
+//! The writer: one thread that gives every leaf its place and makes it durable.
+//!
+//! Natural group commit: whatever waits goes into one commit, no timer. One use of an
+//! authorization is decided here, because here everything is in one line: exactly
+//! `max_uses` under any concurrency. A failed commit changes nothing that is counted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::leaf::{Leaf, LeafHash, LeafKind};
+use super::sealer::ToSealer;
+use super::shared::Shared;
+use super::tree::{Hash, leaf_hash, sha256};
+use super::{LEAST_FREE_BYTES, LEAST_FREE_PERCENT, Place, RecordFault, origin};
+use crate::clock::{Clock, Now};
+use crate::domain::Region;
+use crate::store::{Engine, Month, Row, Shard, StoreFault, Take};
+
+/// Leaves in one commit: beyond this the flush is no longer what costs, and the first in
+/// line would wait for the last.
+const MOST_IN_A_COMMIT: usize = 1024;
+/// How often the free space is looked at, while writing and while idle.
+const DISK_EVERY: Duration = Duration::from_secs(1);
+/// Idle wake-ups, for the turn of a half-year and for a disk that has room again.
+const IDLE_WAKE: Duration = Duration::from_secs(5);
+
+pub(super) struct Job {
+    pub row: Row,
+    /// With `row.take`: refuse when this many uses have been taken.
+    pub most_uses: u32,
+    pub reply: oneshot::Sender<Result<Place, RecordFault>>,
+}
+
+pub(super) struct Writer {
+    pub engine: Box<dyn Engine>,
+    pub region: Region,
+    pub vkey_of: Box<dyn Fn(&str) -> Option<String> + Send>,
+    pub clock: Clock,
+    pub to_sealer: Sender<ToSealer>,
+    pub shared: Arc<Shared>,
+    pub shard: Shard,
+    pub month: Month,
+    pub origin: Arc<str>,
+    /// Index of the next leaf; 0 before the first log has begun.
+    pub next: u64,
+    /// The last leaf of `shard` is its `close`.
+    pub closed: bool,
+    pub disk_seen: Option<Instant>,
+}
+
+impl Writer {
+    pub fn run(mut self, jobs: &Receiver<Job>) {
+        let mut batch = Vec::new();
+        loop {
+            match jobs.recv_timeout(IDLE_WAKE) {
+                Ok(job) => batch.push(job),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_at_disk();
+                    if self.shared.poisoned().is_none() && !self.shared.low_disk.load(Ordering::Relaxed) {
+                        let _ = self.turn(self.clock.now());
+                    }
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while batch.len() < MOST_IN_A_COMMIT {
+                let Ok(job) = jobs.try_recv() else { break };
+                batch.push(job);
+            }
+            self.shared.queue_depth.fetch_sub(batch.len(), Ordering::Relaxed);
+            self.commit(std::mem::take(&mut batch));
+        }
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>) {
+        let now = self.clock.now();
+        self.look_at_disk();
+        let ready = self.shared.poisoned().is_none()
+            && !self.shared.low_disk.load(Ordering::Relaxed)
+            && self.turn(now).is_ok();
+        if !ready {
+            return refuse(jobs, RecordFault::Unavailable);
+        }
+        let mut taken: HashMap<[u8; 32], u32> = HashMap::new();
+        let (admitted, used_up): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| {
+            let Some(take) = &job.row.take else { return true };
+            let here = taken.entry(take.token).or_insert(0);
+            let free = self.shared.uses(&take.token).saturating_add(*here) < job.most_uses;
+            *here += u32::from(free);
+            free
+        });
+        let (rows, waiting): (Vec<Row>, Vec<_>) =
+            admitted.into_iter().map(|job| (job.row, job.reply)).unzip();
+        let first = self.next;
+        if self.append(now, &rows).is_err() {
+            // Not "used up" either: the use that stood in the way has not happened.
+            waiting.into_iter().for_each(|reply| {
+                let _ = reply.send(Err(RecordFault::Unavailable));
+            });
+            return refuse(used_up, RecordFault::Unavailable);
+        }
+        for ((reply, row), index) in waiting.into_iter().zip(&rows).zip(first..) {
+            let _ = reply.send(Ok(Place { origin: self.origin.clone(), index, leaf_hash: row.hash }));
+        }
+        refuse(used_up, RecordFault::UsedUp);
+    }
+
+    /// Makes rows durable and lets everybody know; a failure poisons unless the disk is full.
+    fn append(&mut self, now: Now, rows: &[Row]) -> Result<(), ()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // A clock that steps back does not reopen a month.
+        let month = Month::at(now).max(self.month);
+        let month = if month.shard() == self.shard { month } else { self.month };
+        let begun = Instant::now();
+        if let Err(fault) = self.engine.append(self.shard, month, self.next, rows) {
+            tracing::error!(%fault, leaves = rows.len(), "leaves could not be stored");
+            if fault == StoreFault::Full {
+                self.shared.low_disk.store(true, Ordering::Relaxed);
+                self.disk_seen = Some(Instant::now());
+            } else {
+                self.shared.poison("a commit failed");
+            }
+            return Err(());
+        }
+        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shared.last_commit_us.store(took, Ordering::Relaxed);
+        self.month = month;
+        self.next += rows.len() as u64;
+        self.shared.size.store(self.next, Ordering::Release);
+        let takes = rows.iter().filter_map(|row| row.take).map(|take: Take| (take, 1));
+        if takes.clone().next().is_some() {
+            self.shared.count_uses(takes, now);
+        }
+        // Before any reply: a flush asked for after the reply must find these leaves.
+        self.shared.grew();
+        let _ = self.to_sealer.send(ToSealer::Grew(rows.iter().map(|row| row.hash).collect()));
+        Ok(())
+    }
+
+    /// Begins the first log, or the next one when the half-year has turned: `close` is the
+    /// last leaf of the old, `genesis` the first of the new, naming the old one's final
+    /// checkpoint.
+    pub fn turn(&mut self, now: Now) -> Result<(), ()> {
+        let due = Shard::at(now);
+        if self.next > 0 && !self.closed && due <= self.shard {
+            return Ok(());
+        }
+        let mut genesis = Leaf::new(LeafKind::Genesis);
+        let next = if self.next > 0 {
+            if !self.closed {
+                let close = self.own_row(Leaf::new(LeafKind::Close), now).ok_or(())?;
+                self.append(now, &[close])?;
+                self.closed = true;
+            }
+            let (told, hear) = sync_channel(1);
+            self.to_sealer.send(ToSealer::Close(told)).map_err(|_| ())?;
+            let note = hear.recv().ok().flatten().ok_or(())?;
+            genesis.past = Some(self.origin.to_string());
+            genesis.ck = Some(LeafHash(sha256(&note)));
+            due.max(self.shard.next())
+        } else {
+            due
+        };
+        let origin: Arc<str> = origin(self.region, next).into();
+        genesis.vkey = (self.vkey_of)(&origin);
+        let row = self.own_row(genesis, now).ok_or(())?;
+        let hash = row.hash;
+        let month = Month::at(now).max(next.first_month());
+        if let Err(fault) = self.engine.append(next, month, 0, &[row]) {
+            tracing::error!(%fault, "a new log could not be begun");
+            match fault {
+                StoreFault::Full => self.shared.low_disk.store(true, Ordering::Relaxed),
+                _ => self.shared.poison("a commit failed"),
+            }
+            return Err(());
+        }
+        (self.shard, self.month, self.origin, self.next, self.closed) = (next, month, origin, 1, false);
+        self.shared.size.store(1, Ordering::Release);
+        self.shared.grew();
+        self.to_sealer.send(ToSealer::Begin(next, hash)).map_err(|_| ())
+    }
+
+    fn own_row(&self, mut leaf: Leaf, now: Now) -> Option<Row> {
+        leaf.me = Some(self.region.to_string());
+        leaf.ts = now.ms();
+        row_of(&leaf)
+    }
+
+    fn look_at_disk(&mut self) {
+        if self.disk_seen.is_some_and(|seen| seen.elapsed() < DISK_EVERY) {
+            return;
+        }
+        self.disk_seen = Some(Instant::now());
+        let space = self.engine.free_space();
+        self.shared.free_disk.store(space.map_or(u64::MAX, |s| s.free), Ordering::Relaxed);
+        let low =
+            space.is_some_and(|s| s.free < LEAST_FREE_BYTES || s.free < s.total / 100 * LEAST_FREE_PERCENT);
+        if self.shared.low_disk.swap(low, Ordering::Relaxed) != low {
+            if low {
+                tracing::error!("the disk is nearly full: nothing is recorded until there is room");
+            } else {
+                tracing::info!("there is room on the disk again");
+            }
+        }
+    }
+}
+
+/// A leaf as it goes into the store; `None` when it is too long.
+pub(super) fn row_of(leaf: &Leaf) -> Option<Row> {
+    let bytes = leaf.to_bytes()?;
+    let hash: Hash = leaf_hash(&bytes);
+    Some(Row {
+        leaf: bytes,
+        hash,
+        kind: leaf.t.name(),
+        ts: leaf.ts,
+        exchange: leaf.x.clone(),
+        used_id: None,
+        take: None,
+    })
+}
+
+fn refuse(jobs: Vec<Job>, fault: RecordFault) {
+    for job in jobs {
+        let _ = job.reply.send(Err(fault));
+    }
+}

@@ -1,0 +1,318 @@
+//! The reading hand: short-lived read-only connections, beside the writer or on a copy.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::{Month, OPEN_SENDS_DAYS, Shard, Shelf, StoreFault, StoredLeaf, Take, UsedId};
+use super::engine::row_sum;
+use super::{file_fault, month_path, open_reader, sqlite_fault};
+use crate::clock::Now;
+
+/// Months in which an id or a use can still be alive: they live 24 h at most, so the
+/// present month and the one before.
+const LIVE_MONTHS: usize = 2;
+
+#[derive(Clone)]
+pub struct SqliteShelf {
+    root: PathBuf,
+}
+
+impl SqliteShelf {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// For reading a data directory, or its copy, without taking the writer's lock.
+    pub fn of_data_dir(data: &Path) -> Self {
+        Self::new(data.join("ledger"))
+    }
+
+    /// The month files of a shard, oldest first.
+    pub fn months(&self, shard: Shard) -> Result<Vec<Month>, StoreFault> {
+        let mut months: Vec<Month> = names(&self.root.join(shard.to_string()))?
+            .iter()
+            .filter_map(|name| Month::parse(name.strip_suffix(".db")?))
+            .filter(|month| month.shard() == shard)
+            .collect();
+        months.sort_unstable();
+        Ok(months)
+    }
+
+    pub fn month(&self, shard: Shard, month: Month) -> Result<MonthFile, StoreFault> {
+        let path = month_path(&self.root, shard, month);
+        Ok(MonthFile { connection: open_reader(&path)?, path })
+    }
+
+    fn newest_months(&self, most: usize) -> Result<Vec<(Shard, MonthFile)>, StoreFault> {
+        let mut all = Vec::new();
+        for shard in self.shards()?.into_iter().rev() {
+            for month in self.months(shard)?.into_iter().rev() {
+                if all.len() == most {
+                    return Ok(all);
+                }
+                all.push((shard, self.month(shard, month)?));
+            }
+        }
+        Ok(all)
+    }
+
+    fn in_range<T>(
+        &self,
+        shard: Shard,
+        range: &Range<u64>,
+        columns: &str,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreFault> {
+        let mut found = Vec::new();
+        for month in self.months(shard)? {
+            let file = self.month(shard, month)?;
+            file.read(|connection| {
+                let mut statement = connection
+                    .prepare(&format!("SELECT {columns} FROM leaf WHERE idx>=? AND idx<? ORDER BY idx"))?;
+                let rows = statement
+                    .query_map([range.start.cast_signed(), range.end.cast_signed()], |row| read(row))?;
+                rows.for_each(|row| found.push(row));
+                Ok(())
+            })?;
+            let path = month_path(&self.root, shard, month);
+            if found.iter().any(Result::is_err) {
+                let fault = found.into_iter().find_map(Result::err).unwrap_or(rusqlite::Error::InvalidQuery);
+                return Err(sqlite_fault("read", &path, &fault));
+            }
+        }
+        Ok(found.into_iter().filter_map(Result::ok).collect())
+    }
+}
+
+/// One month, open for reading.
+pub struct MonthFile {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl MonthFile {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
+        read(&self.connection).map_err(|e| sqlite_fault("read", &self.path, &e))
+    }
+
+    /// First and last index; `None` when the file holds no leaf.
+    pub fn span(&self) -> Result<Option<(u64, u64)>, StoreFault> {
+        let (first, last): (Option<i64>, Option<i64>) = self.read(|c| {
+            // Two sub-selects: SQLite walks to either end of the tree, not through it.
+            c.query_row("SELECT (SELECT min(idx) FROM leaf), (SELECT max(idx) FROM leaf)", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+        })?;
+        Ok(first.zip(last).map(|(first, last)| (first.unsigned_abs(), last.unsigned_abs())))
+    }
+
+    /// Walks every leaf in order, with the columns that repeat what the leaf says.
+    pub fn walk(&self, mut visit: impl FnMut(StoredLeaf, Columns)) -> Result<(), StoreFault> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare("SELECT idx, hash, leaf, ts, kind, exchange FROM leaf ORDER BY idx")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let columns = Columns {
+                    ts: row.get(3)?,
+                    kind: text(row, 4)?.unwrap_or_default(),
+                    exchange: text(row, 5)?,
+                };
+                visit(stored_leaf(row)?, columns);
+            }
+            Ok(())
+        })
+    }
+
+    /// What SQLite's own integrity check finds; empty when all is well.
+    pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("PRAGMA integrity_check(10)")?;
+            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+            rows.filter(|row| row.as_ref().map_or(true, |r| r != "ok")).collect()
+        })
+    }
+
+    /// Indexes whose used id or use does not match its sum.
+    pub fn damaged_memories(&self) -> Result<Vec<u64>, StoreFault> {
+        self.read(|connection| {
+            let mut damaged = Vec::new();
+            let mut check = |sql: &str, parts: usize| -> rusqlite::Result<()> {
+                let mut statement = connection.prepare(sql)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    let (index, expires, sum): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    let parts = (3..3 + parts)
+                        .map(|at| row.get_ref(at)?.as_blob().map_err(Into::into))
+                        .collect::<rusqlite::Result<Vec<_>>>()?;
+                    if row_sum(index, expires, &parts) != sum {
+                        damaged.push(index.unsigned_abs());
+                    }
+                }
+                Ok(())
+            };
+            check("SELECT idx, expires, sum, id, content FROM used", 2)?;
+            check("SELECT idx, expires, sum, token FROM take", 1)?;
+            Ok(damaged)
+        })
+    }
+}
+
+/// The columns that repeat members of the leaf for the indexes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    pub ts: i64,
+    pub kind: String,
+    pub exchange: Option<String>,
+}
+
+fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
+    Ok(row.get_ref(at)?.as_bytes_or_null()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+fn stored_leaf(row: &Row<'_>) -> rusqlite::Result<StoredLeaf> {
+    Ok(StoredLeaf {
+        index: row.get::<_, i64>(0)?.unsigned_abs(),
+        hash: row.get(1)?,
+        leaf: row.get_ref(2)?.as_bytes()?.to_vec(),
+    })
+}
+
+/// Names in a folder; a folder that is not there is empty.
+fn names(folder: &Path) -> Result<Vec<String>, StoreFault> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|e| file_fault(folder, &e))?,
+    };
+    entries
+        .map(|entry| {
+            entry.map(|e| e.file_name().to_string_lossy().into_owned()).map_err(|e| file_fault(folder, &e))
+        })
+        .collect()
+}
+
+impl Shelf for SqliteShelf {
+    fn shards(&self) -> Result<Vec<Shard>, StoreFault> {
+        let mut shards: Vec<Shard> =
+            names(&self.root)?.iter().filter_map(|name| Shard::parse(name)).collect();
+        shards.sort_unstable();
+        Ok(shards)
+    }
+
+    fn size(&self, shard: Shard) -> Result<u64, StoreFault> {
+        for month in self.months(shard)?.into_iter().rev() {
+            if let Some((_, last)) = self.month(shard, month)?.span()? {
+                return Ok(last + 1);
+            }
+        }
+        Ok(0)
+    }
+
+    fn newest_month(&self, shard: Shard) -> Result<Option<Month>, StoreFault> {
+        Ok(self.months(shard)?.pop())
+    }
+
+    fn leaves(&self, shard: Shard, range: Range<u64>) -> Result<Vec<StoredLeaf>, StoreFault> {
+        self.in_range(shard, &range, "idx, hash, leaf", stored_leaf)
+    }
+
+    fn hashes(&self, shard: Shard, range: Range<u64>) -> Result<Vec<[u8; 32]>, StoreFault> {
+        self.in_range(shard, &range, "hash", |row| row.get(0))
+    }
+
+    fn find(&self, exchange: &str) -> Result<Vec<(Shard, u64)>, StoreFault> {
+        let mut found = Vec::new();
+        for shard in self.shards()? {
+            for month in self.months(shard)? {
+                self.month(shard, month)?.read(|connection| {
+                    let mut statement =
+                        connection.prepare("SELECT idx FROM leaf WHERE exchange=? ORDER BY idx")?;
+                    for index in statement.query_map([exchange], |row| row.get::<_, i64>(0))? {
+                        found.push((shard, index?.unsigned_abs()));
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn used_ids(&self, now: Now) -> Result<Vec<UsedId>, StoreFault> {
+        let mut ids = Vec::new();
+        for (_, file) in self.newest_months(LIVE_MONTHS)? {
+            file.read(|connection| {
+                let mut statement =
+                    connection.prepare("SELECT id, content, expires FROM used WHERE expires>=?")?;
+                let rows = statement.query_map([now.secs()], |row| {
+                    Ok(UsedId { key: row.get(0)?, content: row.get(1)?, expires: row.get(2)? })
+                })?;
+                for row in rows {
+                    ids.push(row?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(ids)
+    }
+
+    fn takes(&self, now: Now) -> Result<Vec<(Take, u32)>, StoreFault> {
+        let mut counts: HashMap<[u8; 32], (i64, u32)> = HashMap::new();
+        for (_, file) in self.newest_months(LIVE_MONTHS)? {
+            file.read(|connection| {
+                let mut statement = connection.prepare("SELECT token, expires FROM take WHERE expires>=?")?;
+                for row in
+                    statement.query_map([now.secs()], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?
+                {
+                    let (token, expires) = row?;
+                    let known = counts.entry(token).or_insert((expires, 0));
+                    *known = (known.0.max(expires), known.1 + 1);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(counts.into_iter().map(|(token, (expires, count))| (Take { token, expires }, count)).collect())
+    }
+
+    fn open_sends(&self) -> Result<Vec<(Shard, StoredLeaf)>, StoreFault> {
+        let files = self.newest_months(LIVE_MONTHS)?;
+        let mut since = None;
+        let mut ended: HashSet<String> = HashSet::new();
+        let mut open = Vec::new();
+        // Newest month first: an end may stand in a later file than its beginning.
+        for (shard, file) in &files {
+            file.read(|connection| {
+                if since.is_none() {
+                    let last: Option<i64> = connection
+                        .query_row("SELECT ts FROM leaf ORDER BY idx DESC LIMIT 1", [], |row| row.get(0))
+                        .optional()?;
+                    since = last.map(|last| last - OPEN_SENDS_DAYS * 86_400_000);
+                }
+                let Some(since) = since else { return Ok(()) };
+                let mut statement = connection.prepare(
+                    "SELECT idx, hash, leaf, kind, exchange FROM leaf \
+                     WHERE kind IN ('out.sent', 'out.done', 'out.failed') AND ts>=? ORDER BY idx DESC",
+                )?;
+                let mut rows = statement.query(params![since])?;
+                while let Some(row) = rows.next()? {
+                    let Some(exchange) = text(row, 4)? else { continue };
+                    if text(row, 3)?.as_deref() != Some("out.sent") {
+                        ended.insert(exchange);
+                    } else if !ended.contains(&exchange) {
+                        open.push((*shard, stored_leaf(row)?));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        open.reverse();
+        Ok(open)
+    }
+}
