@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::cache::{Cache, CacheStats, Found, Source, Want};
+use super::age::Want;
+use super::cache::{Cache, CacheStats, Found, Source};
 use super::changed::Changed;
 use super::query::{LicenseQuery, Mode};
 use super::record::{LicenseRecord, normalised_number};
@@ -17,7 +18,7 @@ use super::register::{Ask, Register, RegisterFault};
 use crate::clock::Now;
 use crate::domain::normalise_name;
 use crate::policy::LicensePermit;
-use crate::schema::LicenseType;
+use crate::schema::{CacheAges, LicenseType};
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -85,11 +86,20 @@ impl Lookup {
         holder_matches: impl Fn(&str, &str) -> bool,
         now: Now,
     ) -> Result<LicenseAnswer, LookupFault> {
-        let want = Want {
-            ages: license_type.cache(),
-            max_age: query.max_age,
-            stale_allowed: query.mode == Mode::Read,
-        };
+        self.run_with(query, license_type, license_type.cache(), permit, holder_matches, now).await
+    }
+
+    /// [`Lookup::run`] with other ages than the type's.
+    pub(super) async fn run_with(
+        &self,
+        query: &LicenseQuery,
+        license_type: &LicenseType,
+        ages: CacheAges,
+        permit: &LicensePermit,
+        holder_matches: impl Fn(&str, &str) -> bool,
+        now: Now,
+    ) -> Result<LicenseAnswer, LookupFault> {
+        let want = Want { ages, max_age: query.max_age, stale_allowed: query.mode == Mode::Read };
         let found = self.cache.find(&ask(query, license_type), want, now).await?;
         if query.license.holder.is_none() && !all_held_by_subject(&found.held.records, holder_matches) {
             return Err(LookupFault::HolderMismatch);
@@ -103,6 +113,16 @@ impl Lookup {
     /// The register says that this changed: what was read before is not told any more.
     pub async fn changed(&self, changed: &Changed) {
         self.cache.changed(&changed.0).await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn register(&self) -> &Register {
+        self.cache.register()
+    }
+
+    #[cfg(test)]
+    pub(super) fn note(&self, change: &super::Change) {
+        self.cache.note(change);
     }
 
     pub fn stats(&self) -> CacheStats {

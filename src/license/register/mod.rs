@@ -9,6 +9,8 @@
 mod embedded;
 mod http;
 mod import;
+#[cfg(test)]
+mod tests;
 
 pub use embedded::{EmbeddedRegister, RegisterFileFault};
 pub use http::{HttpRegister, HttpRegisterSettings, SettingsFault, SettingsFaults};
@@ -92,7 +94,7 @@ pub enum Register {
     Embedded(EmbeddedRegister),
     Http(HttpRegister),
     #[cfg(test)]
-    Fake(fake::FakeRegister),
+    Fake(std::sync::Arc<fake::FakeRegister>),
 }
 
 impl Register {
