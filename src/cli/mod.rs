@@ -1,7 +1,9 @@
 //! The command line (protocol §10): one file a command. Each turns arguments into one call
 //! of the library, prints the result, and returns how it ended.
 
+pub mod authorize;
 mod card;
+mod durable;
 pub mod init;
 mod new_keys;
 pub mod out;
@@ -62,6 +64,8 @@ enum Command {
     Init(init::Init),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
+    /// Sign test authorizations as a development authority 开发用授权签发方
+    Authorize(authorize::Authorize),
 }
 
 impl Command {
@@ -69,6 +73,7 @@ impl Command {
         match self {
             Self::Init(command) => command.run(common),
             Self::Card(command) => command.run(common),
+            Self::Authorize(command) => command.run(common),
         }
     }
 }
