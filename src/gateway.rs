@@ -4,6 +4,7 @@
 //! Start-up is a list: keys → trust → clock → ledger → register → rooms → doors. What is
 //! wrong is told before the first door opens, all of it at once where it can be.
 
+mod card;
 mod keys;
 mod watch;
 
@@ -107,7 +108,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
     let clients = PartnerClients::new(keys.credentials.clone(), directory.clone(), clock.clone());
-    let card = keys.card(&config);
+    let card = keys.card(&config, now);
     let house = Arc::new(House::new(Rooms {
         lookup: Lookup::new(register),
         signing: keys.signing.clone(),

@@ -26,7 +26,7 @@ use crate::keys::SigningKey;
 use crate::ledger::{Decision, Leaf, LeafKind, Ledger};
 use crate::license::{Lookup, Source};
 use crate::peer::PartnerClients;
-use crate::policy::{Limited, Permit, Quotas};
+use crate::policy::{Limited, QuotaPermit, Quotas};
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 
@@ -128,11 +128,15 @@ impl House {
         self.card.load_full()
     }
 
+    /// Our keys were renewed: the card says so.
+    pub fn renew_card(&self, card: Value) {
+        self.card.store(Arc::new(card));
+    }
+
     /// The partner's place before any cryptography: rate and concurrency of its most
     /// generous agreement.
-    pub fn partner_budget(&self, peer: Region, now: Now) -> Result<Permit, Limited> {
-        let budget = self.trust.load().policy.budget(&peer, &self.me, now.shanghai_day());
-        self.quotas.partner(&peer, budget, now)
+    pub fn partner_budget(&self, peer: Region, now: Now) -> Result<QuotaPermit, Limited> {
+        self.quotas.enter_partner(&self.trust.load().policy, peer, self.me, now)
     }
 
     /// May an exchange begin? Not with a clock that stepped back nor while draining is over.
@@ -149,7 +153,7 @@ impl House {
     }
 
     pub fn count_license_answer(&self, source: Source) {
-        self.metrics.licenses.get_or_create(&AnswerLabels { source: source.name() }).inc();
+        self.metrics.licenses.get_or_create(&AnswerLabels { source: source.word() }).inc();
     }
 
     /// Refusals before the signature step are counted per partner and minute (protocol §7.2).

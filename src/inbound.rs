@@ -94,7 +94,7 @@ impl Exchange<'_> {
             asked.consent.as_ref().is_none_or(|consent| consent.holds(kind, number))
         };
         let found =
-            self.house.lookup.run(&asked.query, &asked.permit, &holds, self.now).await;
+            self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
         match found {
             Ok(found) => {
                 self.house.count_license_answer(found.source);
@@ -264,8 +264,8 @@ impl Memory for House {
         grant: &crate::policy::Grant,
         peer: Region,
         now: Now,
-    ) -> Result<Option<crate::policy::Permit>, crate::policy::Limited> {
-        self.quotas.agreement(grant, &peer, now).map(Some)
+    ) -> Result<crate::policy::QuotaPermit, crate::policy::Limited> {
+        self.quotas.enter(grant, peer, now)
     }
 
     fn uses(&self, token: &[u8; 32]) -> u32 {

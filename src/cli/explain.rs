@@ -7,7 +7,7 @@
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,12 +21,11 @@ use crate::inbound::judge::{Asked, Bench, FreshMemory, Seen, Stopped, judge};
 use crate::inbound::steps::Step;
 use crate::schema::Catalog;
 
-use super::{Exit, Gateway, out};
+use super::{Common, Exit, Outcome, Stop, out};
 
+/// Judge a received message with the door's own checks, without acting 用与网关相同的检查解释报文
 #[derive(Args)]
 pub struct Explain {
-    #[command(flatten)]
-    gateway: Gateway,
     /// The region whose gateway sent the message (with --jsonl each line names its `peer`).
     #[arg(long = "as", value_name = "REGION", required_unless_present = "jsonl")]
     peer: Option<String>,
@@ -54,28 +53,32 @@ struct Verdict {
     stopped: Option<Stopped>,
 }
 
-pub fn run(args: &Explain) -> anyhow::Result<Exit> {
-    let config = args.gateway.config()?;
-    let trust = Trust::load(&config).map_err(|faults| anyhow::anyhow!(super::lines(&faults)))?;
-    let view = View { me: config.region.code, trust, authorizer: Authorizer::default() };
-    let mut input: Box<dyn BufRead> = match &args.file {
-        Some(path) if path.as_os_str() != "-" => Box::new(std::io::BufReader::new(
-            std::fs::File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?,
-        )),
-        _ => Box::new(std::io::stdin().lock()),
-    };
-    let now = args.at.map_or_else(|| Clock::system().now(), Now::from_secs);
-    if args.jsonl {
-        return each_line(&view, args.peer.as_deref(), now, &mut input);
+impl Explain {
+    pub fn run(self, common: &Common) -> Outcome {
+        let config = common.load()?;
+        let now = self.at.map_or_else(|| Clock::system().now(), Now::from_secs);
+        let trust = Trust::load(&config, now)
+            .map_err(|faults| Stop::Usage(faults.into_iter().map(crate::gateway::StartFault::Trust).map(|f| f.to_string()).collect()))?;
+        let view = View { me: config.region.code, trust, authorizer: Authorizer::default() };
+        let mut input: Box<dyn BufRead> = match &self.file {
+            Some(path) if path.as_os_str() != "-" => Box::new(std::io::BufReader::new(
+                std::fs::File::open(path)
+                    .map_err(|e| Stop::usage(format_args!("{}: cannot be opened ({})", path.display(), e.kind())))?,
+            )),
+            _ => Box::new(std::io::stdin().lock()),
+        };
+        if self.jsonl {
+            return Ok(each_line(&view, self.peer.as_deref(), now, &mut input)?);
+        }
+        let Some(peer) = &self.peer else { return Err(Stop::usage("--as REGION is missing")) };
+        let mut body = Vec::new();
+        input.read_to_end(&mut body).context("the message cannot be read")?;
+        // A file saved by an editor ends in a newline that never was on the wire.
+        let body = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
+        let verdict = view.judge(peer, body, now);
+        if common.json { out::json(&verdict.whole()) } else { verdict.print() }
+        Ok(if verdict.stopped.is_none() { Exit::Well } else { Exit::Found })
     }
-    let Some(peer) = &args.peer else { bail!("--as REGION is missing") };
-    let mut body = Vec::new();
-    input.read_to_end(&mut body).context("the message cannot be read")?;
-    // A file saved by an editor ends in a newline that never was on the wire.
-    let body = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
-    let verdict = view.judge(peer, body, now);
-    if args.gateway.json { out::json(&verdict.whole()) } else { verdict.print() }
-    Ok(if verdict.stopped.is_none() { Exit::Well } else { Exit::Found })
 }
 
 fn each_line(view: &View, peer: Option<&str>, now: Now, input: &mut dyn BufRead) -> anyhow::Result<Exit> {
@@ -92,7 +95,7 @@ fn each_line(view: &View, peer: Option<&str>, now: Now, input: &mut dyn BufRead)
             continue;
         }
         let Some(line) = read_line(&raw) else {
-            out::complain(&format!("line {number}: is not {{\"id\",\"peer\",\"at\",\"body\"}}"));
+            out::complain(format_args!("line {number}: is not {{\"id\",\"peer\",\"at\",\"body\"}}"));
             exit = Exit::Failed;
             continue;
         };
@@ -209,7 +212,7 @@ impl Verdict {
                 _ => "·",
             };
             let (says, says_zh) = step.says();
-            out::line(&format!("{mark} {:<14} {says_zh} / {says}", step.word()));
+            out::line(format_args!("{mark} {:<14} {says_zh} / {says}", step.word()));
         }
         let Some(refusal) = self.refusal() else {
             out::line("\naccepted / 通过: every check passed; the door would act on it");
@@ -217,11 +220,11 @@ impl Verdict {
         };
         let code = refusal.code;
         let reason = refusal.reason.map(|r| format!(" · {r}")).unwrap_or_default();
-        out::line(&format!("\nrefused / 拒绝: {} {}{reason}", code.status(), code.word()));
-        out::line(&format!("{} / {}", code.title_zh(), code.title()));
+        out::line(format_args!("\nrefused / 拒绝: {} {}{reason}", code.status(), code.word()));
+        out::line(format_args!("{} / {}", code.title_zh(), code.title()));
         out::line(code.detail());
         for fault in &refusal.errors {
-            out::line(&format!("  {fault}"));
+            out::line(format_args!("  {fault}"));
         }
     }
 }

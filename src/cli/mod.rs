@@ -4,8 +4,10 @@
 mod agreement;
 pub mod authorize;
 mod card;
+mod check;
 mod document;
 mod durable;
+mod explain;
 pub mod init;
 mod license;
 mod local_door;
@@ -14,6 +16,7 @@ pub mod out;
 mod partner;
 pub mod pki;
 mod query;
+mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -68,6 +71,12 @@ impl Common {
 enum Command {
     /// Make a new gateway's directory: configuration, keys, card 新建网关目录
     Init(init::Init),
+    /// Run the gateway 运行网关
+    Serve(serve::Serve),
+    /// Check everything that serve reads, all faults at once 检查配置、密钥、名片、协议等
+    Check(check::Check),
+    /// Judge a received message with the door's own checks, without acting 解释收到的报文
+    Explain(explain::Explain),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
     /// Take up partners, list them, see whether they answer 伙伴网关
@@ -86,6 +95,9 @@ impl Command {
     fn run(self, common: &Common) -> Outcome {
         match self {
             Self::Init(command) => command.run(common),
+            Self::Serve(command) => command.run(common),
+            Self::Check(command) => command.run(common),
+            Self::Explain(command) => command.run(common),
             Self::Card(command) => command.run(common),
             Self::Partner(command) => command.run(common),
             Self::Agreement(command) => command.run(common),

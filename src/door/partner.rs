@@ -148,24 +148,24 @@ async fn log(house: &Arc<House>, peer: &PeerIdentity, origin: String, what: LogP
     let ledger = house.ledger.clone();
     let party = peer.region();
     // Reading the store blocks; a partner's curiosity must not hold up exchanges.
-    let read = tokio::task::spawn_blocking(move || match what {
+    let read = tokio::task::spawn_blocking(move || Ok::<_, crate::ledger::ReadFault>(match what {
         LogPath::Checkpoint => ledger
             .checkpoint(&origin)
             .map(|note| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", note)),
         // Whole bundles name other parties: auditors only (protocol §7).
         LogPath::Tile(path) if path.starts_with("tile/entries/") => None,
         LogPath::Tile(path) => ledger
-            .tile(&origin, &path)
+            .tile(&origin, &path)?
             .map(|tile| answer::immutable("application/octet-stream", tile)),
         LogPath::Entry(index) => ledger
-            .entry(&origin, index)
-            .filter(|entry| entry.peer == Some(party))
+            .entry(&origin, index)?
+            .filter(|entry| entry.peer.as_deref() == Some(party.as_str()))
             .map(|entry| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", entry.proof)),
-    });
+    }));
     match read.await {
-        Ok(Some(answer)) => answer,
-        Ok(None) => answer::empty(StatusCode::NOT_FOUND),
-        Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        Ok(Ok(Some(answer))) => answer,
+        Ok(Ok(None)) => answer::empty(StatusCode::NOT_FOUND),
+        Ok(Err(_)) | Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 

@@ -89,6 +89,25 @@ pub enum ResponseFault {
     Op,
 }
 
+impl ResponseFault {
+    /// A stable word for log, ledger and the local door.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Envelope(EnvelopeFault::TooLarge) => "too-large",
+            Self::Envelope(EnvelopeFault::Malformed(reason)) => reason.word(),
+            Self::Envelope(EnvelopeFault::Signature(reason)) => reason.word(),
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::RequestId => "request-jti",
+            Self::RequestDigest => "request-digest",
+            Self::Status => "status",
+            Self::Time(_) => "times",
+            Self::Schema(_) => "schema",
+            Self::Op => "op",
+        }
+    }
+}
+
 /// Shape, typ, kid, signature, `iss`, `aud`, `req.jti`, `req.digest`, `status` = HTTP status,
 /// times, schema.
 pub fn check_response(

@@ -96,7 +96,7 @@ impl Keys {
     /// A key that fails any rule changes nothing.
     pub fn look(&mut self, config: &Config) -> Vec<Renewed> {
         let [signing, certificate, private_key] = &mut self.watched;
-        let mut changed = |file: &mut WatchedFile| !matches!(file.poll(), Poll::Unchanged);
+        let changed = |file: &mut WatchedFile| !matches!(file.poll(), Poll::Unchanged);
         let mut renewed = Vec::new();
         if changed(signing) {
             let taken = SigningKey::load(&self.signing_path).is_ok_and(|key| {

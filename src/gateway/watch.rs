@@ -99,7 +99,7 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
         tracing::info!(target: "trust", file = %renewed.file.display(), change = word);
         leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Key) });
         if renewed.taken {
-            house.renew_card(&watched.keys);
+            house.renew_card(watched.keys.card(&house.config, now));
         }
     }
     leaves
@@ -107,8 +107,6 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
 
 fn put_in_force(house: &House, watched: &Watched, trust: Trust) {
     watched.directory.store(trust.directory.clone());
-    // What was verified under the old keys holds no longer.
-    house.authorizer.forget();
     house.trust.store(Arc::new(trust));
 }
 

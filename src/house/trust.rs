@@ -278,7 +278,7 @@ impl TrustWatch {
                 let beside = self.base.join(&self.authorities_dir).join(file);
                 if beside.exists() { beside } else { self.base.join(file) }
             }
-            StatusListWhere::Url(_) => pulled_path(&self.data_dir, authority, uri),
+            StatusListWhere::Https(_) => pulled_path(&self.data_dir, authority, uri),
         }
     }
 }

@@ -20,10 +20,10 @@ impl House {
             .directory
             .cards()
             .map(|card| {
-                let last = self.clients.last_attempt(card.region);
+                let last = self.clients.last_attempt(card.region());
                 let agreements: Vec<Value> = trust
                     .policy
-                    .between(self.me, card.region)
+                    .between(self.me, card.region())
                     .map(|agreement| {
                         json!({
                             "id": agreement.id(),
@@ -34,12 +34,12 @@ impl House {
                     })
                     .collect();
                 json!({
-                    "region": card.region,
-                    "name": card.name,
-                    "endpoint": card.endpoint.to_string(),
-                    "status": card.status.word(),
-                    "up": last.as_ref().map(|l| l.up),
-                    "since": last.as_ref().map(|l| l.since.secs()),
+                    "region": card.region(),
+                    "name": card.name(),
+                    "endpoint": card.endpoint().to_string(),
+                    "status": card.status().word(),
+                    "up": last.map(|l| l.up),
+                    "since": last.map(|l| l.since.secs()),
                     "agreements": agreements,
                 })
             })

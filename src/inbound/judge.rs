@@ -15,7 +15,7 @@ use crate::envelope::{
 };
 use crate::license::{LicenseQuery, Mode};
 use crate::peer::PeerIdentity;
-use crate::policy::{Grant, LicensePermit, Limited, Permit, Policy};
+use crate::policy::{Grant, LicensePermit, Limited, Policy, QuotaPermit};
 use crate::schema::{Catalog, LicenseType};
 
 use super::steps::Step;
@@ -29,7 +29,7 @@ pub trait Memory {
     /// Claims `(iss, jti)` for this content until `keep_until` (seconds).
     fn first_use(&self, iss: &str, jti: &str, content: &[u8; 32], keep_until: i64, now: Now) -> Claim;
     /// A place under the agreement's quota.
-    fn quota(&self, grant: &Grant, peer: Region, now: Now) -> Result<Option<Permit>, Limited>;
+    fn quota(&self, grant: &Grant, peer: Region, now: Now) -> Result<QuotaPermit, Limited>;
     /// How often the authorization with this id has been used.
     fn uses(&self, token: &[u8; 32]) -> u32;
 }
@@ -60,7 +60,7 @@ pub struct Seen {
     /// The right to the message id, to be made durable with the leaf or given back.
     pub claim: Option<FreshId>,
     /// Held until the answer is on its way.
-    pub quota: Option<Permit>,
+    pub quota: Option<QuotaPermit>,
 }
 
 /// A request that passed every check.
@@ -122,7 +122,7 @@ pub fn judge(
         .authorize(&claims, &peer.region(), &bench.me, bench.now.shanghai_day())
         .at(Step::Agreement)?;
     seen.agreement = Some(*grant.agreement().digest());
-    seen.quota = memory.quota(&grant, peer.region(), bench.now).at(Step::Agreement)?;
+    seen.quota = Some(memory.quota(&grant, peer.region(), bench.now).at(Step::Agreement)?);
     license(bench, peer, &claims, &opened, &grant, memory, seen)
 }
 
@@ -250,7 +250,7 @@ fn license(
         Mode::Verify => "verify",
     };
     let permit = grant
-        .license(&query.license.kind, mode, query.fields(), &bench.me, |_| license_type.is_some())
+        .license(&query.license.kind, mode, query.fields(), &bench.me, license_type.is_some())
         .at(Step::License)?;
     // An agreement may list a type that has no schema here; nothing can be answered for it.
     let Some(license_type) = license_type else {
@@ -316,8 +316,8 @@ impl Memory for FreshMemory {
     fn first_use(&self, iss: &str, jti: &str, content: &[u8; 32], keep_until: i64, now: Now) -> Claim {
         Replay::new(1).claim(iss, jti, content, keep_until, now)
     }
-    fn quota(&self, _: &Grant, _: Region, _: Now) -> Result<Option<Permit>, Limited> {
-        Ok(None)
+    fn quota(&self, _: &Grant, _: Region, _: Now) -> Result<QuotaPermit, Limited> {
+        Ok(QuotaPermit::unlimited())
     }
     fn uses(&self, _: &[u8; 32]) -> u32 {
         0

@@ -6,6 +6,7 @@
 //! record while the register is down. Ages count on the gateway's clock; moka's own clock
 //! only decides how long memory is held.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::age::{Told, Want, keep};
 use super::marks::{Born, Depends, Marks};
 use super::record::LicenseRecord;
 use super::register::{Ask, Change, Register, RegisterFault};
-use super::seam::Ages;
 use crate::clock::Now;
+use crate::schema::CacheAges;
 
 /// No register call holds its askers longer than this, whatever its own time limit.
 const LONGEST_LOAD: Duration = Duration::from_secs(35);
@@ -30,22 +32,12 @@ pub enum Source {
 }
 
 impl Source {
-    pub const fn name(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Cache => "cache",
             Self::Register => "register",
         }
     }
-}
-
-/// How old an answer may be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Want {
-    pub ages: Ages,
-    /// The asker's own bound in seconds; 0 asks the register.
-    pub max_age: Option<i64>,
-    /// Whether this kind of question may be answered with a stale record at all.
-    pub stale_allowed: bool,
 }
 
 /// What the register said once.
@@ -125,17 +117,17 @@ impl Cache {
         self.marks.note_all(&self.register.changes());
         let held = self.entries.get(ask).await.filter(|h| self.marks.holds(h.born, &h.depends));
         if let Some(held) = &held
-            && want.is_fresh(held, now)
+            && want.is_fresh(held.told(), now)
         {
             count(&self.counts.hits);
             return Ok(Found { held: Arc::clone(held), source: Source::Cache, stale: false });
         }
         count(&self.counts.misses);
-        match (self.load(ask, want.ages, now).await, held) {
+        match (self.load_unchanged(ask, want.ages, now).await, held) {
             (Ok(held), _) => Ok(Found { held, source: Source::Register, stale: false }),
             // Asked again whether it holds: the change may have come while the register failed.
             (Err(RegisterFault::Unavailable | RegisterFault::Timeout), Some(held))
-                if want.may_be_stale(&held, now) && self.marks.holds(held.born, &held.depends) =>
+                if want.may_be_stale(held.told(), now) && self.marks.holds(held.born, &held.depends) =>
             {
                 count(&self.counts.stale);
                 Ok(Found { held, source: Source::Cache, stale: true })
@@ -144,8 +136,23 @@ impl Cache {
         }
     }
 
-    /// Nothing read before this moment is told from now on.
-    pub fn changed(&self, change: &Change) {
+    /// Nothing read before this moment is told from now on, and what is easily found leaves
+    /// the memory as well.
+    pub async fn changed(&self, change: &Change) {
+        self.marks.note(change);
+        if let Change::Holder { license_type, kind, number } = change {
+            let (license_type, kind, number) = (license_type.clone(), kind.clone(), number.clone());
+            self.entries.invalidate(&Ask::Holder { license_type, kind, number }).await;
+        }
+    }
+
+    #[cfg(test)]
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    #[cfg(test)]
+    pub fn note(&self, change: &Change) {
         self.marks.note(change);
     }
 
@@ -162,7 +169,25 @@ impl Cache {
         }
     }
 
-    async fn load(self: &Arc<Self>, ask: &Ask, ages: Ages, now: Now) -> Result<Arc<Held>, RegisterFault> {
+    /// What changed while it was read is read once more, so that no answer leaves after a
+    /// change notice with what was before it. Once: under endless changes the second reading
+    /// is as good as a third.
+    async fn load_unchanged(
+        self: &Arc<Self>,
+        ask: &Ask,
+        ages: CacheAges,
+        now: Now,
+    ) -> Result<Arc<Held>, RegisterFault> {
+        let held = self.load(ask, ages, now).await?;
+        if self.marks.holds(held.born, &held.depends) { Ok(held) } else { self.load(ask, ages, now).await }
+    }
+
+    async fn load(
+        self: &Arc<Self>,
+        ask: &Ask,
+        ages: CacheAges,
+        now: Now,
+    ) -> Result<Arc<Held>, RegisterFault> {
         let mut outcome = self.board(ask, ages, now);
         // The sender goes without a word only if the load panicked.
         let landed = outcome.wait_for(Option::is_some).await.map_err(|_| RegisterFault::Unavailable)?;
@@ -171,7 +196,7 @@ impl Cache {
 
     /// Joins the call that is under way, or starts one. Its own task: an asker that goes away
     /// or is not polled must not hold up the others (moka#240).
-    fn board(self: &Arc<Self>, ask: &Ask, ages: Ages, now: Now) -> watch::Receiver<Outcome> {
+    fn board(self: &Arc<Self>, ask: &Ask, ages: CacheAges, now: Now) -> watch::Receiver<Outcome> {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(ask)
             && self.marks.holds(flight.born, &flight.depends)
@@ -195,18 +220,18 @@ impl Cache {
 async fn fly(
     cache: Arc<Cache>,
     ask: Ask,
-    ages: Ages,
+    ages: CacheAges,
     asked_at: Now,
     born: Born,
     outcome: watch::Sender<Outcome>,
 ) {
     let landing = Landing { cache: &cache, ask: &ask, flight: outcome.subscribe() };
-    let fetched = tokio::time::timeout(LONGEST_LOAD, cache.register.fetch(&ask)).await;
+    let fetched = tokio::time::timeout(LONGEST_LOAD, cache.register.fetch(&ask, asked_at)).await;
     let loaded = match fetched.unwrap_or(Err(RegisterFault::Timeout)) {
         Ok(records) => {
             let records = newest(records);
             let depends = cache.marks.depends(&ask, Some(&records));
-            let keep = ages.keep(records.is_empty());
+            let keep = keep(ages, records.is_empty());
             let held = Arc::new(Held { records, asked_at, born, depends, keep });
             cache.entries.insert(ask.clone(), Arc::clone(&held)).await;
             Ok(held)
@@ -239,9 +264,10 @@ impl Drop for Landing<'_> {
 
 /// Of several versions of a license only the newest, the latest issued first.
 fn newest(mut records: Vec<LicenseRecord>) -> Vec<LicenseRecord> {
-    records.sort_by(|a, b| (a.lineage(), b.version()).cmp(&(b.lineage(), a.version())));
+    let version = |record: &LicenseRecord| record.document().version.clone();
+    records.sort_by_cached_key(|record| (record.lineage(), Reverse(version(record))));
     records.dedup_by(|later, first| later.lineage() == first.lineage());
-    records.sort_by(|a, b| (b.issued_on(), a.license_id()).cmp(&(a.issued_on(), b.license_id())));
+    records.sort_by_cached_key(|r| (Reverse(r.document().issued_on), r.license_id().to_owned()));
     records
 }
 
@@ -249,33 +275,11 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Want {
-    /// Every answer shows the status, so the status age binds the whole record.
-    fn limit_secs(&self, negative: bool) -> i64 {
-        let of_type = self.ages.limit_secs(negative);
-        self.max_age.map_or(of_type, |asked| asked.min(of_type))
-    }
-
-    fn is_fresh(&self, held: &Held, now: Now) -> bool {
-        let limit = self.limit_secs(held.records.is_empty());
-        limit > 0 && within(held.asked_at, now, limit)
-    }
-
-    fn may_be_stale(&self, held: &Held, now: Now) -> bool {
-        let Some(stale) = self.ages.stale_if_register_down_secs else { return false };
-        let limit = self.ages.limit_secs(false).saturating_add(stale);
-        let limit = self.max_age.map_or(limit, |asked| asked.min(limit));
-        self.stale_allowed && !held.records.is_empty() && limit > 0 && within(held.asked_at, now, limit)
-    }
-}
-
-/// A clock that was set back makes an age negative: such a record is as good as none.
-fn within(asked_at: Now, now: Now, limit_secs: i64) -> bool {
-    let age_ms = now.ms().saturating_sub(asked_at.ms());
-    (0..=limit_secs.saturating_mul(1000)).contains(&age_ms)
-}
-
 impl Held {
+    fn told(&self) -> Told {
+        Told { asked_at: self.asked_at, negative: self.records.is_empty() }
+    }
+
     fn weight(&self) -> u32 {
         const ENTRY: usize = 512;
         let records: usize = self.records.iter().map(LicenseRecord::weight).sum();

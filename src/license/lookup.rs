@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::cache::{Cache, CacheStats, Found, Source, Want};
+use super::age::Want;
+use super::cache::{Cache, CacheStats, Found, Source};
+use super::changed::Changed;
 use super::query::{LicenseQuery, Mode};
 use super::record::{LicenseRecord, normalised_number};
-use super::register::{Ask, Change, Register, RegisterFault};
-use super::seam;
+use super::register::{Ask, Register, RegisterFault};
 use crate::clock::Now;
 use crate::domain::normalise_name;
 use crate::policy::LicensePermit;
+use crate::schema::{CacheAges, LicenseType};
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -65,7 +67,11 @@ impl Lookup {
     /// Memory for records (bytes): forty thousand marriage certificates.
     pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
-    pub fn new(register: Register, cache_bytes: u64) -> Self {
+    pub fn new(register: Register) -> Self {
+        Self::with_cache_bytes(register, Self::CACHE_BYTES)
+    }
+
+    pub fn with_cache_bytes(register: Register, cache_bytes: u64) -> Self {
         Self { cache: Cache::new(register, cache_bytes) }
     }
 
@@ -75,27 +81,48 @@ impl Lookup {
     pub async fn run(
         &self,
         query: &LicenseQuery,
+        license_type: &LicenseType,
         permit: &LicensePermit,
         holder_matches: impl Fn(&str, &str) -> bool,
         now: Now,
     ) -> Result<LicenseAnswer, LookupFault> {
-        let want = Want {
-            ages: seam::ages(permit.license_type()),
-            max_age: query.max_age,
-            stale_allowed: query.mode == Mode::Read,
-        };
-        let found = self.cache.find(&ask(query, permit), want, now).await?;
+        self.run_with(query, license_type, license_type.cache(), permit, holder_matches, now).await
+    }
+
+    /// [`Lookup::run`] with other ages than the type's.
+    pub(super) async fn run_with(
+        &self,
+        query: &LicenseQuery,
+        license_type: &LicenseType,
+        ages: CacheAges,
+        permit: &LicensePermit,
+        holder_matches: impl Fn(&str, &str) -> bool,
+        now: Now,
+    ) -> Result<LicenseAnswer, LookupFault> {
+        let want = Want { ages, max_age: query.max_age, stale_allowed: query.mode == Mode::Read };
+        let found = self.cache.find(&ask(query, license_type), want, now).await?;
         if query.license.holder.is_none() && !all_held_by_subject(&found.held.records, holder_matches) {
             return Err(LookupFault::HolderMismatch);
         }
         let records = found.held.records.iter().filter(|record| is_named(record, query));
-        let licenses: Vec<Value> = records.map(|record| license(record, query, permit)).collect();
+        let cut = Cut { query, license_type, permit };
+        let licenses: Vec<Value> = records.map(|record| cut.license(record)).collect();
         Ok(answer(licenses, &found, permit))
     }
 
     /// The register says that this changed: what was read before is not told any more.
-    pub fn changed(&self, change: &Change) {
-        self.cache.changed(change);
+    pub async fn changed(&self, changed: &Changed) {
+        self.cache.changed(&changed.0).await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn register(&self) -> &Register {
+        self.cache.register()
+    }
+
+    #[cfg(test)]
+    pub(super) fn note(&self, change: &super::Change) {
+        self.cache.note(change);
     }
 
     pub fn stats(&self) -> CacheStats {
@@ -103,8 +130,8 @@ impl Lookup {
     }
 }
 
-fn ask(query: &LicenseQuery, permit: &LicensePermit) -> Ask {
-    let license_type = permit.license_type().to_owned();
+fn ask(query: &LicenseQuery, license_type: &LicenseType) -> Ask {
+    let license_type = license_type.code().to_owned();
     match (&query.license.holder, &query.license.license_id) {
         (Some(holder), _) => Ask::Holder {
             license_type,
@@ -116,7 +143,7 @@ fn ask(query: &LicenseQuery, permit: &LicensePermit) -> Ask {
 }
 
 fn all_held_by_subject(records: &[LicenseRecord], matches: impl Fn(&str, &str) -> bool) -> bool {
-    records.iter().all(|record| record.holders().iter().any(|h| matches(&h.kind, &h.number)))
+    records.iter().all(|record| record.holders().iter().any(|h| matches(&h.type_code, &h.code)))
 }
 
 /// A name given in the query must be that holder's name on the license.
@@ -133,7 +160,7 @@ fn answer(licenses: Vec<Value>, found: &Found, permit: &LicensePermit) -> Licens
     let count = licenses.len();
     let mut result = Map::new();
     result.insert("found".into(), Value::Bool(count > 0));
-    result.insert("source".into(), Value::from(found.source.name()));
+    result.insert("source".into(), Value::from(found.source.word()));
     result.insert("as_of".into(), Value::from(as_of));
     if found.stale {
         result.insert("stale".into(), Value::Bool(true));
@@ -151,45 +178,55 @@ fn answer(licenses: Vec<Value>, found: &Found, permit: &LicensePermit) -> Licens
     }
 }
 
-fn license(record: &LicenseRecord, query: &LicenseQuery, permit: &LicensePermit) -> Value {
-    let mut told = Map::new();
-    let mut tell = |name: &str, value: Value| told.insert(name.to_owned(), value);
-    tell("license_id", record.license_id().into());
-    tell("type", record.type_code().into());
-    tell("name", record.name().into());
-    tell("issuer", json!({"code": record.issuer_code(), "name": record.issuer_name()}));
-    tell("issued_on", record.issued_on().to_string().into());
-    tell("valid_from", record.valid_from().map(|day| day.to_string()).into());
-    tell("valid_to", record.valid_to().map(|day| day.to_string()).into());
-    tell("long_term", record.long_term().into());
-    tell("status", record.status().into());
-    if !record.is_revoked() {
-        match query.mode {
-            Mode::Read => tell("data", data(record, query, permit)),
-            Mode::Verify => tell("match", matches(record, query, permit)),
-        };
+/// By what a record is cut.
+struct Cut<'a> {
+    query: &'a LicenseQuery,
+    license_type: &'a LicenseType,
+    permit: &'a LicensePermit,
+}
+
+impl Cut<'_> {
+    fn license(&self, record: &LicenseRecord) -> Value {
+        let document = record.document();
+        let mut told = Map::new();
+        let mut tell = |name: &str, value: Value| told.insert(name.to_owned(), value);
+        tell("license_id", document.license_id.as_str().into());
+        tell("type", document.type_code.as_str().into());
+        tell("name", document.name.as_str().into());
+        tell("issuer", json!({"code": document.issuer_code, "name": document.issuer_name}));
+        tell("issued_on", document.issued_on.to_string().into());
+        tell("valid_from", document.valid_from.to_string().into());
+        tell("valid_to", document.valid_to.map(|day| day.to_string()).into());
+        tell("long_term", document.long_term.into());
+        tell("status", document.status.as_str().into());
+        if !record.is_revoked() {
+            match self.query.mode {
+                Mode::Read => tell("data", self.data(record)),
+                Mode::Verify => tell("match", self.matches(record)),
+            };
+        }
+        Value::Object(told)
     }
-    Value::Object(told)
-}
 
-fn data(record: &LicenseRecord, query: &LicenseQuery, permit: &LicensePermit) -> Value {
-    let told = query.fields.iter().filter(|field| may_tell(record, permit, field));
-    let told = told.filter_map(|field| Some((field.clone(), record.field(field)?.clone())));
-    Value::Object(told.collect())
-}
+    fn data(&self, record: &LicenseRecord) -> Value {
+        let told = self.query.fields.iter().filter(|field| self.may_tell(field));
+        let told = told.filter_map(|field| Some((field.clone(), record.field(field)?.clone())));
+        Value::Object(told.collect())
+    }
 
-fn matches(record: &LicenseRecord, query: &LicenseQuery, permit: &LicensePermit) -> Value {
-    let told = query.expect.iter().filter(|(field, _)| may_tell(record, permit, field));
-    let told = told.map(|(field, expected)| {
-        let same = record.field(field).and_then(text).is_some_and(|text| text == *expected);
-        (field.clone(), Value::Bool(same))
-    });
-    Value::Object(told.collect())
-}
+    fn matches(&self, record: &LicenseRecord) -> Value {
+        let told = self.query.expect.iter().filter(|(field, _)| self.may_tell(field));
+        let told = told.map(|(field, expected)| {
+            let same = record.field(field).and_then(text).is_some_and(|text| text == *expected);
+            (field.clone(), Value::Bool(same))
+        });
+        Value::Object(told.collect())
+    }
 
-/// The corridor refuses what may not be asked; here it could not be told either.
-fn may_tell(record: &LicenseRecord, permit: &LicensePermit, field: &str) -> bool {
-    permit.allows(field) && seam::shareable(record.type_code(), field)
+    /// The corridor refuses what may not be asked; here it could not be told either.
+    fn may_tell(&self, field: &str) -> bool {
+        self.permit.allows(field) && self.license_type.shareable(field)
+    }
 }
 
 /// The form in which a value is compared: strings as they are, numbers and booleans as JSON

@@ -71,7 +71,11 @@ impl Marks {
         for record in records.unwrap_or_default() {
             subjects.push(self.hash(Subject::Lineage(&record.lineage())));
             for holder in record.holders() {
-                subjects.push(self.hash(Subject::Holder(record.type_code(), &holder.kind, &holder.number)));
+                subjects.push(self.hash(Subject::Holder(
+                    record.type_code(),
+                    &holder.type_code,
+                    &holder.code,
+                )));
             }
         }
         subjects.sort_unstable();

@@ -6,16 +6,20 @@
 //! not told in its old form once we know of it. Whether the asker may ask at all was decided
 //! in the rooms before.
 
+mod age;
 mod cache;
+mod changed;
 mod lookup;
 mod marks;
 mod query;
 mod record;
 pub mod register;
-mod seam;
+#[cfg(test)]
+mod tests;
 
 pub use cache::{CacheStats, Source};
+pub use changed::Changed;
 pub use lookup::{LicenseAnswer, Lookup, LookupFault};
 pub use query::{Holder, LicenseQuery, LicenseSelector, Mode};
-pub use record::{LicenseRecord, RecordHolder};
-pub use register::{Change, HttpRegisterSettings, Register};
+pub use record::LicenseRecord;
+pub use register::{Change, HttpRegisterSettings, ImportReport, Register, import};

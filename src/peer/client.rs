@@ -144,11 +144,7 @@ const REQUEST: &str = "application/tongban-request+jwt";
 pub(super) const RESPONSE: &str = "application/tongban-response+jwt";
 
 impl PartnerClients {
-    pub fn new(
-        credentials: Arc<Credentials>,
-        directory: Arc<ArcSwap<Directory>>,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(credentials: Arc<Credentials>, directory: Arc<ArcSwap<Directory>>, clock: Clock) -> Self {
         Self::with_limits(credentials, directory, clock, ClientLimits::default())
     }
 

@@ -14,6 +14,8 @@ mod trust;
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) use tls::partner_client_config;
 
 pub use card::{Card, Endpoint, LedgerName, Status};
 pub use client::{Attempt, ClientLimits, PartnerAnswer, PartnerClients, SendFault};

@@ -176,7 +176,7 @@ fn without_resumption(mut config: ServerConfig) -> ServerConfig {
 }
 
 /// Towards one partner: our certificate, and exactly that partner on the other side.
-pub(super) fn partner_client_config(
+pub(crate) fn partner_client_config(
     credentials: Arc<Credentials>,
     directory: Arc<ArcSwap<Directory>>,
     clock: Clock,

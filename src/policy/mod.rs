@@ -11,6 +11,8 @@ mod snapshot;
 mod table;
 mod terms;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use agreement::Agreement;

@@ -103,11 +103,11 @@ fn license(terms: &LicenseTerms) -> String {
 }
 
 fn material(material: &Material) -> String {
-    let necessity = material.necessity.map_or("", |n| match n {
+    let necessity = match material.necessity {
         Necessity::Required => "（必要）",
         Necessity::Optional => "（非必要）",
         Necessity::Tolerant => "（容缺后补）",
-    });
+    };
     let ways = joined(material.evidence.iter().map(|e| evidence_zh(*e)), " → ");
     format!("{} {}{necessity}：{ways}", material.code, material.name)
 }

@@ -16,7 +16,8 @@ pub(super) struct AgreementFile {
     pub valid_from: Date,
     pub valid_to: Date,
     pub items: Vec<Item>,
-    pub quota: Option<Limits>,
+    #[serde(default)]
+    pub quota: Limits,
 }
 
 /// A government service item that the two regions handle together.
@@ -66,7 +67,7 @@ pub struct LicenseTerms {
 pub struct Material {
     pub code: String,
     pub name: String,
-    pub necessity: Option<Necessity>,
+    pub necessity: Necessity,
     /// The license type that stands for it, if one does.
     pub license: Option<String>,
     /// In order of preference.

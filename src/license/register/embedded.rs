@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::Semaphore;
 
@@ -73,15 +74,15 @@ impl EmbeddedRegister {
         })))
     }
 
-    pub(super) async fn fetch(&self, ask: &Ask) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    pub(super) async fn fetch(&self, ask: &Ask, today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
         let _place = self.0.places.acquire().await.map_err(|_| RegisterFault::Unavailable)?;
         let (register, ask) = (self.clone(), ask.clone());
-        tokio::task::spawn_blocking(move || register.read(&ask))
+        tokio::task::spawn_blocking(move || register.read(&ask, today))
             .await
             .map_err(|_| RegisterFault::Unavailable)?
     }
 
-    fn read(&self, ask: &Ask) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    fn read(&self, ask: &Ask, today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
         let unavailable = |fault: RegisterFileFault| {
             tracing::error!(%fault, "the embedded register cannot be read");
             RegisterFault::Unavailable
@@ -98,7 +99,7 @@ impl EmbeddedRegister {
         // A connection that failed is not used again.
         let documents = documents.map_err(|fault| unavailable(fault.into()))?;
         self.idle().push(connection);
-        documents.iter().map(|document| believed(document)).collect()
+        documents.iter().map(|document| believed(document, today)).collect()
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -155,12 +156,12 @@ impl Watcher {
     }
 }
 
-fn believed(document: &str) -> Result<LicenseRecord, RegisterFault> {
+fn believed(document: &str, today: Date) -> Result<LicenseRecord, RegisterFault> {
     let value = json::parse_record(document.as_bytes()).map_err(|fault| {
         tracing::error!(%fault, "a record of the embedded register is no JSON of ours");
         RegisterFault::Record
     })?;
-    LicenseRecord::from_value(&value).map_err(|faults| {
+    LicenseRecord::from_value(&value, today).map_err(|faults| {
         super::log_unbelieved(&faults);
         RegisterFault::Record
     })

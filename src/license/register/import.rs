@@ -7,6 +7,7 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
+use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
@@ -77,15 +78,17 @@ impl From<rusqlite::Error> for ImportFault {
 }
 
 /// Imports `lines` into the register at `path`. What was committed before a fault stays.
+/// `today` is the day in Asia/Shanghai.
 pub fn import(
     path: &Path,
     lines: impl BufRead,
+    today: Date,
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<ImportReport, ImportFault> {
     let mut connection = connect(path)?;
     let mut lines = Lines { source: lines, buffer: Vec::new(), number: 0 };
     let mut report = ImportReport::default();
-    while import_batch(&mut connection, &mut lines, &mut report, &mut progress)? {
+    while import_batch(&mut connection, &mut lines, today, &mut report, &mut progress)? {
         progress(Progress::Committed { lines: report.lines });
     }
     Ok(report)
@@ -95,6 +98,7 @@ pub fn import(
 fn import_batch(
     connection: &mut Connection,
     lines: &mut Lines<impl BufRead>,
+    today: Date,
     report: &mut ImportReport,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<bool, ImportFault> {
@@ -104,7 +108,7 @@ fn import_batch(
     while read < BATCH {
         let Some(line) = lines.next().map_err(|error| ImportFault::Lines(error.kind()))? else { break };
         read = read.saturating_add(1);
-        match line.and_then(|text| text.map(parse_line).transpose()) {
+        match line.and_then(|text| text.map(|text| parse_line(text, today)).transpose()) {
             Ok(Some(parsed)) => batch.push(parsed),
             Ok(None) => {}
             Err(faults) => refuse(LineFault { line: lines.number, faults }, report, progress),
@@ -131,11 +135,13 @@ fn refuse(refused: LineFault, report: &mut ImportReport, progress: &mut impl FnM
 }
 
 /// One license document and the text that is stored for it.
-fn parse_line(line: &[u8]) -> Result<(LicenseRecord, String), Vec<Fault>> {
+fn parse_line(line: &[u8], today: Date) -> Result<(LicenseRecord, String), Vec<Fault>> {
     let value = json::parse_record(line).map_err(|fault| vec![fault.into()])?;
-    let record = LicenseRecord::from_value(&value)?;
-    // Canonical, so that the same document is recognised whatever its member order.
-    let document = String::from_utf8(json::jcs(&value)).unwrap_or_default();
+    let record = LicenseRecord::from_value(&value, today)?;
+    // What was checked is stored, without the data that is never shared; canonical, so that the
+    // same document is recognised whatever its member order.
+    let checked = serde_json::to_value(record.document()).unwrap_or_default();
+    let document = String::from_utf8(json::jcs(&checked)).unwrap_or_default();
     Ok((record, document))
 }
 
@@ -160,7 +166,7 @@ impl Stored {
 
 fn store(transaction: &Transaction<'_>, record: &LicenseRecord, document: &str) -> rusqlite::Result<Stored> {
     let lineage = record.lineage();
-    let version: i64 = record.version().parse().unwrap_or(0);
+    let version: i64 = record.document().version.parse().unwrap_or(0);
     let earlier: Option<(i64, i64, bool)> = transaction
         .prepare_cached("SELECT id, version, doc = ?2 FROM license WHERE lineage = ?1")?
         .query_row(params![lineage, document], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -183,7 +189,7 @@ fn store(transaction: &Transaction<'_>, record: &LicenseRecord, document: &str) 
     for holder in record.holders() {
         transaction
             .prepare_cached("INSERT OR IGNORE INTO holder VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![record.type_code(), holder.kind, holder.number, id])?;
+            .execute(params![record.type_code(), holder.type_code, holder.code, id])?;
     }
     note_change(transaction, id)?;
     Ok(stored)

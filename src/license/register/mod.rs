@@ -9,12 +9,17 @@
 mod embedded;
 mod http;
 mod import;
+#[cfg(test)]
+mod tests;
 
 pub use embedded::{EmbeddedRegister, RegisterFileFault};
-pub use http::{HttpRegister, HttpRegisterSettings, SettingsFault};
+pub use http::{HttpRegister, HttpRegisterSettings, SettingsFault, SettingsFaults};
 pub use import::{ImportFault, ImportReport, LineFault, Progress, import};
 
+use std::path::Path;
+
 use super::record::LicenseRecord;
+use crate::clock::Now;
 use crate::fault::Fault;
 
 /// One question to a register, and the key of its answer in the cache.
@@ -89,15 +94,26 @@ pub enum Register {
     Embedded(EmbeddedRegister),
     Http(HttpRegister),
     #[cfg(test)]
-    Fake(fake::FakeRegister),
+    Fake(std::sync::Arc<fake::FakeRegister>),
 }
 
 impl Register {
+    /// The embedded register at `path`; an empty one is made where there is none.
+    pub fn embedded(path: &Path) -> Result<Self, RegisterFileFault> {
+        EmbeddedRegister::open(path).map(Self::Embedded)
+    }
+
+    /// A county's license library. Paths in the settings are relative to `base`.
+    pub fn http(settings: &HttpRegisterSettings, base: &Path) -> Result<Self, SettingsFaults> {
+        HttpRegister::new(settings.clone(), base).map(Self::Http).map_err(SettingsFaults)
+    }
+
     /// The records that answer `ask`; none is an answer, too.
-    pub async fn fetch(&self, ask: &Ask) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    pub async fn fetch(&self, ask: &Ask, now: Now) -> Result<Vec<LicenseRecord>, RegisterFault> {
+        let today = now.shanghai_day();
         let records = match self {
-            Self::Embedded(register) => register.fetch(ask).await?,
-            Self::Http(register) => register.fetch(ask).await?,
+            Self::Embedded(register) => register.fetch(ask, today).await?,
+            Self::Http(register) => register.fetch(ask, today).await?,
             #[cfg(test)]
             Self::Fake(register) => register.fetch(ask).await?,
         };

@@ -5,6 +5,7 @@
 //! at most 1 MiB and arrives in time or not at all, and nothing it says is believed before
 //! the checks of [`LicenseRecord`]. Its words are neither logged nor passed on.
 
+mod dates;
 mod mapping;
 mod settings;
 mod template;
@@ -23,10 +24,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jiff::civil::Date;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-pub use settings::{HttpRegisterSettings, SettingsFault};
+pub use settings::{HttpRegisterSettings, SettingsFault, SettingsFaults};
 
 use self::mapping::Mapping;
 use self::template::{BodyTemplate, UrlTemplate};
@@ -90,13 +92,13 @@ impl HttpRegister {
     }
 
     /// One call within the time limit; waiting for a place counts.
-    pub(super) async fn fetch(&self, ask: &Ask) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    pub(super) async fn fetch(&self, ask: &Ask, today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
         let call = async {
             let _place = self.0.places.acquire().await.map_err(|_| RegisterFault::Unavailable)?;
             self.0.call(ask).await
         };
         match tokio::time::timeout(self.0.timeout, call).await {
-            Ok(Ok(Some(body))) => self.0.records(ask, &body),
+            Ok(Ok(Some(body))) => self.0.records(ask, &body, today),
             Ok(Ok(None)) => Ok(Vec::new()),
             Ok(Err(fault)) => Err(fault),
             Err(_) => {
@@ -152,18 +154,18 @@ impl Inner {
         Ok(request)
     }
 
-    fn records(&self, ask: &Ask, body: &[u8]) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    fn records(&self, ask: &Ask, body: &[u8], today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
         let answer = json::parse_record(body).map_err(|fault| {
             tracing::error!(%fault, "the register's answer is no JSON of ours");
             RegisterFault::Record
         })?;
         let documents = self.mapping.documents(&answer, ask)?;
-        documents.iter().map(believed).collect()
+        documents.iter().map(|document| believed(document, today)).collect()
     }
 }
 
-fn believed(document: &Value) -> Result<LicenseRecord, RegisterFault> {
-    LicenseRecord::from_value(document).map_err(|faults| {
+fn believed(document: &Value, today: Date) -> Result<LicenseRecord, RegisterFault> {
+    LicenseRecord::from_value(document, today).map_err(|faults| {
         super::log_unbelieved(&faults);
         RegisterFault::Record
     })

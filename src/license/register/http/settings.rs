@@ -132,6 +132,19 @@ pub enum SettingsFault {
     MemberMissing(&'static str),
 }
 
+/// All that is wrong with the settings; `Display` puts it on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsFaults(pub Vec<SettingsFault>);
+
+impl std::fmt::Display for SettingsFaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let faults: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&faults.join("; "))
+    }
+}
+
+impl std::error::Error for SettingsFaults {}
+
 /// Settings that hold together, secrets read.
 pub(super) struct Ready {
     pub by_holder: UrlTemplate,
