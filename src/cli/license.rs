@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::local_door::{LocalDoor, Token, refused};
 use super::{Common, Exit, Outcome, Stop, out};
+use crate::clock::Clock;
 use crate::config::{Config, Register};
 use crate::license::register::{self, ImportReport, Progress};
 use crate::schema::{Catalog, LicenseType, Share};
@@ -87,6 +88,7 @@ impl Import {
 
     fn load(&self, config: &Config) -> Result<ImportReport, Stop> {
         let register = config.data_dir().join("register.db");
+        let today = Clock::system().now().shanghai_day();
         let show = std::io::stderr().is_terminal();
         let told = |progress: Progress<'_>| match progress {
             Progress::Refused(line) => {
@@ -98,12 +100,12 @@ impl Import {
             Progress::Committed { .. } => {}
         };
         if self.file == Path::new("-") {
-            return register::import(&register, std::io::stdin().lock(), told).map_err(Stop::failed);
+            return register::import(&register, std::io::stdin().lock(), today, told).map_err(Stop::failed);
         }
         let file = std::fs::File::open(&self.file).map_err(|e| {
             Stop::usage(format_args!("{}: cannot be read ({})", self.file.display(), e.kind()))
         })?;
-        register::import(&register, BufReader::new(file), told)
+        register::import(&register, BufReader::new(file), today, told)
             .map_err(|fault| Stop::failed(format_args!("{}: {fault}", self.file.display())))
     }
 }
