@@ -40,6 +40,9 @@ pub struct RegionSection {
     pub name: String,
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
+    /// Whom a partner calls when something does not work; stands on the card.
+    #[serde(default)]
+    pub contact: Option<String>,
 }
 
 fn default_data_dir() -> PathBuf {
@@ -51,6 +54,10 @@ fn default_data_dir() -> PathBuf {
 #[serde(deny_unknown_fields)]
 pub struct PartnerListener {
     pub listen: SocketAddr,
+    /// The address partners reach this gateway at, for the card; without it `https://` and
+    /// `listen`.
+    #[serde(default)]
+    pub endpoint: Option<String>,
     pub certificate: PathBuf,
     pub private_key: PathBuf,
     /// CAs that may sign partners' certificates; may be empty when every partner's card

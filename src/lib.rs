@@ -1,27 +1,38 @@
 //! Tongban (通办): a gateway through which counties serve each other's citizens.
 //!
 //! A request walks one corridor; each room knows only the rooms before it; only the
-//! corridor ([`inbound`], [`outbound`]) knows them all. `tests/suite/architecture.rs`
+//! corridors ([`inbound`], [`outbound`]) know them all. `tests/suite/architecture.rs`
 //! reads every `use crate::` and fails when a room looks the wrong way.
 
-// Ground: plain values, time, keys, shapes, disk.
+// Ground: plain values, time, shapes, keys, disk.
 pub mod clock;
-pub mod domain;
 pub mod fault;
-pub mod folder;
+pub mod domain;
 pub mod json;
+pub mod folder;
 pub mod keys;
-pub mod ledger;
 pub mod schema;
 pub mod store;
+pub mod ledger;
 
 // Rooms, in the order a request meets them.
-pub mod answer;
-pub mod authorization;
-pub mod envelope;
-pub mod license;
 pub mod peer;
+pub mod envelope;
 pub mod policy;
+pub mod authorization;
+pub mod license;
+pub mod answer;
 
-// The whole.
+// What every corridor and door shares.
 pub mod config;
+pub mod telemetry;
+pub mod house;
+
+// Corridors: know every room, decide nothing.
+pub mod inbound;
+pub mod outbound;
+
+// Doors, and the whole.
+pub mod door;
+pub mod gateway;
+pub mod cli;

@@ -30,6 +30,11 @@ impl Op {
             Self::LicenseQuery => "license.query",
         }
     }
+
+    /// The operation of that name, if this gateway knows it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Ping, Self::LicenseQuery].into_iter().find(|op| op.name() == name)
+    }
 }
 
 /// Claims of a request after its envelope schema. The business members are there for
@@ -55,4 +60,23 @@ pub struct RequestClaims {
 
 impl Admissible for RequestClaims {
     const KIND: Kind = Kind::Request;
+}
+
+/// The body of `ping`: an empty object, Rust twin of `schemas/ping.json`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct PingBody {}
+
+impl Admissible for PingBody {
+    const KIND: Kind = Kind::Ping;
+}
+
+/// Is `text` a message id: `[A-Za-z0-9_-]{22,64}` (protocol §1)?
+pub fn is_message_id(text: &str) -> bool {
+    (22..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// A new message id: a UUIDv7 with its dashes, so that ids sort by time.
+pub fn new_message_id() -> String {
+    uuid::Uuid::now_v7().to_string()
 }

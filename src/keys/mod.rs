@@ -1,69 +1,23 @@
-//! Keys: what may sign what. A key is registered with one algorithm and one role; the
-//! verifier is built when the key is loaded, never per message.
+//! Keys: what may sign what.
+//!
+//! Promises: a key has one algorithm and one owner, its id is recomputed from its own bytes,
+//! weak and ill-formed keys are refused when they are loaded, and the verifier is built then,
+//! never per message. A role (gateway, authority) is a separate [`KeySet`], so a key outside its
+//! role is simply unknown. Only JWK comes in: no DER or PEM from a partner is ever parsed.
 
-use std::path::Path;
+mod algorithm;
+pub mod example;
+mod jwk;
+mod jws;
+mod private_file;
+mod set;
+mod signing;
+#[cfg(test)]
+mod tests;
+mod weak;
 
-use serde_json::Value;
-
-use crate::clock::Now;
-use crate::fault::Fault;
-
-/// A signature algorithm, the property of a registered key (protocol §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Algorithm {
-    Es256,
-    Ps256,
-    EdDsa,
-    Ed25519,
-}
-
-/// A public key in force for one role of one owner. No `Debug`, no `Clone`.
-pub struct VerifyingKey {
-    kid: String,
-    alg: Algorithm,
-}
-
-impl VerifyingKey {
-    /// RFC 7638 SHA-256 thumbprint, 43 characters.
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-    pub fn alg(&self) -> Algorithm {
-        self.alg
-    }
-}
-
-/// The public keys of one owner in one role (at most 8, rotating by overlap).
-#[derive(Default)]
-pub struct KeySet {}
-
-impl KeySet {
-    /// Reads a JWK Set `{"keys":[…]}`; pointers are relative to the set.
-    pub fn from_jwks(_jwks: &Value) -> Result<Self, Vec<Fault>> {
-        Err(vec![])
-    }
-    /// The key of that id if it is in force at `now`.
-    pub fn find(&self, _kid: &str, _now: Now) -> Option<&VerifyingKey> {
-        None
-    }
-    /// Every registered id, in force or not.
-    pub fn kids(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
-    }
-}
-
-/// A private signing key. No `Debug`, no `Clone`, wiped when dropped.
-pub struct SigningKey {}
-
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileFault {
-    #[error("{0}: no such file")]
-    Missing(String),
-}
-
-impl SigningKey {
-    /// Loads a private JWK file: regular, not a symlink, 0600, owned by this user.
-    pub fn load(path: &Path) -> Result<Self, KeyFileFault> {
-        Err(KeyFileFault::Missing(path.display().to_string()))
-    }
-}
+pub use algorithm::Algorithm;
+pub use jwk::JwkFault;
+pub use private_file::{KeyFileFault, read_private_file, write_private_file};
+pub use set::{KeySet, MOST_KEYS, VerifyingKey};
+pub use signing::{GenerateFault, SignFault, SigningKey};

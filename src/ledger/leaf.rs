@@ -138,6 +138,9 @@ pub struct Leaf {
     /// Latencies in milliseconds: [checks, act].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub ms: Vec<u32>,
+    /// How often, where a leaf counts what was not recorded singly (protocol §7.2).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub n: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub op: Option<String>,
     /// Genesis: origin of the log before.
@@ -206,6 +209,7 @@ impl Leaf {
             lt: None,
             me: None,
             ms: Vec::new(),
+            n: None,
             op: None,
             past: None,
             peer: None,

@@ -62,6 +62,11 @@ pub fn origin(region: Region, shard: Shard) -> String {
     format!("tongban/{region}/{shard}")
 }
 
+/// The log that is written at `now`.
+pub fn current_origin(region: Region, now: crate::clock::Now) -> String {
+    origin(region, Shard::at(now))
+}
+
 /// What a ledger needs to open.
 pub struct LedgerSettings {
     /// The gateway's data directory.
@@ -82,6 +87,8 @@ pub struct Recovered {
     /// The log that is being written, and its size.
     pub origin: Arc<str>,
     pub size: u64,
+    /// When the newest leaf was written (milliseconds since 1970).
+    pub last_ms: Option<i64>,
 }
 
 /// An `out.sent` without an end.
@@ -271,8 +278,9 @@ impl Ledger {
             threads: vec![thread("ledger-sealer", move || sealer.run(&orders))?],
             _lock: lock,
         };
+        let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
         writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
-        let recovered = Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next };
+        let recovered = Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
         let (jobs, queue) = sync_channel(LONGEST_QUEUE);
         inner.jobs = Some(jobs);
         // Joined in order: the writer first, so that the sealer hears all of it.
@@ -359,6 +367,13 @@ impl Drop for Inner {
             let _ = thread.join();
         }
     }
+}
+
+/// The moment of the newest leaf: a clock behind it cannot be right.
+fn last_leaf_ms(shelf: &dyn Shelf, shard: Shard, size: u64) -> Result<Option<i64>, LedgerFault> {
+    let Some(last) = size.checked_sub(1) else { return Ok(None) };
+    let stored = shelf.leaves(shard, last..size)?;
+    Ok(stored.first().and_then(|stored| Leaf::from_bytes(&stored.leaf)).map(|leaf| leaf.ts))
 }
 
 fn open_sends(region: Region, shelf: &dyn Shelf) -> Result<Vec<OpenSend>, LedgerFault> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::domain::is_id_number;
 use crate::schema::{Admissible, Kind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -47,6 +48,13 @@ pub struct LicenseQuery {
 
 impl Admissible for LicenseQuery {
     const KIND: Kind = Kind::LicenseQuery;
+
+    fn normalised(mut self) -> Self {
+        if let Some(holder) = self.license.holder.as_mut().filter(|holder| is_id_number(&holder.kind)) {
+            holder.number.make_ascii_uppercase();
+        }
+        self
+    }
 }
 
 impl LicenseQuery {

@@ -1,0 +1,56 @@
+//! `check`: configuration, keys, cards, agreements, authorities and schemas, all faults at
+//! once; what `serve` would refuse, told before anybody waits for it.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, Exit, Outcome, out};
+use crate::clock::Clock;
+use crate::gateway::{Keys, Options};
+use crate::house::TrustWatch;
+use crate::schema::Catalog;
+
+/// Check everything that serve reads, all faults at once 检查配置、密钥、名片、协议等
+#[derive(Args)]
+pub struct Check {
+    /// Accept the published example keys of certs-example/
+    #[arg(long)]
+    demo: bool,
+}
+
+impl Check {
+    pub fn run(self, common: &Common) -> Outcome {
+        let config = common.load()?;
+        let now = Clock::system().now();
+        let mut faults = Vec::new();
+        if let Err(of_keys) = Keys::load(&config, &Options { demo: self.demo }) {
+            faults.extend(of_keys.iter().map(ToString::to_string));
+        }
+        let mut watch = TrustWatch::new(&config);
+        let (trust, _) = watch.look(None, now);
+        for file in watch.faults() {
+            for fault in &file.faults {
+                faults.push(format!("{}: {fault}", file.file.display()));
+            }
+        }
+        let catalog = Catalog::embedded();
+        for agreement in trust.policy.agreements() {
+            for fault in agreement.types_without_schema(|code| catalog.license_type(code).is_some()) {
+                faults.push(format!("{}: {fault}", agreement.id()));
+            }
+        }
+        if common.json {
+            out::json(&json!({"ok": faults.is_empty(), "faults": faults}));
+        } else if faults.is_empty() {
+            out::line(format_args!(
+                "all is well 一切正常: {} partners, {} agreements, {} license types",
+                trust.directory.cards().count(),
+                trust.policy.agreements().count(),
+                catalog.license_types().count(),
+            ));
+        } else {
+            faults.iter().for_each(out::line);
+        }
+        Ok(if faults.is_empty() { Exit::Well } else { Exit::Found })
+    }
+}

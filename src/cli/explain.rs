@@ -1,0 +1,230 @@
+//! `explain`: a received message through the door's own checks, without acting. Shows each
+//! check as passed, failed or not reached, then the verdict.
+//!
+//! Ids and uses count as unused and nothing is stored. The file of a message, standard
+//! input, or with `--jsonl` one `{"id","peer","at","body"}` a line.
+
+use std::io::{BufRead, Read, Write};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::answer::{Code, Refusal};
+use crate::authorization::Authorizer;
+use crate::clock::{Clock, Now};
+use crate::domain::Region;
+use crate::house::Trust;
+use crate::inbound::judge::{Asked, Bench, FreshMemory, Seen, Stopped, judge};
+use crate::inbound::steps::Step;
+use crate::schema::Catalog;
+
+use super::{Common, Exit, Outcome, Stop, out};
+
+/// Judge a received message with the door's own checks, without acting 用与网关相同的检查解释报文
+#[derive(Args)]
+pub struct Explain {
+    /// The region whose gateway sent the message (with --jsonl each line names its `peer`).
+    #[arg(long = "as", value_name = "REGION", required_unless_present = "jsonl")]
+    peer: Option<String>,
+    /// Judge at this moment instead of now (Unix seconds).
+    #[arg(long, value_name = "UNIXTIME")]
+    at: Option<i64>,
+    /// One {"id","peer","at","body"} per line in, one verdict per line out.
+    #[arg(long)]
+    jsonl: bool,
+    /// The message; standard input when absent or `-`.
+    file: Option<PathBuf>,
+}
+
+/// One line of `--jsonl`.
+#[derive(Deserialize)]
+struct Line {
+    id: Value,
+    peer: Option<String>,
+    at: Option<i64>,
+    body: String,
+}
+
+/// Where a message stopped, if it did.
+struct Verdict {
+    stopped: Option<Stopped>,
+}
+
+impl Explain {
+    pub fn run(self, common: &Common) -> Outcome {
+        let config = common.load()?;
+        let now = self.at.map_or_else(|| Clock::system().now(), Now::from_secs);
+        let trust = Trust::load(&config, now)
+            .map_err(|faults| Stop::Usage(faults.into_iter().map(crate::gateway::StartFault::Trust).map(|f| f.to_string()).collect()))?;
+        let view = View { me: config.region.code, trust, authorizer: Authorizer::default() };
+        let mut input: Box<dyn BufRead> = match &self.file {
+            Some(path) if path.as_os_str() != "-" => Box::new(std::io::BufReader::new(
+                std::fs::File::open(path)
+                    .map_err(|e| Stop::usage(format_args!("{}: cannot be opened ({})", path.display(), e.kind())))?,
+            )),
+            _ => Box::new(std::io::stdin().lock()),
+        };
+        if self.jsonl {
+            return Ok(each_line(&view, self.peer.as_deref(), now, &mut input)?);
+        }
+        let Some(peer) = &self.peer else { return Err(Stop::usage("--as REGION is missing")) };
+        let mut body = Vec::new();
+        input.read_to_end(&mut body).context("the message cannot be read")?;
+        // A file saved by an editor ends in a newline that never was on the wire.
+        let body = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
+        let verdict = view.judge(peer, body, now);
+        if common.json { out::json(&verdict.whole()) } else { verdict.print() }
+        Ok(if verdict.stopped.is_none() { Exit::Well } else { Exit::Found })
+    }
+}
+
+fn each_line(view: &View, peer: Option<&str>, now: Now, input: &mut dyn BufRead) -> anyhow::Result<Exit> {
+    let mut sink = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut raw = Vec::new();
+    let mut number = 0_u64;
+    let mut exit = Exit::Well;
+    while {
+        raw.clear();
+        input.read_until(b'\n', &mut raw)? > 0
+    } {
+        number += 1;
+        if raw.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let Some(line) = read_line(&raw) else {
+            out::complain(format_args!("line {number}: is not {{\"id\",\"peer\",\"at\",\"body\"}}"));
+            exit = Exit::Failed;
+            continue;
+        };
+        let at = line.at.map_or(now, Now::from_secs);
+        let verdict = match line.peer.as_deref().or(peer) {
+            Some(peer) => view.judge(peer, line.body.as_bytes(), at),
+            None => Verdict::stopped(Step::Member, Code::NotAMember),
+        };
+        serde_json::to_writer(&mut sink, &verdict.line(&line.id))?;
+        sink.write_all(b"\n")?;
+    }
+    sink.flush()?;
+    Ok(exit)
+}
+
+/// A body may hold anything a hostile peer can send, so a lone surrogate in it must not
+/// lose the line: it becomes U+FFFD, which no message may contain either.
+fn read_line(raw: &[u8]) -> Option<Line> {
+    serde_json::from_slice(raw).ok().or_else(|| {
+        let text = String::from_utf8_lossy(raw);
+        let lone = regex::Regex::new(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").ok()?;
+        serde_json::from_str(&lone.replace_all(&text, "\u{fffd}")).ok()
+    })
+}
+
+/// One gateway's view: what the door would judge with.
+struct View {
+    me: Region,
+    trust: Trust,
+    authorizer: Authorizer,
+}
+
+impl View {
+    fn judge(&self, peer: &str, body: &[u8], now: Now) -> Verdict {
+        let member = Region::parse(peer).ok().and_then(|region| self.trust.directory.assume(region));
+        let Some(peer) = member else { return Verdict::stopped(Step::Member, Code::NotAMember) };
+        let bench = Bench {
+            me: self.me,
+            policy: &self.trust.policy,
+            authorities: &self.trust.authorities,
+            status_lists: &self.trust.status_lists,
+            authorizer: &self.authorizer,
+            catalog: Catalog::embedded(),
+            now,
+        };
+        let judged = judge(&bench, &peer, body, &FreshMemory, &mut Seen::default());
+        Verdict {
+            stopped: match judged {
+                Ok(Asked::Ping | Asked::License(_)) => None,
+                Err(stopped) => Some(stopped),
+            },
+        }
+    }
+}
+
+impl Verdict {
+    fn stopped(step: Step, code: Code) -> Self {
+        Self { stopped: Some(Stopped { step, refusal: code.into() }) }
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        self.stopped.as_ref().map(|stopped| &stopped.refusal)
+    }
+
+    /// The answer to one line of `--jsonl`.
+    fn line(&self, id: &Value) -> Value {
+        let refusal = self.refusal();
+        json!({
+            "id": id,
+            "accepted": refusal.is_none(),
+            "status": refusal.map_or(200, |r| r.code.status()),
+            "code": refusal.map(|r| r.code.word()),
+            "reason": refusal.and_then(|r| r.reason),
+        })
+    }
+
+    /// Each check with its outcome.
+    fn checks(&self) -> impl Iterator<Item = (Step, &'static str)> {
+        let failed = self.stopped.as_ref().map(|stopped| stopped.step);
+        Step::ALL.into_iter().map(move |step| {
+            let outcome = match failed {
+                Some(failed) if step == failed => "failed",
+                Some(failed) if step > failed => "not-reached",
+                _ => "passed",
+            };
+            (step, outcome)
+        })
+    }
+
+    fn whole(&self) -> Value {
+        let mut whole = self.line(&Value::Null);
+        if let Some(object) = whole.as_object_mut() {
+            object.shift_remove("id");
+            object.insert("step".into(), self.stopped.as_ref().map(|s| s.step.word()).into());
+            object.insert("signed".into(), self.refusal().map(Refusal::is_signed).into());
+            object.insert("errors".into(), json!(self.refusal().map_or(&[][..], |r| &r.errors)));
+            let checks: Vec<Value> = self
+                .checks()
+                .map(|(step, outcome)| {
+                    let (says, says_zh) = step.says();
+                    json!({"check": step.word(), "outcome": outcome, "says": says, "says_zh": says_zh})
+                })
+                .collect();
+            object.insert("checks".into(), checks.into());
+        }
+        whole
+    }
+
+    fn print(&self) {
+        for (step, outcome) in self.checks() {
+            let mark = match outcome {
+                "passed" => "✓",
+                "failed" => "✗",
+                _ => "·",
+            };
+            let (says, says_zh) = step.says();
+            out::line(format_args!("{mark} {:<14} {says_zh} / {says}", step.word()));
+        }
+        let Some(refusal) = self.refusal() else {
+            out::line("\naccepted / 通过: every check passed; the door would act on it");
+            return;
+        };
+        let code = refusal.code;
+        let reason = refusal.reason.map(|r| format!(" · {r}")).unwrap_or_default();
+        out::line(format_args!("\nrefused / 拒绝: {} {}{reason}", code.status(), code.word()));
+        out::line(format_args!("{} / {}", code.title_zh(), code.title()));
+        out::line(code.detail());
+        for fault in &refusal.errors {
+            out::line(format_args!("  {fault}"));
+        }
+    }
+}

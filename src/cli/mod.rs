@@ -1,0 +1,134 @@
+//! The command line (protocol §10): one file a command. Each turns arguments into one call
+//! of the library, prints the result, and returns how it ended.
+
+mod card;
+mod check;
+mod explain;
+pub mod init;
+mod new_keys;
+pub mod out;
+pub mod pki;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use card::{CardFault, own_card};
+pub use out::{Exit, Outcome, Stop};
+
+use crate::config::Config;
+use crate::domain::Region;
+
+/// 通办 Tongban: counties answer each other's license lookups. 县际政务数据互认网关
+#[derive(Parser)]
+#[command(name = "tongban", version, max_term_width = 110, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "Exit codes 退出码: 0 well 正常 · 1 failed 失败 · 2 a check found something 检查发现问题 · \
+64 usage or configuration 用法或配置有误";
+
+/// What every command understands.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The gateway's configuration 网关配置文件
+    #[arg(long, global = true, value_name = "FILE", default_value = "gateway.toml")]
+    pub config: PathBuf,
+    /// Print the result as JSON 以 JSON 输出
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Common {
+    /// The gateway's configuration; its faults end the command with 64.
+    pub fn load(&self) -> Result<Config, Stop> {
+        if self.config.exists() {
+            return Ok(Config::load(&self.config)?);
+        }
+        Err(Stop::usage(format_args!(
+            "{}: no such file; name the gateway's configuration with --config, or make one with `tongban init` \
+             找不到配置文件，请用 --config 指定，或用 tongban init 新建",
+            self.config.display()
+        )))
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a new gateway's directory: configuration, keys, card 新建网关目录
+    Init(init::Init),
+    /// Run the gateway 运行网关
+    Serve(serve::Serve),
+    /// Check everything that serve reads, all faults at once 检查配置、密钥、名片、协议等
+    Check(check::Check),
+    /// Judge a received message with the door's own checks, without acting 解释收到的报文
+    Explain(explain::Explain),
+    /// Print this gateway's public card, for partners 输出本网关名片
+    Card(card::Card),
+}
+
+impl Command {
+    fn run(self, common: &Common) -> Outcome {
+        match self {
+            Self::Init(command) => command.run(common),
+            Self::Serve(command) => command.run(common),
+            Self::Check(command) => command.run(common),
+            Self::Explain(command) => command.run(common),
+            Self::Card(command) => command.run(common),
+        }
+    }
+}
+
+/// Runs one command line; the whole program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too and are no fault.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Well };
+        }
+    };
+    cli.command.run(&cli.common).unwrap_or_else(|stop| {
+        for line in stop.lines() {
+            out::complain(line);
+        }
+        stop.exit()
+    })
+}
+
+/// A region as an argument.
+fn region(text: &str) -> Result<Region, String> {
+    Region::parse(text).map_err(|fault| format!("{fault}; 请填写现行六位行政区划代码"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn exit(line: &str) -> Exit {
+        run(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_usage_ends_with_64_and_help_with_0() {
+        assert_eq!(exit("tongban --help"), Exit::Well);
+        assert_eq!(exit("tongban --version"), Exit::Well);
+        assert_eq!(exit("tongban"), Exit::Usage);
+        assert_eq!(exit("tongban card --wrong"), Exit::Usage);
+        assert_eq!(exit("tongban card --config /nowhere/gateway.toml"), Exit::Usage);
+    }
+}

@@ -1,0 +1,171 @@
+//! The partner door (protocol §2): who is there, how big, how often — then the corridor.
+//!
+//! Promises: identity and revocation are asked per request; media type, size and the
+//! partner's budget are checked before any cryptography; nothing else is served here.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header;
+use hyper::{Method, Request, StatusCode};
+
+use crate::answer::{Code, Refusal, unsigned_problem};
+use crate::house::House;
+use crate::inbound;
+use crate::peer::PeerIdentity;
+
+use super::answer::{self, HttpAnswer};
+use super::listener::{BodyFault, ConnInfo, collect_body};
+
+/// Octets of a message (protocol §3): a form with its authorizations fits many times.
+pub const MESSAGE_LIMIT: usize = 256 * 1024;
+
+const REQUEST_TYPE: &str = "application/tongban-request+jwt";
+const RESPONSE_TYPE: &str = "application/tongban-response+jwt";
+
+/// Answers one HTTP request of a partner.
+pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<ConnInfo>) -> HttpAnswer {
+    let now = house.clock.now();
+    let identity = {
+        let trust = house.trust.load();
+        conn.identity(&trust.directory, now)
+    };
+    let peer = match identity {
+        Ok(peer) => peer,
+        Err(reason) => {
+            tracing::warn!(target: "door", remote = %conn.remote(), reason = %reason, "not a member");
+            return refuse(&house, Code::NotAMember.into());
+        }
+    };
+    let path = request.uri().path();
+    if path == "/v1/exchange" {
+        return match *request.method() {
+            Method::POST => exchange(house, request, peer).await,
+            _ => answer::not_allowed("POST"),
+        };
+    }
+    let get = request.method() == Method::GET;
+    if path == "/v1/card" {
+        return if get {
+            answer::json(StatusCode::OK, &house.own_card())
+        } else {
+            answer::not_allowed("GET")
+        };
+    }
+    if let Some(rest) = path.strip_prefix("/v1/log/") {
+        let Some((origin, what)) = LogPath::split(rest) else {
+            return answer::empty(StatusCode::NOT_FOUND);
+        };
+        return if get {
+            log(&house, &peer, origin.to_owned(), what).await
+        } else {
+            answer::not_allowed("GET")
+        };
+    }
+    answer::empty(StatusCode::NOT_FOUND)
+}
+
+async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdentity) -> HttpAnswer {
+    if !right_media_type(&request) {
+        return refuse(&house, Code::MediaType.into());
+    }
+    if announced_size(&request).is_some_and(|size| size > MESSAGE_LIMIT as u64) {
+        return refuse(&house, Code::TooLarge.into());
+    }
+    let now = house.clock.now();
+    let _budget = match house.partner_budget(peer.region(), now) {
+        Ok(budget) => budget,
+        Err(limited) => {
+            house.count_unsigned(peer.region(), Code::RateLimited);
+            return refuse(&house, Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
+        }
+    };
+    if !house.may_serve() {
+        return refuse(&house, Code::LedgerUnavailable.into());
+    }
+    let body = match collect_body(request.into_body(), MESSAGE_LIMIT, house.body_deadline).await {
+        Ok(body) => body,
+        Err(BodyFault::TooLarge) => return refuse(&house, Code::TooLarge.into()),
+        Err(BodyFault::Timeout) => return answer::empty(StatusCode::REQUEST_TIMEOUT),
+        Err(BodyFault::Broken) => return answer::empty(StatusCode::BAD_REQUEST),
+    };
+    // A task of its own: a partner that hangs up must not cut an exchange in two.
+    let told = tokio::spawn(inbound::exchange(house.clone(), peer, body)).await;
+    match told {
+        Ok(told) => {
+            let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };
+            let sent = answer::bytes(answer::status(told.status), content_type, told.body);
+            answer::retry_after(sent, told.retry_after)
+        }
+        Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn right_media_type(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let only = types.next().is_some_and(|t| t.as_bytes().eq_ignore_ascii_case(REQUEST_TYPE.as_bytes()));
+    only && types.next().is_none() && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+fn announced_size(request: &Request<Incoming>) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn refuse(house: &House, refusal: Refusal) -> HttpAnswer {
+    let body = unsigned_problem(&refusal, &house.new_trace());
+    let sent = answer::bytes(answer::status(refusal.code.status()), "application/problem+json", body);
+    answer::retry_after(sent, refusal.retry_after)
+}
+
+/// What is asked of the log under its origin.
+enum LogPath {
+    Checkpoint,
+    Tile(String),
+    Entry(u64),
+}
+
+impl LogPath {
+    /// Splits `tongban/421202/2026h2/tile/0/000` at the end of the origin (three parts).
+    fn split(rest: &str) -> Option<(&str, Self)> {
+        let end = rest.match_indices('/').nth(2)?.0;
+        let (origin, what) = (rest.get(..end)?, rest.get(end + 1..)?);
+        let what = if what == "checkpoint" {
+            Self::Checkpoint
+        } else if let Some(index) = what.strip_prefix("entry/") {
+            let canonical = index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
+            Self::Entry(canonical.then(|| index.parse().ok()).flatten()?)
+        } else if what.starts_with("tile/") {
+            Self::Tile(what.to_owned())
+        } else {
+            return None;
+        };
+        Some((origin, what))
+    }
+}
+
+async fn log(house: &Arc<House>, peer: &PeerIdentity, origin: String, what: LogPath) -> HttpAnswer {
+    let ledger = house.ledger.clone();
+    let party = peer.region();
+    // Reading the store blocks; a partner's curiosity must not hold up exchanges.
+    let read = tokio::task::spawn_blocking(move || Ok::<_, crate::ledger::ReadFault>(match what {
+        LogPath::Checkpoint => ledger
+            .checkpoint(&origin)
+            .map(|note| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", note)),
+        // Whole bundles name other parties: auditors only (protocol §7).
+        LogPath::Tile(path) if path.starts_with("tile/entries/") => None,
+        LogPath::Tile(path) => ledger
+            .tile(&origin, &path)?
+            .map(|tile| answer::immutable("application/octet-stream", tile)),
+        LogPath::Entry(index) => ledger
+            .entry(&origin, index)?
+            .filter(|entry| entry.peer.as_deref() == Some(party.as_str()))
+            .map(|entry| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", entry.proof)),
+    }));
+    match read.await {
+        Ok(Ok(Some(answer))) => answer,
+        Ok(Ok(None)) => answer::empty(StatusCode::NOT_FOUND),
+        Ok(Err(_)) | Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+

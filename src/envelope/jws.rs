@@ -1,0 +1,245 @@
+//! Compact JWS (RFC 7515 §7.1), narrowed until a message has one reading: a closed header of
+//! three strings, canonical base64url, no extension of any kind (protocol §3; RFC 8725).
+
+use aws_lc_rs::digest as sha;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::clock::Now;
+use crate::json;
+use crate::keys::{KeySet, SignFault, SigningKey, VerifyingKey};
+
+/// A whole message (bytes): a signed application fits many times, a parser bomb does not.
+pub const MOST_MESSAGE_BYTES: usize = 256 * 1024;
+/// The encoded header (characters): three short strings take 150; more is something else.
+const MOST_HEADER_CHARACTERS: usize = 512;
+
+/// What a message is; its header must say so byte for byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Typ {
+    Request,
+    Response,
+    Authorization,
+    /// OAuth Token Status List §5.1.
+    StatusList,
+}
+
+impl Typ {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "tongban-request+jwt",
+            Self::Response => "tongban-response+jwt",
+            Self::Authorization => "tongban-authorization+jwt",
+            Self::StatusList => "statuslist+jwt",
+        }
+    }
+
+    /// The media type of such a message.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Request => "application/tongban-request+jwt",
+            Self::Response => "application/tongban-response+jwt",
+            Self::Authorization => "application/tongban-authorization+jwt",
+            Self::StatusList => "application/statuslist+jwt",
+        }
+    }
+}
+
+/// Why a message is not opened. The reasons are fixed words, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum EnvelopeFault {
+    #[error("the message is larger than it may be")]
+    TooLarge,
+    #[error("the message is malformed: {}", .0.word())]
+    Malformed(MalformedReason),
+    #[error("the signature is invalid: {}", .0.word())]
+    Signature(SignatureReason),
+}
+
+/// The reasons of `malformed` (protocol §3.5), in the order in which they are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MalformedReason {
+    Characters,
+    Parts,
+    Base64url,
+    Header,
+    Typ,
+    Json,
+}
+
+impl MalformedReason {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Characters => "characters",
+            Self::Parts => "parts",
+            Self::Base64url => "base64url",
+            Self::Header => "header",
+            Self::Typ => "typ",
+            Self::Json => "JSON",
+        }
+    }
+}
+
+/// The reasons of `signature-invalid` (protocol §3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignatureReason {
+    KidNotYours,
+    AlgNotRegistered,
+    SignatureMismatch,
+}
+
+impl SignatureReason {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::KidNotYours => "kid-not-yours",
+            Self::AlgNotRegistered => "alg-not-registered",
+            Self::SignatureMismatch => "signature-mismatch",
+        }
+    }
+}
+
+/// One well-formed compact JWS: characters, three parts, canonical base64url. Its payload
+/// cannot be read before [`SignedMessage::open`].
+pub struct SignedMessage<'a> {
+    /// `header.payload`, as received.
+    signing_input: &'a [u8],
+    header_characters: usize,
+    header: Vec<u8>,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// A message whose signature holds and whose payload is a strict JSON object.
+#[derive(Debug)]
+pub struct Opened {
+    pub payload: Value,
+    /// The key that signed.
+    pub kid: String,
+    /// SHA-256 of `header.payload`: what was signed. Not of the signature, because an ES256
+    /// signature can be re-formed by anybody.
+    pub content_digest: [u8; 32],
+    _by_open_only: (),
+}
+
+impl<'a> SignedMessage<'a> {
+    /// Characters, parts, base64url. Linear, and nothing is kept of a message with other parts.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, EnvelopeFault> {
+        Self::parse_up_to(bytes, MOST_MESSAGE_BYTES)
+    }
+
+    /// The same for what has another limit than a message (bytes).
+    pub fn parse_up_to(bytes: &'a [u8], most: usize) -> Result<Self, EnvelopeFault> {
+        use MalformedReason::{Base64url, Characters, Parts};
+        if bytes.len() > most {
+            return Err(EnvelopeFault::TooLarge);
+        }
+        if !bytes
+            .iter()
+            .all(|byte| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.'))
+        {
+            return Err(EnvelopeFault::Malformed(Characters));
+        }
+        // Four at most: whatever follows the third dot is never looked at.
+        let mut parts = bytes.splitn(4, |byte| *byte == b'.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(EnvelopeFault::Malformed(Parts));
+        };
+        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return Err(EnvelopeFault::Malformed(Parts));
+        }
+        let decode = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_| EnvelopeFault::Malformed(Base64url));
+        let signed = header.len().saturating_add(1).saturating_add(payload.len());
+        Ok(Self {
+            signing_input: bytes.get(..signed).unwrap_or_default(),
+            header_characters: header.len(),
+            header: decode(header)?,
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+        })
+    }
+
+    /// Header → typ → kid → alg → signature → strict payload. `keys` are the only keys that may
+    /// sign here: one owner's, in one role.
+    pub fn open(self, typ: Typ, keys: &KeySet, now: Now) -> Result<Opened, EnvelopeFault> {
+        self.open_with(typ, |kid| keys.find(kid, now))
+    }
+
+    /// The same where several owners may sign: `find` gives the key of that id, if it is one of
+    /// theirs in this role and in force.
+    pub fn open_with<'k>(
+        self,
+        typ: Typ,
+        find: impl FnOnce(&str) -> Option<&'k VerifyingKey>,
+    ) -> Result<Opened, EnvelopeFault> {
+        let header = self.header()?;
+        if header.typ != typ.name() {
+            return Err(EnvelopeFault::Malformed(MalformedReason::Typ));
+        }
+        let signature = |reason| EnvelopeFault::Signature(reason);
+        let key = find(&header.kid).ok_or(signature(SignatureReason::KidNotYours))?;
+        if header.alg != key.alg().name() {
+            return Err(signature(SignatureReason::AlgNotRegistered));
+        }
+        if !key.signature_len_ok(self.signature.len()) || !key.verify(self.signing_input, &self.signature) {
+            return Err(signature(SignatureReason::SignatureMismatch));
+        }
+        match json::parse(&self.payload) {
+            Ok(payload @ Value::Object(_)) => Ok(Opened {
+                payload,
+                kid: header.kid,
+                content_digest: digest(self.signing_input),
+                _by_open_only: (),
+            }),
+            _ => Err(EnvelopeFault::Malformed(MalformedReason::Json)),
+        }
+    }
+
+    /// The header, which must have exactly `alg`, `typ` and `kid`, all strings.
+    fn header(&self) -> Result<Header, EnvelopeFault> {
+        let fault = EnvelopeFault::Malformed(MalformedReason::Header);
+        if self.header_characters > MOST_HEADER_CHARACTERS {
+            return Err(fault);
+        }
+        let Ok(Value::Object(mut members)) = json::parse(&self.header) else { return Err(fault) };
+        if members.len() != 3 {
+            return Err(fault);
+        }
+        let mut take = |name| match members.get_mut(name).map(Value::take) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(fault),
+        };
+        Ok(Header { alg: take("alg")?, typ: take("typ")?, kid: take("kid")? })
+    }
+}
+
+struct Header {
+    alg: String,
+    typ: String,
+    kid: String,
+}
+
+/// Signs `payload` as a compact JWS with the canonical header `{"alg","typ","kid"}`.
+pub fn seal(key: &SigningKey, typ: Typ, payload: &Value) -> Result<Vec<u8>, SignFault> {
+    // Three fixed or base64url words: nothing to escape.
+    let header =
+        format!("{{\"alg\":\"{}\",\"typ\":\"{}\",\"kid\":\"{}\"}}", key.alg().name(), typ.name(), key.kid());
+    let mut message = URL_SAFE_NO_PAD.encode(header);
+    message.push('.');
+    URL_SAFE_NO_PAD.encode_string(payload.to_string(), &mut message);
+    let signature = key.sign(message.as_bytes())?;
+    message.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut message);
+    Ok(message.into_bytes())
+}
+
+/// SHA-256.
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(sha::digest(&sha::SHA256, bytes).as_ref()) {
+        *to = *from;
+    }
+    out
+}

@@ -1,0 +1,291 @@
+//! The whole: builds each room once, opens the doors, watches what can be withdrawn, and
+//! drains.
+//!
+//! Start-up is a list: keys → trust → clock → ledger → register → rooms → doors. What is
+//! wrong is told before the first door opens, all of it at once where it can be.
+
+mod card;
+mod keys;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch as channel};
+use tokio::task::JoinSet;
+
+use crate::clock::{Clock, Now};
+use crate::config::{Config, Register as RegisterConfig};
+use crate::door::{self, listener};
+use crate::envelope::Replay;
+use crate::folder::FileFault;
+use crate::house::{House, Rooms, TrustWatch};
+use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
+use crate::license::{Lookup, Register};
+use crate::outbound;
+use crate::peer::{self, PartnerClients};
+
+pub use keys::Keys;
+
+/// Why the gateway does not start. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    #[error("{0}")]
+    Key(#[from] crate::keys::KeyFileFault),
+    #[error("{path}: {rule}")]
+    File { path: String, rule: String },
+    #[error("{}: {}", .0.file.display(), one_line(&.0.faults))]
+    Trust(FileFault),
+    #[error("the clock shows a time before this program was built; set the clock 系统时钟早于程序构建时间,请校时")]
+    ClockBeforeBuild,
+    #[error("the clock is behind the exchange log's last entry by {0} s; set the clock 系统时钟落后于交换日志,请校时")]
+    ClockBehindLedger(i64),
+    #[error("the exchange log cannot be opened: {0}")]
+    Ledger(#[from] crate::ledger::LedgerFault),
+    #[error("the register cannot be opened: {0}")]
+    Register(String),
+    #[error("{listen}: cannot listen ({kind})")]
+    Listen { listen: SocketAddr, kind: std::io::ErrorKind },
+    #[error("{0} is a published example key; make your own with `tongban init` 该密钥为公开示例,不得使用")]
+    ExampleKey(&'static str),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+fn one_line(faults: &[crate::fault::Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Seconds since the epoch before which no honest clock can be: the day this was written.
+const BUILT: i64 = 1_763_769_600; // 2025-11-22T00:00:00Z
+
+/// How far the clock may be behind the last leaf, as after a leap second or an NTP slew.
+const CLOCK_BEHIND_S: i64 = 2;
+
+/// How soon a failed ledger ends the process; until then every answer is a refusal.
+const LOOK_AT_LEDGER: Duration = Duration::from_millis(200);
+
+/// How exchanges in flight are given time when the gateway stops.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How the process was asked to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Published example keys are accepted.
+    pub demo: bool,
+}
+
+/// A gateway with open doors.
+pub struct Running {
+    pub house: Arc<House>,
+    pub partner_addr: SocketAddr,
+    pub local_addr: Option<SocketAddr>,
+    stop: channel::Sender<bool>,
+    reload: Arc<Notify>,
+    reloaded: channel::Receiver<u64>,
+    tasks: JoinSet<()>,
+}
+
+/// Builds everything and opens the doors.
+pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Running, Vec<StartFault>> {
+    let now = clock.now();
+    let keys = Keys::load(&config, &options)?;
+    let (watch, trust) = trust(&config, now)?;
+    let directory = Arc::new(ArcSwap::new(trust.directory.clone()));
+    let trust = Arc::new(ArcSwap::from_pointee(trust));
+    if now.secs() < BUILT {
+        return Err(vec![StartFault::ClockBeforeBuild]);
+    }
+    let (ledger, recovered) = open_ledger(&config, &keys, &clock).await?;
+    let behind = recovered.last_ms.map_or(0, |last| (last - now.ms()).div_euclid(1000));
+    if behind > CLOCK_BEHIND_S {
+        return Err(vec![StartFault::ClockBehindLedger(behind)]);
+    }
+    let replay = Replay::default();
+    replay.load(recovered.used_ids.iter().map(remembered), now);
+    let register = register(&config).map_err(|fault| vec![fault])?;
+    let clients = PartnerClients::new(keys.credentials.clone(), directory.clone(), clock.clone());
+    let card = keys.card(&config, now);
+    let house = Arc::new(House::new(Rooms {
+        lookup: Lookup::new(register),
+        signing: keys.signing.clone(),
+        config,
+        clock: clock.clone(),
+        trust,
+        replay,
+        ledger,
+        clients,
+        card,
+    }));
+    begin(&house, recovered.open_sends).await?;
+    open_doors(house, keys, watch, directory).await
+}
+
+fn trust(config: &Config, now: Now) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
+    let mut watch = TrustWatch::new(config);
+    let (trust, _) = watch.look(None, now);
+    let faults = watch.faults();
+    if faults.is_empty() {
+        Ok((watch, trust))
+    } else {
+        Err(faults.into_iter().map(StartFault::Trust).collect())
+    }
+}
+
+async fn open_ledger(
+    config: &Config,
+    keys: &Keys,
+    clock: &Clock,
+) -> Result<(Ledger, crate::ledger::Recovered), Vec<StartFault>> {
+    let settings = LedgerSettings {
+        data_dir: config.data_dir(),
+        region: config.region.code,
+        key: keys.ledger()?,
+        clock: clock.clone(),
+    };
+    // Opening verifies the store against its last checkpoint: it reads the disk.
+    match tokio::task::spawn_blocking(move || Ledger::open(settings)).await {
+        Ok(opened) => opened.map_err(|fault| vec![fault.into()]),
+        Err(_) => Err(vec![StartFault::Register("the ledger's opening was interrupted".into())]),
+    }
+}
+
+fn remembered(used: &crate::ledger::UsedId) -> crate::envelope::UsedId {
+    crate::envelope::UsedId { key: used.key, content: used.content, expires: used.expires }
+}
+
+fn register(config: &Config) -> Result<Register, StartFault> {
+    match &config.register {
+        RegisterConfig::Embedded => Register::embedded(&config.data_dir().join("register.db"))
+            .map_err(|fault| StartFault::Register(fault.to_string())),
+        RegisterConfig::Http(settings) => Register::http(settings, &config.base)
+            .map_err(|fault| StartFault::Register(fault.to_string())),
+    }
+}
+
+/// The first leaves of a run: the ends of a crashed one's requests, and that we are here.
+async fn begin(house: &House, open_sends: Vec<crate::ledger::OpenSend>) -> Result<(), Vec<StartFault>> {
+    let unrecorded = |_| vec![StartFault::Register("the exchange log does not take entries".into())];
+    let closed = outbound::close_open_sends(house, open_sends).await.map_err(unrecorded)?;
+    if closed > 0 {
+        tracing::warn!(target: "gateway", closed, "requests of a crashed run were given their end");
+    }
+    let leaf = Leaf { code: Some("start".into()), ..Leaf::new(LeafKind::Config) };
+    house
+        .ledger
+        .record(leaf.into())
+        .await
+        .map(drop)
+        .map_err(unrecorded)
+}
+
+async fn open_doors(
+    house: Arc<House>,
+    keys: Keys,
+    watch: TrustWatch,
+    directory: Arc<ArcSwap<peer::Directory>>,
+) -> Result<Running, Vec<StartFault>> {
+    let (stop, stopped) = channel::channel(false);
+    let mut tasks = JoinSet::new();
+
+    let section = &house.config.partner_listener;
+    let tls = peer::partner_server_config(keys.credentials.clone(), directory.clone(), house.clock.clone())
+        .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
+    let limits = listener::Limits {
+        connections: section.connections,
+        connections_per_peer: section.connections_per_partner,
+        ..listener::Limits::default()
+    };
+    let (socket, partner_addr) = bind(section.listen).await?;
+    let stats = Arc::new(listener::ListenerStats::default());
+    let served = house.clone();
+    tasks.spawn(listener::serve(
+        socket,
+        Some(tls),
+        limits,
+        stats,
+        move |request, conn| door::partner::serve(served.clone(), request, conn),
+        stopped.clone(),
+    ));
+
+    let mut local_addr = None;
+    if let Some(section) = &house.config.local_listener {
+        let tls = match &keys.local {
+            Some(credentials) => Some(
+                peer::plain_server_config(credentials.clone())
+                    .map_err(|e| vec![StartFault::Tls(e.to_string())])?,
+            ),
+            None => None,
+        };
+        let (socket, addr) = bind(section.listen).await?;
+        local_addr = Some(addr);
+        let served = house.clone();
+        tasks.spawn(listener::serve(
+            socket,
+            tls,
+            listener::Limits::default(),
+            Arc::new(listener::ListenerStats::default()),
+            move |request, conn| door::local::serve(served.clone(), request, conn),
+            stopped.clone(),
+        ));
+    }
+
+    let reload = Arc::new(Notify::new());
+    let (told, reloaded) = channel::channel(0);
+    tasks.spawn(watch::trust(
+        house.clone(),
+        watch::Watched { trust: watch, keys, directory },
+        reload.clone(),
+        told,
+        stopped.clone(),
+    ));
+    tasks.spawn(watch::minutes(house.clone(), stopped));
+    Ok(Running { house, partner_addr, local_addr, stop, reload, reloaded, tasks })
+}
+
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Vec<StartFault>> {
+    let fault = |e: std::io::Error| vec![StartFault::Listen { listen, kind: e.kind() }];
+    let socket = TcpListener::bind(listen).await.map_err(fault)?;
+    let addr = socket.local_addr().map_err(fault)?;
+    Ok((socket, addr))
+}
+
+impl Running {
+    /// Reads every watched file now (SIGHUP) and returns when it is in force.
+    pub async fn reload(&self) {
+        let mut seen = self.reloaded.clone();
+        let before = *seen.borrow_and_update();
+        self.reload.notify_one();
+        while *seen.borrow_and_update() == before {
+            if seen.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stops accepting, lets exchanges in flight end, flushes the ledger.
+    pub async fn stop(mut self) {
+        self.house.drain();
+        // Without receivers everything has already ended.
+        let _ = self.stop.send(true);
+        let ended = tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} });
+        if ended.await.is_err() {
+            tracing::warn!(target: "gateway", "exchanges were still open when the drain ended");
+            self.tasks.abort_all();
+        }
+        self.house.record_unsigned_counts().await;
+        if !self.house.ledger.flush().await {
+            tracing::warn!(target: "gateway", "the last checkpoint could not be signed; it will be at the next start");
+        }
+    }
+
+    /// Waits until the ledger can never be written again in this process (an I/O error).
+    pub async fn poisoned(&self) {
+        while self.house.ledger.health().poisoned.is_none() {
+            tokio::time::sleep(LOOK_AT_LEDGER).await;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What runs beside the doors: the watch over everything that can be withdrawn, and the
+//! minute's counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+
+use crate::folder::What;
+use crate::house::{House, Trust, TrustWatch};
+use crate::ledger::{Leaf, LeafKind};
+use crate::peer::Directory;
+
+use super::keys::Keys;
+
+/// How often files are looked at. A withdrawal is in force within 60 s (protocol §2); this
+/// leaves room for a slow disk and costs a `stat` per file.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Refusals before the signature step are counted per partner and minute (protocol §7.2).
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+
+/// What is watched.
+pub struct Watched {
+    pub trust: TrustWatch,
+    pub keys: Keys,
+    pub directory: Arc<ArcSwap<Directory>>,
+}
+
+/// Looks at the files now and then, and at once when asked; `told` counts the looks.
+pub async fn trust(
+    house: Arc<House>,
+    mut watched: Watched,
+    asked: Arc<Notify>,
+    told: watch::Sender<u64>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = asked.notified() => {}
+            _ = stopped.changed() => return,
+        }
+        let looked = {
+            let house = house.clone();
+            // Files are read by blocking calls; a slow disk must not hold up exchanges.
+            tokio::task::spawn_blocking(move || {
+                let leaves = look(&house, &mut watched);
+                (watched, leaves)
+            })
+            .await
+        };
+        let Ok((back, leaves)) = looked else {
+            tracing::error!(target: "trust", "the watch over trust files was interrupted");
+            return;
+        };
+        watched = back;
+        for leaf in leaves {
+            // The change is in force whether or not it could be noted; the log tells it too.
+            let _ = house.ledger.record(leaf.into()).await;
+        }
+        told.send_modify(|looks| *looks += 1);
+    }
+}
+
+/// One look: swaps in what changed and returns the leaves that say so.
+fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
+    let before = house.trust.load();
+    let now = house.clock.now();
+    let (trust, changes) = watched.trust.look(Some(&before), now);
+    let same = Arc::ptr_eq(&trust.directory, &before.directory)
+        && Arc::ptr_eq(&trust.policy, &before.policy)
+        && Arc::ptr_eq(&trust.authorities, &before.authorities)
+        && Arc::ptr_eq(&trust.status_lists, &before.status_lists);
+    if !same {
+        put_in_force(house, watched, trust);
+    }
+    let mut leaves = Vec::new();
+    for change in changes {
+        let name = change.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let word = match &change.what {
+            What::Added => "added",
+            What::Changed => "changed",
+            What::Removed => "removed",
+            What::Refused(faults) => {
+                house.metrics.trust_refused.inc();
+                for fault in faults {
+                    tracing::warn!(target: "trust", file = %name, fault = %fault, "file refused; nothing changed");
+                }
+                "refused"
+            }
+        };
+        tracing::info!(target: "trust", file = %name, change = word);
+        leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Config) });
+    }
+    for renewed in watched.keys.look(&house.config) {
+        let word = if renewed.taken { "renewed" } else { "refused" };
+        tracing::info!(target: "trust", file = %renewed.file.display(), change = word);
+        leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Key) });
+        if renewed.taken {
+            house.renew_card(watched.keys.card(&house.config, now));
+        }
+    }
+    leaves
+}
+
+fn put_in_force(house: &House, watched: &Watched, trust: Trust) {
+    watched.directory.store(trust.directory.clone());
+    house.trust.store(Arc::new(trust));
+}
+
+/// Writes the minute's counts.
+pub async fn minutes(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(COUNT_EVERY) => house.record_unsigned_counts().await,
+            _ = stopped.changed() => return,
+        }
+    }
+}

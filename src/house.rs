@@ -1,0 +1,189 @@
+//! Every room, built once: what the corridors and the doors share.
+//!
+//! What can be withdrawn (cards, agreements, authorities, CRLs, status lists, keys) stands
+//! in immutable snapshots that the watch swaps; a request takes one look and keeps it.
+
+mod ready;
+mod trust;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
+use crate::answer::Code;
+use crate::authorization::Authorizer;
+use crate::clock::{Clock, Now};
+use crate::config::Config;
+use crate::domain::Region;
+use crate::envelope::Replay;
+use crate::inbound::judge::Bench;
+use crate::keys::SigningKey;
+use crate::ledger::{Decision, Leaf, LeafKind, Ledger};
+use crate::license::{Lookup, Source};
+use crate::peer::PartnerClients;
+use crate::policy::{Limited, QuotaPermit, Quotas};
+use crate::schema::Catalog;
+use crate::telemetry::{AnswerLabels, Metrics};
+
+pub use ready::Part;
+pub use view::local_query_faults;
+pub use trust::{Trust, TrustWatch};
+
+/// The rooms of one running gateway.
+pub struct House {
+    pub config: Config,
+    pub me: Region,
+    pub clock: Clock,
+    pub catalog: &'static Catalog,
+    pub signing: Arc<ArcSwap<SigningKey>>,
+    pub trust: Arc<ArcSwap<Trust>>,
+    pub authorizer: Authorizer,
+    pub replay: Replay,
+    pub quotas: Quotas,
+    pub lookup: Lookup,
+    pub ledger: Ledger,
+    pub clients: PartnerClients,
+    pub metrics: Metrics,
+    /// A request body must be there in this time (protocol §2).
+    pub body_deadline: Duration,
+    /// This gateway's card as last computed.
+    pub card: ArcSwap<Value>,
+    /// Refusals before the signature step, by partner and code, since the last count leaf.
+    unsigned: Mutex<HashMap<(Region, Code), u64>>,
+    /// The latest moment the clock has shown (ms), to notice when it steps back.
+    latest: AtomicI64,
+    clock_sane: AtomicBool,
+    draining: AtomicBool,
+}
+
+/// What [`House::new`] needs: the rooms that were built before it.
+pub struct Rooms {
+    pub config: Config,
+    pub clock: Clock,
+    pub signing: Arc<ArcSwap<SigningKey>>,
+    pub trust: Arc<ArcSwap<Trust>>,
+    pub replay: Replay,
+    pub lookup: Lookup,
+    pub ledger: Ledger,
+    pub clients: PartnerClients,
+    pub card: Value,
+}
+
+/// How far the clock may step back (NTP slews; it does not jump) before we stop serving:
+/// leaves and lifetimes would be wrong.
+const CLOCK_STEP_MS: i64 = 2_000;
+
+/// The body deadline of protocol §2.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+impl House {
+    pub fn new(rooms: Rooms) -> Self {
+        Self {
+            me: rooms.config.region.code,
+            catalog: Catalog::embedded(),
+            authorizer: Authorizer::default(),
+            quotas: Quotas::default(),
+            metrics: Metrics::default(),
+            body_deadline: BODY_DEADLINE,
+            card: ArcSwap::from_pointee(rooms.card),
+            unsigned: Mutex::default(),
+            latest: AtomicI64::new(rooms.clock.now().ms()),
+            clock_sane: AtomicBool::new(true),
+            draining: AtomicBool::new(false),
+            config: rooms.config,
+            clock: rooms.clock,
+            signing: rooms.signing,
+            trust: rooms.trust,
+            replay: rooms.replay,
+            lookup: rooms.lookup,
+            ledger: rooms.ledger,
+            clients: rooms.clients,
+        }
+    }
+
+    /// The judge's view of this moment.
+    pub fn bench<'a>(&'a self, trust: &'a Trust, now: Now) -> Bench<'a> {
+        Bench {
+            me: self.me,
+            policy: &trust.policy,
+            authorities: &trust.authorities,
+            status_lists: &trust.status_lists,
+            authorizer: &self.authorizer,
+            catalog: self.catalog,
+            now,
+        }
+    }
+
+    /// A server-made id that ties a refusal to our log.
+    pub fn new_trace(&self) -> String {
+        uuid::Uuid::now_v7().simple().to_string()
+    }
+
+    pub fn own_card(&self) -> Arc<Value> {
+        self.card.load_full()
+    }
+
+    /// Our keys were renewed: the card says so.
+    pub fn renew_card(&self, card: Value) {
+        self.card.store(Arc::new(card));
+    }
+
+    /// The partner's place before any cryptography: rate and concurrency of its most
+    /// generous agreement.
+    pub fn partner_budget(&self, peer: Region, now: Now) -> Result<QuotaPermit, Limited> {
+        self.quotas.enter_partner(&self.trust.load().policy, peer, self.me, now)
+    }
+
+    /// May an exchange begin? Not with a clock that stepped back nor while draining is over.
+    pub fn may_serve(&self) -> bool {
+        let now = self.clock.now().ms();
+        let latest = self.latest.fetch_max(now, Ordering::Relaxed).max(now);
+        let sane = now >= latest - CLOCK_STEP_MS;
+        self.clock_sane.store(sane, Ordering::Relaxed);
+        sane
+    }
+
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn count_license_answer(&self, source: Source) {
+        self.metrics.licenses.get_or_create(&AnswerLabels { source: source.word() }).inc();
+    }
+
+    /// Refusals before the signature step are counted per partner and minute (protocol §7.2).
+    pub fn count_unsigned(&self, peer: Region, code: Code) {
+        if let Ok(mut counts) = self.unsigned.lock() {
+            *counts.entry((peer, code)).or_default() += 1;
+        }
+    }
+
+    /// Writes the counts since the last call as one leaf per partner and code. What cannot
+    /// be written is counted on.
+    pub async fn record_unsigned_counts(&self) {
+        let counts = match self.unsigned.lock() {
+            Ok(mut counts) => std::mem::take(&mut *counts),
+            Err(_) => return,
+        };
+        for ((peer, code), count) in counts {
+            let leaf = Leaf {
+                peer: Some(peer.to_string()),
+                dec: Some(Decision::Deny),
+                code: Some(code.word().to_owned()),
+                status: Some(code.status()),
+                n: Some(count),
+                ..Leaf::new(LeafKind::Incident)
+            };
+            if self.ledger.record(leaf.into()).await.is_err()
+                && let Ok(mut counts) = self.unsigned.lock()
+            {
+                *counts.entry((peer, code)).or_default() += count;
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A partner's request, one step a line: judge → act → record → sign.
+//!
+//! Promises: no answer that is not in the ledger first, refusals after the signature step
+//! included; what cannot be recorded is not answered. Knows every room, decides nothing
+//! that a room could decide.
+
+pub mod judge;
+pub mod steps;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::answer::{self, Code, Refusal, Reply};
+use crate::clock::Now;
+use crate::domain::Region;
+use crate::house::House;
+use crate::envelope::{FreshId, digest};
+use crate::ledger::{Decision, Entry, Leaf, LeafHash, LeafKind, Place, RecordFault, TakeUse};
+use crate::peer::PeerIdentity;
+use crate::telemetry::ExchangeLabels;
+
+use judge::{Asked, LicenseAsked, Memory, Seen};
+
+/// What the partner door sends back.
+pub struct Answer {
+    pub status: u16,
+    /// A signed response (`application/tongban-response+jwt`) or an unsigned problem.
+    pub signed: bool,
+    pub retry_after: Option<u32>,
+    pub body: Bytes,
+}
+
+/// Answers one exchange. Runs to its end even when the caller has gone: what was claimed
+/// must be recorded.
+pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer {
+    let started = Instant::now();
+    let now = house.clock.now();
+    let trace = house.new_trace();
+    let mut seen = Seen::default();
+    let judged = {
+        let trust = house.trust.load();
+        let bench = house.bench(&trust, now);
+        judge::judge(&bench, &peer, &body, &*house, &mut seen)
+    };
+    let judged_at = Instant::now();
+    house.metrics.phase("judge", judged_at - started);
+
+    let digest = digest(&body);
+    let mut exchange =
+        Exchange { house: &house, peer: peer.region(), now, started, trace, body: &body, digest, seen };
+    let answer = match judged {
+        Ok(asked) => exchange.act(asked).await,
+        Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
+            exchange.settle(Reply::Refused(stopped.refusal), None).await
+        }
+        Err(stopped) => exchange.unsigned(stopped.refusal),
+    };
+    house.metrics.phase("total", started.elapsed());
+    answer
+}
+
+/// One exchange between its judgement and its answer.
+struct Exchange<'a> {
+    house: &'a Arc<House>,
+    peer: Region,
+    now: Now,
+    started: Instant,
+    trace: String,
+    body: &'a Bytes,
+    /// SHA-256 of the exact request body.
+    digest: [u8; 32],
+    seen: Seen,
+}
+
+impl Exchange<'_> {
+    async fn act(&mut self, asked: Asked) -> Answer {
+        let acting = Instant::now();
+        let (reply, take_use) = match asked {
+            Asked::Ping => (
+                Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})),
+                None,
+            ),
+            Asked::License(asked) => self.look_up(*asked).await,
+        };
+        self.house.metrics.phase("act", acting.elapsed());
+        self.settle(reply, take_use).await
+    }
+
+    async fn look_up(&self, asked: LicenseAsked) -> (Reply, Option<TakeUse>) {
+        let holds = |kind: &str, number: &str| {
+            asked.consent.as_ref().is_none_or(|consent| consent.holds(kind, number))
+        };
+        let found =
+            self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
+        match found {
+            Ok(found) => {
+                self.house.count_license_answer(found.source);
+                let take = asked.consent.map(|consent| TakeUse {
+                    token: consent.token_id,
+                    max: consent.max_uses,
+                    expires: consent.keep_until(),
+                });
+                (Reply::Result(found.result), take)
+            }
+            Err(fault) => (Reply::Refused(fault.into()), None),
+        }
+    }
+
+    /// Records the reply, then signs it. A use that another exchange took first turns the
+    /// reply into the refusal it deserves.
+    async fn settle(&mut self, mut reply: Reply, mut take_use: Option<TakeUse>) -> Answer {
+        let used_id = self.seen.claim.as_ref().map(FreshId::used).map(durable);
+        loop {
+            let outcome = match &reply {
+                Reply::Result(result) => result.clone(),
+                Reply::Refused(refusal) => refusal.problem(&self.trace),
+            };
+            let leaf = self.leaf(&reply, &outcome);
+            let recording = Instant::now();
+            let recorded =
+                self.house.ledger.record(Entry { leaf, used_id, take_use: take_use.take() }).await;
+            self.house.metrics.phase("record", recording.elapsed());
+            match recorded {
+                Ok(place) => {
+                    // The id is durable now: it stays used.
+                    drop(self.seen.claim.take());
+                    return self.sign(&reply, outcome, &place);
+                }
+                Err(RecordFault::UsedUp) => {
+                    reply = Reply::Refused(Code::AuthorizationUsedUp.into());
+                }
+                Err(RecordFault::Overloaded) => return self.unsigned(Code::Overloaded.into()),
+                Err(RecordFault::Unavailable | RecordFault::TooLong) => return self.unsigned(Code::LedgerUnavailable.into()),
+            }
+        }
+    }
+
+    fn leaf(&self, reply: &Reply, outcome: &Value) -> Leaf {
+        let seen = &self.seen;
+        let code = match reply {
+            Reply::Result(_) => None,
+            Reply::Refused(refusal) => Some(refusal.code.word()),
+        };
+        Leaf {
+            x: seen.jti.clone(),
+            peer: Some(self.peer.to_string()),
+            op: seen.op.map(|op| op.name().to_owned()),
+            item: seen.item.clone(),
+            lt: seen.license_type.clone(),
+            case: seen.case.as_deref().map(|case| self.house.ledger.case_tag(case)),
+            dec: Some(if code.is_none() { Decision::Permit } else { Decision::Deny }),
+            code: code.map(str::to_owned),
+            status: Some(reply.status()),
+            rq: Some(LeafHash(self.digest)),
+            rd: Some(LeafHash(digest(&crate::json::jcs(outcome)))),
+            agr: seen.agreement.map(LeafHash),
+            auth: seen.authorization.map(LeafHash),
+            ms: vec![self.started.elapsed().as_millis().try_into().unwrap_or(u32::MAX)],
+            sz: vec![self.body.len().try_into().unwrap_or(u32::MAX)],
+            ..Leaf::new(LeafKind::In)
+        }
+    }
+
+    fn sign(&mut self, reply: &Reply, outcome: Value, place: &Place) -> Answer {
+        let signing = Instant::now();
+        let body = answer::Response {
+            me: self.house.me,
+            to: self.peer,
+            now: self.now,
+            request_jti: self.seen.jti.as_deref(),
+            request_digest: self.digest,
+            op: self.seen.op.map_or("unknown", |op| op.name()),
+            reply,
+            outcome,
+            place,
+        }
+        .sign(&self.house.signing.load());
+        self.house.metrics.phase("sign", signing.elapsed());
+        let refusal = match reply {
+            Reply::Result(_) => None,
+            Reply::Refused(refusal) => Some(refusal),
+        };
+        self.note(refusal, Some(place));
+        match body {
+            Ok(body) => Answer {
+                status: reply.status(),
+                signed: true,
+                retry_after: refusal.and_then(|r| r.retry_after),
+                body: body.into(),
+            },
+            // The exchange is recorded; only the signature could not be made.
+            Err(_) => self.unsigned(Code::Overloaded.into()),
+        }
+    }
+
+    /// An unsigned refusal: a hint, never a business fact. The message id stays free, so
+    /// that the same message may come again.
+    fn unsigned(&mut self, refusal: Refusal) -> Answer {
+        if let Some(id) = self.seen.claim.take() {
+            self.house.replay.release(id);
+        }
+        self.house.count_unsigned(self.peer, refusal.code);
+        self.note(Some(&refusal), None);
+        let body = answer::unsigned_problem(&refusal, &self.trace);
+        Answer {
+            status: refusal.code.status(),
+            signed: false,
+            retry_after: refusal.retry_after,
+            body: body.into(),
+        }
+    }
+
+    /// One counter and one structured event per exchange.
+    fn note(&self, refusal: Option<&Refusal>, place: Option<&Place>) {
+        let op = self.seen.op.map_or("unknown", |op| op.name());
+        let code = refusal.map_or("ok", |r| r.code.word());
+        self.house.metrics.exchanges.get_or_create(&ExchangeLabels {
+            direction: "in",
+            partner: self.peer.to_string(),
+            op,
+            code,
+        })
+        .inc();
+        tracing::info!(
+            target: "exchange",
+            direction = "in",
+            x = self.seen.jti.as_deref().unwrap_or(""),
+            peer = self.peer.as_str(),
+            op,
+            item = self.seen.item.as_deref().unwrap_or(""),
+            lt = self.seen.license_type.as_deref().unwrap_or(""),
+            code,
+            reason = refusal.and_then(|r| r.reason).unwrap_or(""),
+            status = refusal.map_or(200, |r| r.code.status()),
+            index = place.map(|p| p.index),
+            us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            trace = %self.trace,
+        );
+    }
+}
+
+/// The used id as the ledger keeps it beside the leaf.
+fn durable(used: crate::envelope::UsedId) -> crate::ledger::UsedId {
+    crate::ledger::UsedId { key: used.key, content: used.content, expires: used.expires }
+}
+
+impl Memory for House {
+    fn first_use(
+        &self,
+        iss: &str,
+        jti: &str,
+        content: &[u8; 32],
+        keep_until: i64,
+        now: Now,
+    ) -> crate::envelope::Claim {
+        self.replay.claim(iss, jti, content, keep_until, now)
+    }
+
+    fn quota(
+        &self,
+        grant: &crate::policy::Grant,
+        peer: Region,
+        now: Now,
+    ) -> Result<crate::policy::QuotaPermit, crate::policy::Limited> {
+        self.quotas.enter(grant, peer, now)
+    }
+
+    fn uses(&self, token: &[u8; 32]) -> u32 {
+        self.ledger.uses(token)
+    }
+}

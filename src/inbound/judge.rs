@@ -1,0 +1,326 @@
+//! The checks of protocol §3.4, one after the other, first failure decides. The door and
+//! `explain` run this same code; only the [`Memory`] behind it differs.
+//!
+//! Promises: pure apart from the memory, no await, nothing decided from unverified bytes.
+
+use serde_json::Value;
+
+use crate::answer::{Code, Refusal};
+use crate::authorization::{Action, Ask, Authorities, Authorizer, Consent, StatusLists};
+use crate::clock::Now;
+use crate::domain::Region;
+use crate::envelope::{
+    self, Basis, Claim, EnvelopeFault, FreshId, Op, Opened, Replay, RequestClaims, SignedMessage, TimeFault, Typ,
+    times,
+};
+use crate::license::{LicenseQuery, Mode};
+use crate::peer::PeerIdentity;
+use crate::policy::{Grant, LicensePermit, Limited, Policy, QuotaPermit};
+use crate::schema::{Catalog, LicenseType};
+
+use super::steps::Step;
+
+/// Octets of a message of any op but `application.*` (protocol §3): a lookup never needs more.
+pub const LOOKUP_LIMIT: usize = 32 * 1024;
+
+/// What the judge may remember between requests. The door's memory is durable; `explain`
+/// takes ids and uses as fresh.
+pub trait Memory {
+    /// Claims `(iss, jti)` for this content until `keep_until` (seconds).
+    fn first_use(&self, iss: &str, jti: &str, content: &[u8; 32], keep_until: i64, now: Now) -> Claim;
+    /// A place under the agreement's quota.
+    fn quota(&self, grant: &Grant, peer: Region, now: Now) -> Result<QuotaPermit, Limited>;
+    /// How often the authorization with this id has been used.
+    fn uses(&self, token: &[u8; 32]) -> u32;
+}
+
+/// Everything the judge looks at besides the message: one consistent view.
+pub struct Bench<'a> {
+    pub me: Region,
+    pub policy: &'a Policy,
+    pub authorities: &'a Authorities,
+    pub status_lists: &'a StatusLists,
+    pub authorizer: &'a Authorizer,
+    pub catalog: &'static Catalog,
+    pub now: Now,
+}
+
+/// What became known about a request on its way, for the answer and the ledger.
+#[derive(Default)]
+pub struct Seen {
+    /// The signature was verified: from here on every refusal is recorded.
+    pub verified: bool,
+    pub jti: Option<String>,
+    pub op: Option<Op>,
+    pub item: Option<String>,
+    pub case: Option<String>,
+    pub license_type: Option<String>,
+    pub agreement: Option<[u8; 32]>,
+    pub authorization: Option<[u8; 32]>,
+    /// The right to the message id, to be made durable with the leaf or given back.
+    pub claim: Option<FreshId>,
+    /// Held until the answer is on its way.
+    pub quota: Option<QuotaPermit>,
+}
+
+/// A request that passed every check.
+pub enum Asked {
+    Ping,
+    License(Box<LicenseAsked>),
+}
+
+pub struct LicenseAsked {
+    pub query: LicenseQuery,
+    pub license_type: &'static LicenseType,
+    pub permit: LicensePermit,
+    pub consent: Option<Consent>,
+}
+
+/// Where and why a request was stopped.
+#[derive(Debug)]
+pub struct Stopped {
+    pub step: Step,
+    pub refusal: Refusal,
+}
+
+/// Shorthand: the step at which whatever goes wrong is filed.
+trait At<T> {
+    fn at(self, step: Step) -> Result<T, Stopped>;
+}
+
+impl<T, E: Into<Refusal>> At<T> for Result<T, E> {
+    fn at(self, step: Step) -> Result<T, Stopped> {
+        self.map_err(|fault| Stopped { step, refusal: fault.into() })
+    }
+}
+
+fn stop<T>(step: Step, refusal: impl Into<Refusal>) -> Result<T, Stopped> {
+    Err(Stopped { step, refusal: refusal.into() })
+}
+
+/// Runs every check on the exact received `body`.
+pub fn judge(
+    bench: &Bench<'_>,
+    peer: &PeerIdentity,
+    body: &[u8],
+    memory: &impl Memory,
+    seen: &mut Seen,
+) -> Result<Asked, Stopped> {
+    let opened = open(bench, peer, body)?;
+    seen.verified = true;
+    within_op_size(&opened.payload, body.len(), seen)?;
+    let claims = envelope(bench, &opened.payload, seen)?;
+    addressed(bench, peer, &claims)?;
+    in_time(bench, &claims, &opened, memory, seen)?;
+    first_use(bench, &claims, &opened, memory, seen)?;
+    if claims.op == Op::Ping {
+        bench.catalog.admit::<envelope::PingBody>(&claims.body).map_err(body_faults).at(Step::Body)?;
+        return Ok(Asked::Ping);
+    }
+    let grant = bench
+        .policy
+        .authorize(&claims, &peer.region(), &bench.me, bench.now.shanghai_day())
+        .at(Step::Agreement)?;
+    seen.agreement = Some(*grant.agreement().digest());
+    seen.quota = Some(memory.quota(&grant, peer.region(), bench.now).at(Step::Agreement)?);
+    license(bench, peer, &claims, &opened, &grant, memory, seen)
+}
+
+/// characters → parts → header → typ → kid → alg → signature → strict payload.
+fn open(bench: &Bench<'_>, peer: &PeerIdentity, body: &[u8]) -> Result<Opened, Stopped> {
+    let filed = |fault: EnvelopeFault| Stopped { step: step_of(&fault), refusal: fault.into() };
+    SignedMessage::parse(body)
+        .map_err(filed)?
+        .open(Typ::Request, peer.card().keys(), bench.now)
+        .map_err(filed)
+}
+
+fn step_of(fault: &EnvelopeFault) -> Step {
+    use envelope::{MalformedReason as M, SignatureReason as S};
+    match fault {
+        EnvelopeFault::TooLarge => Step::Size,
+        EnvelopeFault::Malformed(M::Characters | M::Parts | M::Base64url) => Step::Characters,
+        EnvelopeFault::Malformed(M::Header) => Step::Header,
+        EnvelopeFault::Malformed(M::Typ) => Step::Typ,
+        EnvelopeFault::Malformed(M::Json) => Step::Payload,
+        EnvelopeFault::Signature(S::KidNotYours) => Step::Kid,
+        EnvelopeFault::Signature(S::AlgNotRegistered) => Step::Alg,
+        EnvelopeFault::Signature(S::SignatureMismatch) => Step::Signature,
+    }
+}
+
+/// The size limit of the op, once its op is known. What is known of the message is noted
+/// here, so that every signed refusal can name it.
+fn within_op_size(payload: &Value, size: usize, seen: &mut Seen) -> Result<(), Stopped> {
+    let text = |name: &str| payload.get(name).and_then(Value::as_str);
+    seen.jti = text("jti").filter(|jti| envelope::is_message_id(jti)).map(str::to_owned);
+    let op = text("op");
+    seen.op = op.and_then(Op::from_name);
+    if size > LOOKUP_LIMIT && op.is_some_and(|op| !op.starts_with("application.")) {
+        return stop(Step::OpSize, Refusal::too_large_for_op());
+    }
+    Ok(())
+}
+
+fn envelope(bench: &Bench<'_>, payload: &Value, seen: &mut Seen) -> Result<RequestClaims, Stopped> {
+    if payload.get("op").is_some_and(Value::is_string) && seen.op.is_none() {
+        return stop(Step::Envelope, Code::UnknownOp);
+    }
+    let claims: RequestClaims =
+        bench.catalog.admit(payload).map_err(Refusal::schema).at(Step::Envelope)?.into_inner();
+    seen.item.clone_from(&claims.item);
+    seen.case.clone_from(&claims.case);
+    Ok(claims)
+}
+
+fn addressed(bench: &Bench<'_>, peer: &PeerIdentity, claims: &RequestClaims) -> Result<(), Stopped> {
+    if claims.iss != peer.region().gateway_urn() {
+        return stop(Step::Issuer, Code::IssuerMismatch);
+    }
+    if claims.aud != bench.me.gateway_urn() {
+        return stop(Step::Audience, Code::AudienceMismatch);
+    }
+    Ok(())
+}
+
+/// A message that is not yet valid would pass later: its signed refusal uses its id too
+/// (protocol §12), so it is claimed here. The other two faults never heal.
+fn in_time(
+    bench: &Bench<'_>,
+    claims: &RequestClaims,
+    opened: &Opened,
+    memory: &impl Memory,
+    seen: &mut Seen,
+) -> Result<(), Stopped> {
+    let Err(fault) = times::check(claims.iat, claims.exp, bench.now, times::MOST_LIFE) else { return Ok(()) };
+    if fault == TimeFault::NotYetValid
+        && claims.exp - claims.iat <= times::MOST_LIFE
+        && let Claim::Fresh(token) = memory.first_use(
+            &claims.iss,
+            &claims.jti,
+            &opened.content_digest,
+            times::keep_until(claims.exp),
+            bench.now,
+        )
+    {
+        seen.claim = Some(token);
+    }
+    stop(Step::Times, fault)
+}
+
+fn first_use(
+    bench: &Bench<'_>,
+    claims: &RequestClaims,
+    opened: &Opened,
+    memory: &impl Memory,
+    seen: &mut Seen,
+) -> Result<(), Stopped> {
+    let keep_until = times::keep_until(claims.exp);
+    match memory.first_use(&claims.iss, &claims.jti, &opened.content_digest, keep_until, bench.now) {
+        Claim::Fresh(token) => {
+            seen.claim = Some(token);
+            Ok(())
+        }
+        Claim::Repeat => stop(Step::FirstUse, Code::Replay),
+        Claim::Reuse => stop(Step::FirstUse, Code::JtiReuse),
+        Claim::Full => stop(Step::FirstUse, Code::Overloaded),
+    }
+}
+
+/// body schema → agreement, from the body → authorization.
+fn license(
+    bench: &Bench<'_>,
+    peer: &PeerIdentity,
+    claims: &RequestClaims,
+    opened: &Opened,
+    grant: &Grant,
+    memory: &impl Memory,
+    seen: &mut Seen,
+) -> Result<Asked, Stopped> {
+    let query: LicenseQuery =
+        bench.catalog
+            .admit_on(&claims.body, bench.now.shanghai_day())
+            .map_err(body_faults)
+            .at(Step::Body)?
+            .into_inner();
+    let license_type = bench.catalog.license_type(&query.license.kind);
+    seen.license_type = license_type.map(|t| t.code().to_owned());
+    let mode = match query.mode {
+        Mode::Read => "read",
+        Mode::Verify => "verify",
+    };
+    let permit = grant
+        .license(&query.license.kind, mode, query.fields(), &bench.me, license_type.is_some())
+        .at(Step::License)?;
+    // An agreement may list a type that has no schema here; nothing can be answered for it.
+    let Some(license_type) = license_type else {
+        return stop(Step::License, Code::UnknownLicenseType);
+    };
+    if !query.fields().all(|field| license_type.shareable(field)) {
+        return stop(Step::License, Code::FieldNotAgreed);
+    }
+    let consent = consent(bench, peer, claims, opened, &query, license_type, memory, seen)?;
+    Ok(Asked::License(Box::new(LicenseAsked { query, license_type, permit, consent })))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the authorization is judged against everything before it")]
+fn consent(
+    bench: &Bench<'_>,
+    peer: &PeerIdentity,
+    claims: &RequestClaims,
+    opened: &Opened,
+    query: &LicenseQuery,
+    license_type: &LicenseType,
+    memory: &impl Memory,
+    seen: &mut Seen,
+) -> Result<Option<Consent>, Stopped> {
+    let Some(token) = &claims.authorization else {
+        return match claims.basis {
+            Some(Basis::Consent) | None => stop(Step::Authorization, Code::AuthorizationMissing),
+            Some(Basis::StatutoryDuty | Basis::Emergency) => Ok(None),
+        };
+    };
+    let holder = query.license.holder.as_ref();
+    let ask = Ask {
+        me: bench.me,
+        client: peer.region(),
+        signer_kid: &opened.kid,
+        license_type: &query.license.kind,
+        sensitive_type: license_type.sensitive(),
+        action: if query.mode == Mode::Read { Action::Read } else { Action::Verify },
+        fields: query.fields().collect(),
+        item: claims.item.as_deref().unwrap_or_default(),
+        case: claims.case.as_deref(),
+        holder: holder.map(|h| (h.kind.as_str(), h.number.as_str())),
+    };
+    let consent = bench
+        .authorizer
+        .check(token, &ask, bench.authorities, bench.status_lists, bench.now)
+        .at(Step::Authorization)?;
+    seen.authorization = Some(consent.token_id);
+    if memory.uses(&consent.token_id) >= consent.max_uses {
+        return stop(Step::Authorization, Code::AuthorizationUsedUp);
+    }
+    Ok(Some(consent))
+}
+
+/// Faults of the body as the peer sees them: from the message's root.
+fn body_faults(faults: Vec<crate::fault::Fault>) -> Refusal {
+    Refusal::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
+}
+
+/// The memory of a judge that takes every id and use as fresh (`explain`).
+pub struct FreshMemory;
+
+impl Memory for FreshMemory {
+    fn first_use(&self, iss: &str, jti: &str, content: &[u8; 32], keep_until: i64, now: Now) -> Claim {
+        Replay::new(1).claim(iss, jti, content, keep_until, now)
+    }
+    fn quota(&self, _: &Grant, _: Region, _: Now) -> Result<QuotaPermit, Limited> {
+        Ok(QuotaPermit::unlimited())
+    }
+    fn uses(&self, _: &[u8; 32]) -> u32 {
+        0
+    }
+}
+

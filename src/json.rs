@@ -1,1 +1,0 @@
-//! Strict JSON: one pass, bytes → checked value (protocol §3).

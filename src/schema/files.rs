@@ -1,0 +1,55 @@
+//! The schema files that are compiled into the binary.
+
+/// A schema: its name under `schemas/`, without `.json`, and its text.
+pub(super) struct File {
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        [$(File { name: $name, text: include_str!(concat!("../../schemas/", $name, ".json")) }),*]
+    };
+}
+
+/// Everything but the license types.
+pub(super) static DOCUMENTS: [File; 13] = files![
+    "types",
+    "codes",
+    "request",
+    "response",
+    "problem",
+    "authorization",
+    "ping",
+    "license-query",
+    "license-result",
+    "card",
+    "authority",
+    "agreement",
+    "license-header",
+];
+
+/// One file per license type; `x-tongban` in it says what the gateway must know.
+pub(super) static LICENSES: [File; 17] = files![
+    "licenses/resident-id-card",
+    "licenses/household-register",
+    "licenses/residence-permit",
+    "licenses/marriage-certificate",
+    "licenses/divorce-certificate",
+    "licenses/birth-certificate",
+    "licenses/business-license",
+    "licenses/property-certificate",
+    "licenses/property-registration-proof",
+    "licenses/driving-license",
+    "licenses/vehicle-license",
+    "licenses/social-security-card",
+    "licenses/disability-certificate",
+    "licenses/housing-fund-proof",
+    "licenses/food-business-license",
+    "licenses/higher-education-certificate",
+    "licenses/social-insurance-proof",
+];
+
+pub(super) fn all() -> impl Iterator<Item = &'static File> {
+    DOCUMENTS.iter().chain(&LICENSES)
+}

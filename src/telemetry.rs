@@ -1,0 +1,169 @@
+//! What operators see while it runs: Prometheus metrics and one log event per exchange,
+//! both without personal data.
+//!
+//! Each gateway owns its registry, so that two in one process stay apart.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Labels of an exchange. `code` is a refusal code or `ok`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ExchangeLabels {
+    pub direction: &'static str,
+    pub partner: String,
+    pub op: &'static str,
+    pub code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PhaseLabels {
+    pub phase: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PartLabels {
+    pub part: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AnswerLabels {
+    pub source: &'static str,
+}
+
+type SecondsGauge = Gauge<f64, AtomicU64>;
+
+/// Latency buckets in seconds: from a cache hit's tens of microseconds to a register's
+/// deadline.
+const BUCKETS: [f64; 14] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0, 10.0];
+
+fn latency() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+pub struct Metrics {
+    registry: Registry,
+    pub exchanges: Family<ExchangeLabels, Counter>,
+    pub phases: Family<PhaseLabels, Histogram, fn() -> Histogram>,
+    pub licenses: Family<AnswerLabels, Counter>,
+    pub ledger_queue: Gauge,
+    pub ledger_size: Gauge,
+    pub ledger_checkpoint_age: SecondsGauge,
+    pub replay_ids: Gauge,
+    pub connections: Family<PartLabels, Gauge>,
+    pub days_left: Family<PartLabels, Gauge>,
+    pub ready: Family<PartLabels, Gauge>,
+    pub trust_refused: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("tongban"),
+            exchanges: Family::default(),
+            phases: Family::new_with_constructor(latency),
+            licenses: Family::default(),
+            ledger_queue: Gauge::default(),
+            ledger_size: Gauge::default(),
+            ledger_checkpoint_age: SecondsGauge::default(),
+            replay_ids: Gauge::default(),
+            connections: Family::default(),
+            days_left: Family::default(),
+            ready: Family::default(),
+            trust_refused: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "exchanges",
+            "Exchanges by direction (in, out), partner, op and code (ok or a refusal)",
+            self.exchanges.clone(),
+        );
+        r.register(
+            "phase_seconds",
+            "Time spent in a phase of an exchange: judge, act, record, sign, total; ask for our own requests",
+            self.phases.clone(),
+        );
+        r.register(
+            "license_answers",
+            "License answers by source: cache, register, stale, not-found",
+            self.licenses.clone(),
+        );
+        r.register("ledger_queue_depth", "Entries waiting for the ledger's writer", self.ledger_queue.clone());
+        r.register("ledger_size", "Leaves in the current shard", self.ledger_size.clone());
+        r.register(
+            "ledger_checkpoint_age_seconds",
+            "Age of the last signed checkpoint",
+            self.ledger_checkpoint_age.clone(),
+        );
+        r.register("replay_live_ids", "Used message ids in memory", self.replay_ids.clone());
+        r.register("connections_open", "Open connections by door", self.connections.clone());
+        r.register(
+            "days_left",
+            "Days until a certificate, CRL or key of ours or a partner ends",
+            self.days_left.clone(),
+        );
+        r.register("ready", "1 if the part is ready, else 0", self.ready.clone());
+        r.register(
+            "trust_files_refused",
+            "Changed trust files that were refused and changed nothing",
+            self.trust_refused.clone(),
+        );
+    }
+
+    /// Notes how long a phase took.
+    pub fn phase(&self, phase: &'static str, took: std::time::Duration) {
+        self.phases.get_or_create(&PhaseLabels { phase }).observe(took.as_secs_f64());
+    }
+
+    /// The OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String does not fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+/// Starts logging to stderr: JSON lines, level by `TONGBAN_LOG` (default `info`). Control
+/// characters are escaped by the JSON encoding, so no request can forge a line.
+pub fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TONGBAN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let started = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .try_init();
+    if started.is_err() {
+        // A subscriber is already there: two gateways in one process share it.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_gateways_in_one_process_count_apart() {
+        let (a, b) = (Metrics::default(), Metrics::default());
+        let labels =
+            ExchangeLabels { direction: "in", partner: "331083".into(), op: "license.query", code: "ok" };
+        a.exchanges.get_or_create(&labels).inc();
+        assert!(a.text().contains("tongban_exchanges_total{direction=\"in\",partner=\"331083\""));
+        assert!(!b.text().contains("331083"));
+    }
+}
