@@ -1,6 +1,7 @@
 //! The command line (protocol §10): one file a command. Each turns arguments into one call
 //! of the library, prints the result, and returns how it ended.
 
+mod audit;
 mod card;
 mod check;
 mod explain;
@@ -69,6 +70,8 @@ enum Command {
     Check(check::Check),
     /// Judge a received message with the door's own checks, without acting 解释收到的报文
     Explain(explain::Explain),
+    /// Check, show and prove what the ledger holds 核验、查看、举证账本
+    Audit(audit::Audit),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
 }
@@ -80,6 +83,7 @@ impl Command {
             Self::Serve(command) => command.run(common),
             Self::Check(command) => command.run(common),
             Self::Explain(command) => command.run(common),
+            Self::Audit(command) => command.run(common),
             Self::Card(command) => command.run(common),
         }
     }

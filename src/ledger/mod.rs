@@ -164,8 +164,12 @@ pub enum LedgerFault {
     OtherKey { origin: String },
     #[error("tile files cannot be read: {kind}")]
     Tiles { kind: std::io::ErrorKind },
-    #[error("{path}: {kind} (32 secret bytes, 0600)")]
-    CaseKey { path: String, kind: std::io::ErrorKind },
+    #[error("{0}")]
+    KeyFile(#[from] crate::keys::KeyFileFault),
+    #[error("{path}: is not the 32 secret bytes of a case key")]
+    CaseKey { path: String },
+    #[error("no random bytes could be had")]
+    NoRandom,
     #[error("the log's name cannot stand in a checkpoint")]
     Origin,
     #[error("the first leaf of the log could not be stored")]
@@ -280,7 +284,8 @@ impl Ledger {
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
         writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
-        let recovered = Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
+        let recovered =
+            Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
         let (jobs, queue) = sync_channel(LONGEST_QUEUE);
         inner.jobs = Some(jobs);
         // Joined in order: the writer first, so that the sealer hears all of it.
