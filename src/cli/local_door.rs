@@ -34,7 +34,7 @@ const MOST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const TOKEN_VARIABLE: &str = "TONGBAN_TOKEN";
 
 /// Whose token is shown.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct Token {
     /// File with the bearer token; else TONGBAN_TOKEN, else keys/local.token 令牌文件
     #[arg(long, value_name = "FILE")]
