@@ -96,3 +96,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Heard<S> {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::time::Instant;
+
+    use super::super::Limits;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_still_coming_is_read_before_the_end() {
+        let (ours, mut theirs) = tokio::io::duplex(1000);
+        let pulse = Pulse::new(Instant::now(), &Limits::default(), 0);
+        let mut heard = Heard::new(ours, pulse);
+        let sender = async {
+            theirs.write_all(&[b'x'; 50_000]).await.unwrap(); // more than fits without a reader
+            drop(theirs);
+        };
+        let (ended, ()) = tokio::join!(heard.shutdown(), sender);
+        ended.unwrap();
+    }
+}
