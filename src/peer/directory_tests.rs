@@ -2,8 +2,8 @@ use rcgen::ExtendedKeyUsagePurpose as Purpose;
 
 use serde_json::{Value, json};
 
+use super::super::credentials::spki_sha256;
 use super::super::testing::{Ca, Leaf, NOON, Pair};
-use super::super::tls::spki_sha256;
 use super::super::trust::{CaFile, CrlFile};
 use super::*;
 use crate::keys::{Algorithm, KeySet, SigningKey};
