@@ -3,6 +3,7 @@
 
 mod agreement;
 pub mod authorize;
+mod audit;
 mod card;
 mod check;
 mod document;
@@ -77,6 +78,8 @@ enum Command {
     Check(check::Check),
     /// Judge a received message with the door's own checks, without acting 解释收到的报文
     Explain(explain::Explain),
+    /// Check, show and prove what the ledger holds 核验、查看、举证账本
+    Audit(audit::Audit),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
     /// Take up partners, list them, see whether they answer 伙伴网关
@@ -98,6 +101,7 @@ impl Command {
             Self::Serve(command) => command.run(common),
             Self::Check(command) => command.run(common),
             Self::Explain(command) => command.run(common),
+            Self::Audit(command) => command.run(common),
             Self::Card(command) => command.run(common),
             Self::Partner(command) => command.run(common),
             Self::Agreement(command) => command.run(common),

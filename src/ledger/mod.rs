@@ -20,6 +20,7 @@ mod shared;
 mod tile_files;
 pub mod tiles;
 pub mod tree;
+pub mod verify;
 mod writer;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use crate::store::{Engine, Heads, Row, Shard, Shelf, StoreFault, Take, sqlite};
 use case_tag::CaseTags;
 use sealer::{Sealer, ToSealer};
 use shared::{Published, Shared};
+use tile_files::TileFiles;
 use writer::{Job, Writer, row_of};
 
 pub use crate::store::UsedId;
@@ -162,8 +164,12 @@ pub enum LedgerFault {
     OtherKey { origin: String },
     #[error("tile files cannot be read: {kind}")]
     Tiles { kind: std::io::ErrorKind },
-    #[error("{path}: {kind} (32 secret bytes, 0600)")]
-    CaseKey { path: String, kind: std::io::ErrorKind },
+    #[error("{0}")]
+    KeyFile(#[from] crate::keys::KeyFileFault),
+    #[error("{path}: is not the 32 secret bytes of a case key")]
+    CaseKey { path: String },
+    #[error("no random bytes could be had")]
+    NoRandom,
     #[error("the log's name cannot stand in a checkpoint")]
     Origin,
     #[error("the first leaf of the log could not be stored")]
@@ -220,6 +226,12 @@ impl Ledger {
         let used_ids = shelf.used_ids(now)?;
         let open_sends = open_sends(region, &*shelf)?;
         let public = key.public();
+        let origin_now = origin(region, standing.shard);
+        if let Some(head) = &standing.head {
+            // A stop between the head and its file leaves an older file.
+            let files = TileFiles::new(&data, &origin_now);
+            files.write_checkpoint(&head.note).map_err(|e| LedgerFault::Tiles { kind: e.kind() })?;
+        }
         let sealed = standing.head.as_ref().map_or(0, |head| head.size);
         if let Some(head) = standing.head {
             shared.published.store(Some(Arc::new(Published {
@@ -241,17 +253,18 @@ impl Ledger {
             sealed,
             full: standing.full,
             last: None,
+            unrested: false,
         };
         let mut writer = Writer {
             engine,
             region,
-            vkey_of: Box::new(move |origin| Some(Vkey::new(origin, public)?.to_string())),
+            public,
             clock: clock.clone(),
             to_sealer: to_sealer.clone(),
             shared: shared.clone(),
             shard: standing.shard,
             month: standing.month,
-            origin: origin(region, standing.shard).into(),
+            origin: origin_now.into(),
             next: standing.size,
             closed: standing.closed,
             disk_seen: None,
@@ -271,7 +284,8 @@ impl Ledger {
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
         writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
-        let recovered = Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
+        let recovered =
+            Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
         let (jobs, queue) = sync_channel(LONGEST_QUEUE);
         inner.jobs = Some(jobs);
         // Joined in order: the writer first, so that the sealer hears all of it.
@@ -384,3 +398,6 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle
         .spawn(work)
         .map_err(|e| LedgerFault::Thread { kind: e.kind() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,6 +97,12 @@ pub trait Engine: Send {
     /// caller must stop writing for good.
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault>;
 
+    /// Housekeeping between commits; `idle` when there is time. A fault other than
+    /// [`StoreFault::Full`] ends writing as one of `append` does.
+    fn tidy(&mut self, _idle: bool) -> Result<(), StoreFault> {
+        Ok(())
+    }
+
     /// Room left; `None` where the engine cannot tell.
     fn free_space(&self) -> Option<FreeSpace>;
 }
@@ -108,6 +114,11 @@ pub trait Heads: Send {
     /// Replaces the head if it still has `old` leaves; `false` when it has not: then somebody
     /// else signs for this log.
     fn advance(&mut self, shard: Shard, old: u64, new: &Head, now: Now) -> Result<bool, StoreFault>;
+
+    /// Housekeeping when there is time.
+    fn rest(&mut self) -> Result<(), StoreFault> {
+        Ok(())
+    }
 
     /// The newest shard that has a head.
     fn newest(&mut self) -> Result<Option<(Shard, Head)>, StoreFault>;

@@ -134,11 +134,7 @@ impl MonthFile {
 
     /// What SQLite's own integrity check finds; empty when all is well.
     pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
-        self.read(|connection| {
-            let mut statement = connection.prepare("PRAGMA integrity_check(10)")?;
-            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-            rows.filter(|row| row.as_ref().map_or(true, |r| r != "ok")).collect()
-        })
+        self.read(integrity_of)
     }
 
     /// Indexes whose used id or use does not match its sum.
@@ -164,6 +160,17 @@ impl MonthFile {
             Ok(damaged)
         })
     }
+}
+
+/// What SQLite's own integrity check finds in the file at `path`.
+pub fn integrity(path: &Path) -> Result<Vec<String>, StoreFault> {
+    integrity_of(&open_reader(path)?).map_err(|e| sqlite_fault("read", path, &e))
+}
+
+fn integrity_of(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("PRAGMA integrity_check(10)")?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    rows.filter(|row| row.as_ref().map_or(true, |r| r != "ok")).collect()
 }
 
 /// The columns that repeat members of the leaf for the indexes.
