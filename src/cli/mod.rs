@@ -1,14 +1,22 @@
 //! The command line (protocol §10): one file a command. Each turns arguments into one call
 //! of the library, prints the result, and returns how it ended.
 
+mod agreement;
 mod audit;
+pub mod authorize;
 mod card;
 mod check;
+mod document;
+mod durable;
 mod explain;
 pub mod init;
+mod license;
+mod local_door;
 mod new_keys;
 pub mod out;
+mod partner;
 pub mod pki;
+mod query;
 mod serve;
 
 use std::ffi::OsString;
@@ -74,6 +82,16 @@ enum Command {
     Audit(audit::Audit),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
+    /// Take up partners, list them, see whether they answer 伙伴网关
+    Partner(partner::Partner),
+    /// Check an agreement 校验协议
+    Agreement(agreement::Agreement),
+    /// License types, and this region's own licenses 证照类型与本地证照
+    License(license::License),
+    /// Look up or verify a license in another region 异地证照查询核验
+    Query(Box<query::Query>),
+    /// Sign test authorizations as a development authority 开发用授权签发方
+    Authorize(authorize::Authorize),
 }
 
 impl Command {
@@ -85,6 +103,11 @@ impl Command {
             Self::Explain(command) => command.run(common),
             Self::Audit(command) => command.run(common),
             Self::Card(command) => command.run(common),
+            Self::Partner(command) => command.run(common),
+            Self::Agreement(command) => command.run(common),
+            Self::License(command) => command.run(common),
+            Self::Query(command) => command.run(common),
+            Self::Authorize(command) => command.run(common),
         }
     }
 }
