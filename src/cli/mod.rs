@@ -2,8 +2,8 @@
 //! of the library, prints the result, and returns how it ended.
 
 mod agreement;
-pub mod authorize;
 mod audit;
+pub mod authorize;
 mod card;
 mod check;
 mod demo;

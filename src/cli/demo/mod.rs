@@ -120,6 +120,10 @@ fn license(answer: &Value) -> Result<&Value, String> {
     answer.pointer("/result/licenses/0").ok_or_else(|| unexpected(answer))
 }
 
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
 /// What the answer says instead of what was expected: its code, never its content.
 fn unexpected(answer: &Value) -> String {
     let word = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or("–").to_owned();
@@ -128,15 +132,23 @@ fn unexpected(answer: &Value) -> String {
 
 fn lookups(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
     story.chapter("查询:玉环的窗口问,咸安作答", "Lookups: a window in 玉环 asks, 咸安 answers");
-    story.step("联通测试:一次完整的签名、留痕的交换", "ping: a whole signed, logged exchange", || {
-        let answer = stage.ping()?;
-        let index = answer.pointer("/log/index").ok_or_else(|| unexpected(&answer))?;
-        Ok(format!("咸安账本第 {index} 条 · entry {index} of 咸安's ledger"))
-    })?;
+    story.step(
+        "联通测试:一次完整的签名、留痕的交换",
+        "ping: a whole signed, logged exchange",
+        || {
+            let answer = stage.ping()?;
+            let index = answer.pointer("/log/index").ok_or_else(|| unexpected(&answer))?;
+            Ok(format!("咸安账本第 {index} 条 · entry {index} of 咸安's ledger"))
+        },
+    )?;
     // One authorization, three uses: the first from the register, the second from the cache.
     let token = stage.authorize(&["cert_no", "registered_on"], 3).map_err(Stop::failed)?;
     let read = |source: &'static str| {
-        let answer = stage.query(Some(&token.jws), MARRIAGE, &json!({"mode": "read", "fields": ["cert_no", "registered_on"]}))?;
+        let answer = stage.query(
+            Some(&token.jws),
+            MARRIAGE,
+            &json!({"mode": "read", "fields": ["cert_no", "registered_on"]}),
+        )?;
         let found = license(&answer)?;
         let from = answer.pointer("/result/source").and_then(Value::as_str);
         if from != Some(source) {
@@ -144,34 +156,53 @@ fn lookups(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
         }
         Ok(format!(
             "{} {} · {} · 来源 source {source} · 账本 ledger {}",
-            found["name"].as_str().unwrap_or_default(),
-            found["data"]["cert_no"].as_str().unwrap_or_default(),
-            found["data"]["registered_on"].as_str().unwrap_or_default(),
-            answer["log"]["index"],
+            text(found, "/name"),
+            text(found, "/data/cert_no"),
+            text(found, "/data/registered_on"),
+            answer.pointer("/log/index").unwrap_or(&Value::Null),
         ))
     };
-    story.step("凭群众授权读取结婚证的两个字段", "two fields of a marriage certificate, under the citizen's authorization", || read("register"))?;
-    story.step("再读一次:来自缓存,仍逐次授权、签名、留痕", "again: from the cache, authorized, signed and logged anew", || read("cache"))?;
-    story.step("只核验、不出示:证号是否相符", "verify without showing: does the number match?", || {
-        let ask = json!({"mode": "verify", "expect": {"cert_no": stage.cert_no}});
-        let answer = stage.query(Some(&token.jws), MARRIAGE, &ask)?;
-        let found = license(&answer)?;
-        match (&found["match"]["cert_no"], found.get("data")) {
-            (Value::Bool(true), None) => Ok("相符,未返回内容 · matches, nothing disclosed".to_owned()),
-            _ => Err(unexpected(&answer)),
-        }
-    })?;
-    story.step("查无此证:这也是应答,并给出其余办法", "no such license: an answer, with the ways that remain", || {
-        let token = stage.authorize_other(&["cert_no"])?;
-        let answer = stage.query_other(&token.jws, &json!({"mode": "read", "fields": ["cert_no"]}))?;
-        match (&answer["result"]["found"], answer["result"]["ways"].as_array()) {
-            (Value::Bool(false), Some(ways)) => {
-                let ways: Vec<_> = ways.iter().filter_map(Value::as_str).collect();
-                Ok(format!("found = false · {}", ways.join(" → ")))
+    story.step(
+        "凭群众授权读取结婚证的两个字段",
+        "two fields of a marriage certificate, under the citizen's authorization",
+        || read("register"),
+    )?;
+    story.step(
+        "再读一次:来自缓存,仍逐次授权、签名、留痕",
+        "again: from the cache, authorized, signed and logged anew",
+        || read("cache"),
+    )?;
+    story.step(
+        "只核验、不出示:证号是否相符",
+        "verify without showing: does the number match?",
+        || {
+            let ask = json!({"mode": "verify", "expect": {"cert_no": stage.cert_no}});
+            let answer = stage.query(Some(&token.jws), MARRIAGE, &ask)?;
+            let found = license(&answer)?;
+            match (found.pointer("/match/cert_no"), found.get("data")) {
+                (Some(Value::Bool(true)), None) => {
+                    Ok("相符,未返回内容 · matches, nothing disclosed".to_owned())
+                }
+                _ => Err(unexpected(&answer)),
             }
-            _ => Err(unexpected(&answer)),
-        }
-    })
+        },
+    )?;
+    story.step(
+        "查无此证:这也是应答,并给出其余办法",
+        "no such license: an answer, with the ways that remain",
+        || {
+            let token = stage.authorize_other(&["cert_no"])?;
+            let answer = stage.query_other(&token.jws, &json!({"mode": "read", "fields": ["cert_no"]}))?;
+            match (answer.pointer("/result/found"), answer.pointer("/result/ways").and_then(Value::as_array))
+            {
+                (Some(Value::Bool(false)), Some(ways)) => {
+                    let ways: Vec<_> = ways.iter().filter_map(Value::as_str).collect();
+                    Ok(format!("found = false · {}", ways.join(" → ")))
+                }
+                _ => Err(unexpected(&answer)),
+            }
+        },
+    )
 }
 
 fn refusals(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
@@ -179,7 +210,8 @@ fn refusals(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
     let refused = |answer: Result<Value, String>, code: &str| {
         let answer = answer?;
         if answer.get("code").and_then(Value::as_str) == Some(code) {
-            Ok(format!("{} {code} · {}", answer["status"], answer["title_zh"].as_str().unwrap_or_default()))
+            let status = answer.get("status").unwrap_or(&Value::Null);
+            Ok(format!("{status} {code} · {}", text(&answer, "/title_zh")))
         } else {
             Err(unexpected(&answer))
         }
@@ -200,7 +232,11 @@ fn refusals(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
     })?;
     story.step("同一报文重放", "the same message sent twice", || {
         let (first, second) = replay::twice(stage)?;
-        if first == 200 { refused(Ok(second), "replay") } else { Err(format!("the first was answered {first}")) }
+        if first == 200 {
+            refused(Ok(second), "replay")
+        } else {
+            Err(format!("the first was answered {first}"))
+        }
     })?;
     story.step("群众撤回授权后", "after the citizen has revoked", || {
         // Uses enough for asking until the revocation is in force.

@@ -35,8 +35,10 @@ pub fn twice(stage: &Stage) -> Result<(u16, Value), String> {
     let directory = Arc::new(ArcSwap::from_pointee(directory));
     let clients = PartnerClients::new(credentials, directory.clone(), Clock::system());
 
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.kind().to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.kind().to_string())?;
     let send = || runtime.block_on(clients.post_exchange(to, message.clone())).map_err(|f| words(&f));
     let (first, second): (PartnerAnswer, PartnerAnswer) = (send()?, send()?);
     let directory = directory.load();

@@ -71,13 +71,9 @@ impl Stage {
         let authority = DevAuthority::create(&dir.join("mengsuban"), "mengsuban", now, 24)?;
         let trusted = xianan.home.join("trust/authorities/mengsuban.json");
         std::fs::copy(authority.trust_file(), &trusted).context("the authority's file cannot be copied")?;
-        let report = import(
-            &xianan.home.join("data/register.db"),
-            Cursor::new(LICENSES),
-            now.shanghai_day(),
-            |_| {},
-        )
-        .context("the licenses cannot be imported")?;
+        let report =
+            import(&xianan.home.join("data/register.db"), Cursor::new(LICENSES), now.shanghai_day(), |_| {})
+                .context("the licenses cannot be imported")?;
         if report.refused_lines > 0 {
             return Err(Stop::failed("a license of the demonstration was refused"));
         }
@@ -104,10 +100,7 @@ impl Stage {
                 _ => std::thread::sleep(LOOK_AGAIN),
             }
         }
-        Ok(format!(
-            "咸安 https://{} · 玉环 https://{}",
-            self.xianan.doors.partner, self.yuhuan.doors.partner
-        ))
+        Ok(format!("咸安 https://{} · 玉环 https://{}", self.xianan.doors.partner, self.yuhuan.doors.partner))
     }
 
     pub fn ping(&self) -> Result<Value, String> {
@@ -132,13 +125,13 @@ impl Stage {
         ask: &Value,
     ) -> Result<Value, String> {
         let mut body = ask.clone();
-        body["license"] = json!({"type": kind, "holder": {"type": "111", "number": number}});
+        put(&mut body, "license", json!({"type": kind, "holder": {"type": "111", "number": number}}));
         let mut question = json!({
             "to": self.xianan.region, "item": ITEM, "case": self.case, "basis": "consent",
             "purpose": "新生儿户口登记核验父母婚姻状况", "operator": "YH0123", "agreement": AGREEMENT, "body": body,
         });
         if let Some(token) = authorization {
-            question["authorization"] = token.into();
+            put(&mut question, "authorization", token.into());
         }
         self.yuhuan.post("/local/v1/licenses/query", &question)
     }
@@ -218,8 +211,11 @@ impl Stage {
         let program = std::env::current_exe().context("this program's path is not known")?;
         let (program, yuhuan) = (program.display(), self.yuhuan.home.display());
         let authority = self.dir.join("mengsuban");
-        let pids: Vec<String> =
-            [&self.xianan, &self.yuhuan].iter().filter_map(|c| c.process.as_ref()).map(|p| p.id().to_string()).collect();
+        let pids: Vec<String> = [&self.xianan, &self.yuhuan]
+            .iter()
+            .filter_map(|c| c.process.as_ref())
+            .map(|p| p.id().to_string())
+            .collect();
         say("\n两个网关仍在运行 both gateways keep running. Try 试一试:".to_owned());
         say(format!("  {program} partner ping 421202 --config {yuhuan}/gateway.toml"));
         say(format!(
@@ -280,7 +276,11 @@ impl County {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let pid = self.process.as_ref().and_then(|p| i32::try_from(p.id()).ok()).and_then(rustix::process::Pid::from_raw);
+        let pid = self
+            .process
+            .as_ref()
+            .and_then(|p| i32::try_from(p.id()).ok())
+            .and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             // A process that has ended already needs no signal.
             let _ = rustix::process::kill_process(pid, signal);
@@ -311,7 +311,8 @@ impl County {
     pub fn verify_sealed(&self) -> Result<Verdict, String> {
         let waiting = Instant::now();
         loop {
-            let verdict = verify(&self.home.join("data"), Some(self.ledger_public)).map_err(|f| f.to_string())?;
+            let verdict =
+                verify(&self.home.join("data"), Some(self.ledger_public)).map_err(|f| f.to_string())?;
             if let Some(finding) = verdict.findings.first() {
                 return Err(format!("{}: {}", finding.file, finding.message));
             }
@@ -353,8 +354,8 @@ fn cert_no() -> String {
     LICENSES
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|license| license["type_code"] == MARRIAGE)
-        .and_then(|license| license["data"]["cert_no"].as_str().map(str::to_owned))
+        .find(|license| license.get("type_code").is_some_and(|code| code == MARRIAGE))
+        .and_then(|license| license.pointer("/data/cert_no")?.as_str().map(str::to_owned))
         .unwrap_or_default()
 }
 
@@ -363,6 +364,12 @@ fn ledger_public(home: &Path) -> Result<[u8; 32], Stop> {
     let keys = Keys::load(&config, &Options::default())
         .map_err(|faults| Stop::Usage(faults.iter().map(ToString::to_string).collect()))?;
     Ok(keys.ledger_public)
+}
+
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
 }
 
 /// A port that nobody listens on right now.
