@@ -39,9 +39,13 @@ pub enum StartFault {
     File { path: String, rule: String },
     #[error("{}: {}", .0.file.display(), one_line(&.0.faults))]
     Trust(FileFault),
-    #[error("the clock shows a time before this program was built; set the clock 系统时钟早于程序构建时间,请校时")]
+    #[error(
+        "the clock shows a time before this program was built; set the clock 系统时钟早于程序构建时间,请校时"
+    )]
     ClockBeforeBuild,
-    #[error("the clock is behind the exchange log's last entry by {0} s; set the clock 系统时钟落后于交换日志,请校时")]
+    #[error(
+        "the clock is behind the exchange log's last entry by {0} s; set the clock 系统时钟落后于交换日志,请校时"
+    )]
     ClockBehindLedger(i64),
     #[error("the exchange log cannot be opened: {0}")]
     Ledger(#[from] crate::ledger::LedgerFault),
@@ -161,8 +165,9 @@ fn register(config: &Config) -> Result<Register, StartFault> {
     match &config.register {
         RegisterConfig::Embedded => Register::embedded(&config.data_dir().join("register.db"))
             .map_err(|fault| StartFault::Register(fault.to_string())),
-        RegisterConfig::Http(settings) => Register::http(settings, &config.base)
-            .map_err(|fault| StartFault::Register(fault.to_string())),
+        RegisterConfig::Http(settings) => {
+            Register::http(settings, &config.base).map_err(|fault| StartFault::Register(fault.to_string()))
+        }
     }
 }
 
@@ -174,12 +179,7 @@ async fn begin(house: &House, open_sends: Vec<crate::ledger::OpenSend>) -> Resul
         tracing::warn!(target: "gateway", closed, "requests of a crashed run were given their end");
     }
     let leaf = Leaf { code: Some("start".into()), ..Leaf::new(LeafKind::Config) };
-    house
-        .ledger
-        .record(leaf.into())
-        .await
-        .map(drop)
-        .map_err(unrecorded)
+    house.ledger.record(leaf.into()).await.map(drop).map_err(unrecorded)
 }
 
 async fn open_doors(

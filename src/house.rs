@@ -31,8 +31,8 @@ use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 
 pub use ready::Part;
-pub use view::local_query_faults;
 pub use trust::{Trust, TrustWatch};
+pub use view::local_query_faults;
 
 /// The rooms of one running gateway.
 pub struct House {

@@ -101,7 +101,11 @@ impl Metrics {
             "License answers by source: cache, register, stale, not-found",
             self.licenses.clone(),
         );
-        r.register("ledger_queue_depth", "Entries waiting for the ledger's writer", self.ledger_queue.clone());
+        r.register(
+            "ledger_queue_depth",
+            "Entries waiting for the ledger's writer",
+            self.ledger_queue.clone(),
+        );
         r.register("ledger_size", "Leaves in the current shard", self.ledger_size.clone());
         r.register(
             "ledger_checkpoint_age_seconds",

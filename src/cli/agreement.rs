@@ -59,7 +59,8 @@ impl Agreement {
     }
 }
 
-/// Chinese words under headers in both languages.
+/// A row of the table under headers in both languages; an item is long, so its cells stand
+/// below each other.
 const HEADER: [&str; 7] = [
     "Item 事项",
     "Who 办理与收件",
@@ -73,7 +74,23 @@ const HEADER: [&str; 7] = [
 fn print(table: &AgreementTable) {
     let head = table.head.iter().map(|(label, value)| [(*label).to_owned(), value.clone()]);
     out::line(out::table(["Agreement 协议", ""], head));
-    out::line(out::table(HEADER, table.items.iter().map(crate::policy::ItemRow::cells)));
+    for item in &table.items {
+        let [name, cells @ ..] = item.cells();
+        let [item_header, headers @ ..] = HEADER;
+        let rows = headers.iter().zip(cells).map(|(header, cell)| [(*header).to_owned(), named(cell)]);
+        out::line(out::table([item_header, &name], rows));
+    }
+}
+
+/// A lawyer knows license types by name.
+fn named(cell: String) -> String {
+    Catalog::embedded().license_types().fold(cell, |cell, kind| {
+        if cell.contains(kind.code()) {
+            cell.replace(kind.code(), &format!("{} {}", kind.name(), kind.code()))
+        } else {
+            cell
+        }
+    })
 }
 
 #[cfg(test)]

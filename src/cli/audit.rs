@@ -13,9 +13,8 @@ use super::{Common, Exit, Outcome, Stop, out};
 use crate::keys::read_private_file;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault};
-use crate::ledger::verify::{self, KeySource, LookFault, ShownLeaf, Verdict};
+use crate::ledger::verify::{self, KeySource, LookFault, ShownLeaf, StoreFault, Verdict};
 use crate::ledger::{LedgerKey, Vkey};
-use crate::store::StoreFault;
 
 mod words;
 

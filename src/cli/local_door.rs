@@ -34,7 +34,7 @@ const MOST_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const TOKEN_VARIABLE: &str = "TONGBAN_TOKEN";
 
 /// Whose token is shown.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct Token {
     /// File with the bearer token; else TONGBAN_TOKEN, else keys/local.token 令牌文件
     #[arg(long, value_name = "FILE")]
@@ -248,6 +248,84 @@ impl ServerCertVerifier for OnlyThis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers one request with `status` and the authorization header it saw.
+    fn door(tls: Option<Arc<rustls::ServerConfig>>, status: u16) -> SocketAddr {
+        use hyper::service::service_fn;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let answer = service_fn(move |request: Request<hyper::body::Incoming>| async move {
+            let token = request.headers()["authorization"].to_str().unwrap().to_owned();
+            let body = Full::new(bytes::Bytes::from(serde_json::json!({ "token": token }).to_string()));
+            hyper::Response::builder().status(status).body(body)
+        });
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                let http = hyper::server::conn::http1::Builder::new();
+                match tls {
+                    None => http.serve_connection(TokioIo::new(stream), answer).await.unwrap(),
+                    Some(config) => {
+                        let Ok(stream) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await else {
+                            return;
+                        };
+                        http.serve_connection(TokioIo::new(stream), answer).await.ok();
+                    }
+                }
+            });
+        });
+        address
+    }
+
+    fn caller(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> LocalDoor {
+        LocalDoor { address, tls, token: Zeroizing::new("secret".to_owned()) }
+    }
+
+    #[test]
+    fn the_token_is_shown_and_the_answer_comes_back_whatever_its_status() {
+        for status in [200, 403] {
+            let answer = caller(door(None, status), None).post("/local/v1/x", &Value::Null).unwrap();
+            assert_eq!((answer.status, answer.value["token"].as_str()), (status, Some("Bearer secret")));
+        }
+    }
+
+    #[test]
+    fn with_tls_only_the_configured_certificate_is_spoken_to() {
+        use super::super::pki::{Subject, Validity, self_signed};
+        let dir = tempfile::tempdir().unwrap();
+        let region = crate::domain::Region::parse("421202").unwrap();
+        let validity = Validity { from: crate::clock::Clock::system().now(), days: 1 };
+        let [right, wrong] = ["right", "wrong"].map(|name| {
+            let made = self_signed(&Subject::gateway(&region, &[]), validity).unwrap();
+            let path = dir.path().join(name);
+            std::fs::write(&path, &made.certificate_pem).unwrap();
+            (path, made)
+        });
+        for (named, reached) in [(&right.0, true), (&wrong.0, false)] {
+            let (chain, key) = (right.1.certificate_pem.as_bytes(), right.1.private_key_pem.as_bytes());
+            let credentials = crate::peer::Credentials::for_host(chain, key).unwrap();
+            let server = crate::peer::plain_server_config(credentials).unwrap();
+            let listener = LocalListener {
+                listen: door(Some(server), 200),
+                certificate: Some(named.clone()),
+                private_key: None,
+                client: vec![],
+            };
+            let client = tls(&listener, PathBuf::clone).unwrap();
+            assert_eq!(caller(listener.listen, client).post("/local/v1/x", &Value::Null).is_ok(), reached);
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_does_not_run_is_said_to_be_away() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let stop = caller(free, None).post("/local/v1/x", &Value::Null).err().unwrap();
+        assert_eq!(stop.exit(), Exit::Failed);
+        assert!(stop.lines()[0].contains("is `tongban serve` running?"));
+    }
 
     #[test]
     fn a_door_that_listens_everywhere_is_reached_by_loopback() {

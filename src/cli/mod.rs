@@ -2,10 +2,11 @@
 //! of the library, prints the result, and returns how it ended.
 
 mod agreement;
-pub mod authorize;
 mod audit;
+pub mod authorize;
 mod card;
 mod check;
+mod demo;
 mod document;
 mod durable;
 mod explain;
@@ -70,6 +71,8 @@ impl Common {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See the whole thing work on this machine 在本机演示全过程
+    Demo(demo::Demo),
     /// Make a new gateway's directory: configuration, keys, card 新建网关目录
     Init(init::Init),
     /// Run the gateway 运行网关
@@ -97,6 +100,7 @@ enum Command {
 impl Command {
     fn run(self, common: &Common) -> Outcome {
         match self {
+            Self::Demo(command) => command.run(common),
             Self::Init(command) => command.run(common),
             Self::Serve(command) => command.run(common),
             Self::Check(command) => command.run(common),

@@ -169,7 +169,10 @@ impl Shown<'_> {
         let mut rows = vec![
             ["endpoint 地址".to_owned(), format!("https://{}", card.endpoint().authority())],
             ["status 状态".to_owned(), status(card.status()).to_owned()],
-            ["contact 联系方式".to_owned(), card.contact().unwrap_or("–").to_owned()],
+            [
+                "contact 联系方式".to_owned(),
+                card.contact().filter(|c| !c.is_empty()).unwrap_or("–").to_owned(),
+            ],
         ];
         rows.extend(
             card.keys()

@@ -283,6 +283,7 @@ impl Ledger {
             _lock: lock,
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
+        writer.look_at_disk();
         writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
         let recovered =
             Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };

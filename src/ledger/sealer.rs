@@ -114,7 +114,7 @@ impl Sealer {
         if std::mem::take(&mut self.unrested)
             && self.shared.poisoned().is_none()
             && let Err(fault) = self.heads.rest()
-            && fault != StoreFault::Full
+            && !fault.is_passing()
         {
             tracing::error!(%fault, "the checkpoints' file could not be tidied");
             self.shared.poison("checkpoint could not be kept");
@@ -130,13 +130,16 @@ impl Sealer {
         self.last = Some(Instant::now());
         match self.seal() {
             Ok(()) => true,
-            Err(fault @ (SealFault::Files(_) | SealFault::Store(StoreFault::Full))) => {
-                tracing::error!(%fault, "no checkpoint could be made; trying again");
-                false
-            }
             Err(fault) => {
-                tracing::error!(%fault, "no checkpoint could be made");
-                self.shared.poison("checkpoint could not be kept");
+                let passing = match &fault {
+                    SealFault::Files(_) => true,
+                    SealFault::Store(fault) => fault.is_passing(),
+                    SealFault::Origin | SealFault::Forked => false,
+                };
+                tracing::error!(%fault, passing, "no checkpoint could be made");
+                if !passing {
+                    self.shared.poison("checkpoint could not be kept");
+                }
                 false
             }
         }
@@ -175,5 +178,13 @@ impl Sealer {
     fn final_note(&self) -> Option<Vec<u8>> {
         let published = self.shared.published.load();
         published.as_ref().filter(|p| p.shard == self.shard && p.size == self.sealed).map(|p| p.note.clone())
+    }
+}
+
+impl Drop for Sealer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.poison("the sealer ended");
+        }
     }
 }

@@ -433,6 +433,33 @@ async fn a_full_disk_refuses_and_counts_nothing() {
 }
 
 #[tokio::test]
+async fn a_file_that_somebody_holds_is_waited_for_and_not_given_up() {
+    let place = Home::new();
+    let (ledger, faults) = scripted(&place, None);
+    faults.lock().unwrap().push(Script::Fail(StoreFault::Locked));
+    assert_eq!(ledger.record(answered(1)).await, Err(RecordFault::Unavailable));
+    assert!(ledger.health().writable);
+    assert_eq!(ledger.record(answered(1)).await.unwrap().index, 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_stays_for_long_stops_neither_writing_nor_closing() {
+    let place = Home::new();
+    let (ledger, _) = place.open();
+    record_many(&ledger, 0..10).await;
+    let reader = rusqlite::Connection::open(place.dir.path().join("ledger/2026h2/2026-11.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM leaf;").unwrap();
+    record_many(&ledger, 10..20).await;
+    assert!(ledger.flush().await);
+    drop(ledger);
+    place.assert_sound();
+    let (ledger, recovered) = place.open();
+    assert_eq!(recovered.size, 21);
+    drop((ledger, reader));
+    place.assert_sound();
+}
+
+#[tokio::test]
 async fn a_failed_flush_ends_all_recording_until_a_restart_finds_what_was_stored() {
     let place = Home::new();
     let (ledger, faults) = scripted(&place, None);

@@ -85,13 +85,19 @@ impl Writer {
         if self.shared.poisoned().is_some() {
             return;
         }
-        match self.engine.tidy(idle) {
-            Ok(()) => {}
-            Err(StoreFault::Full) => self.shared.low_disk.store(true, Ordering::Relaxed),
-            Err(fault) => {
-                tracing::error!(%fault, "the store could not be tidied");
-                self.shared.poison("a flush failed");
-            }
+        if let Err(fault) = self.engine.tidy(idle) {
+            tracing::error!(%fault, "the store could not be tidied");
+            self.fail(&fault);
+        }
+    }
+
+    /// A full disk may have room again; what else goes wrong leaves it open what is stored.
+    fn fail(&mut self, fault: &StoreFault) {
+        if *fault == StoreFault::Full {
+            self.shared.low_disk.store(true, Ordering::Relaxed);
+            self.disk_seen = Some(Instant::now());
+        } else if !fault.is_passing() {
+            self.shared.poison("a commit failed");
         }
     }
 
@@ -139,12 +145,7 @@ impl Writer {
         let begun = Instant::now();
         if let Err(fault) = self.engine.append(self.shard, month, self.next, rows) {
             tracing::error!(%fault, leaves = rows.len(), "leaves could not be stored");
-            if fault == StoreFault::Full {
-                self.shared.low_disk.store(true, Ordering::Relaxed);
-                self.disk_seen = Some(Instant::now());
-            } else {
-                self.shared.poison("a commit failed");
-            }
+            self.fail(&fault);
             return Err(());
         }
         let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -193,10 +194,7 @@ impl Writer {
         let month = Month::at(now).max(next.first_month());
         if let Err(fault) = self.engine.append(next, month, 0, &[row]) {
             tracing::error!(%fault, "a new log could not be begun");
-            match fault {
-                StoreFault::Full => self.shared.low_disk.store(true, Ordering::Relaxed),
-                _ => self.shared.poison("a commit failed"),
-            }
+            self.fail(&fault);
             return Err(());
         }
         (self.shard, self.month, self.origin, self.next, self.closed) = (next, month, origin, 1, false);
@@ -211,7 +209,7 @@ impl Writer {
         row_of(&leaf)
     }
 
-    fn look_at_disk(&mut self) {
+    pub fn look_at_disk(&mut self) {
         if self.disk_seen.is_some_and(|seen| seen.elapsed() < DISK_EVERY) {
             return;
         }
@@ -226,6 +224,14 @@ impl Writer {
             } else {
                 tracing::info!("there is room on the disk again");
             }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.poison("the writer ended");
         }
     }
 }

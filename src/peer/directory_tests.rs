@@ -2,8 +2,8 @@ use rcgen::ExtendedKeyUsagePurpose as Purpose;
 
 use serde_json::{Value, json};
 
+use super::super::credentials::spki_sha256;
 use super::super::testing::{Ca, Leaf, NOON, Pair};
-use super::super::tls::spki_sha256;
 use super::super::trust::{CaFile, CrlFile};
 use super::*;
 use crate::keys::{Algorithm, KeySet, SigningKey};
@@ -35,7 +35,7 @@ fn yuhuan(pins: Vec<[u8; 32]>, status: Status) -> Card {
 }
 
 fn verdict(directory: &Directory, pair: &Pair) -> Result<Region, NotAMember> {
-    directory.identify(&[pair.der.clone()], NOON).map(|p| p.region())
+    directory.identify(std::slice::from_ref(&pair.der), NOON).map(|p| p.region())
 }
 
 fn distrust(why: Distrust) -> Result<Region, NotAMember> {
@@ -176,7 +176,7 @@ fn an_identity_holds_until_the_first_of_its_grounds_ends() {
     let pair = ca.issue(&Leaf { not_after: 3 * DAY, ..Leaf::of(YUHUAN) });
     let until = |crls: &[String]| {
         let directory = directory(vec![yuhuan(vec![], Status::Active)], trust(&[&ca], crls));
-        directory.identify_until(&[pair.der.clone()], NOON).map(|(_, until)| until - NOON.secs())
+        directory.identify_until(std::slice::from_ref(&pair.der), NOON).map(|(_, until)| until - NOON.secs())
     };
     assert_eq!(until(&[]), Ok(3 * DAY));
     assert_eq!(until(&[ca.crl(&[], -DAY, DAY)]), Ok(DAY));

@@ -17,7 +17,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-use super::pulse::{Heard, Pulse, Verdict};
+use super::heard::Heard;
+use super::pulse::{Pulse, Verdict};
 use super::{Answer, ConnInfo, Limits, ListenerStats, Shutdown, bare, count, refuse_odd, stopped};
 
 /// Headers of one request; ours has about eight.

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::store::sqlite::{SqliteHeads, SqliteShelf, integrity, is_untouched};
-use crate::store::{Head, Shard, Shelf as _, StoreFault};
+use crate::store::{Head, Shard, Shelf as _};
+
+pub use crate::store::StoreFault;
 
 pub use finding::{Finding, FindingKind};
 pub use look::{LookFault, ShownLeaf, find, proof};

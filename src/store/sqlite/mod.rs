@@ -130,7 +130,7 @@ fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
 }
 
 /// Opens a file of ours for reading, also beside its writer. A copy on a medium that cannot
-/// be written, without a WAL, is read as immutable.
+/// be written, with nothing in its WAL, is read as immutable.
 fn open_reader(path: &Path) -> Result<Connection, StoreFault> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -147,7 +147,8 @@ fn open_reader(path: &Path) -> Result<Connection, StoreFault> {
             wal.push("-wal");
             let cannot =
                 matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
-            if cannot && path.is_file() && !Path::new(&wal).exists() {
+            let nothing_there = fs::metadata(&wal).map_or(true, |wal| wal.len() == 0);
+            if cannot && path.is_file() && nothing_there {
                 connect(&format!("{uri}?immutable=1"))
             } else {
                 Err(error)
@@ -178,6 +179,7 @@ fn sqlite_fault(what: &'static str, path: &Path, error: &rusqlite::Error) -> Sto
     };
     match kind {
         ErrorCode::DiskFull => StoreFault::Full,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreFault::Locked,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
             StoreFault::Damaged { path: path.display().to_string(), code }
         }

@@ -7,19 +7,21 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::Connection;
 
 use super::super::StoreFault;
-use super::{file_fault, sqlite_fault};
+use super::{BUSY_WAIT, file_fault, sqlite_fault};
 
 /// Bytes of the largest file that is summed: the writer must not stand still for more than
 /// some hundredth of a second.
 const LARGEST_SUMMED: u64 = 32 << 20;
 
-/// Copies what the WAL holds into the file. Flushing is SQLite's part; an error means that
-/// it is not known what the disk holds.
+/// Copies what the WAL holds into the file, as far as readers let it, and says whether all
+/// of it went. Never waits for a reader: an audit beside the gateway may read for minutes.
+/// An error means that it is not known what the disk holds.
 pub(super) fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StoreFault> {
     let sum = sum_path(path);
     match fs::remove_file(&sum) {
@@ -29,10 +31,13 @@ pub(super) fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, S
         Err(e) => Err(e),
     }
     .map_err(|e| file_fault(&sum, &e))?;
-    connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
-        .map(|busy| busy == 0)
-        .map_err(|e| sqlite_fault("checkpoint", path, &e))
+    let truncate = || {
+        connection.busy_timeout(Duration::ZERO)?;
+        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        connection.busy_timeout(BUSY_WAIT)?;
+        busy.map(|busy| busy == 0)
+    };
+    truncate().map_err(|e| sqlite_fault("checkpoint", path, &e))
 }
 
 /// Checkpoints, and writes the sum when a reader did not stand in the way.
