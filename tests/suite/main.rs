@@ -14,4 +14,7 @@ mod support;
 
 mod architecture;
 mod checks;
+mod concurrency;
+mod explain;
+mod lookup;
 mod refusals;
