@@ -96,7 +96,7 @@ impl Exchange<'_> {
             self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
         match found {
             Ok(found) => {
-                self.house.count_license_answer(found.source);
+                self.house.count_license_answer(&found);
                 let take = asked.consent.map(|consent| TakeUse {
                     token: consent.token_id,
                     max: consent.max_uses,
