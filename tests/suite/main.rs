@@ -13,4 +13,8 @@
 mod support;
 
 mod architecture;
+mod checks;
+mod concurrency;
+mod explain;
+mod lookup;
 mod refusals;
