@@ -10,6 +10,7 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,6 +28,7 @@ use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::outbound;
 use crate::peer::{self, PartnerClients};
+use crate::telemetry::DoorLabels;
 
 pub use keys::Keys;
 
@@ -131,12 +133,14 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
 fn trust(config: &Config, now: Now) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
     let mut watch = TrustWatch::new(config);
     let (trust, _) = watch.look(None, now);
-    let faults = watch.faults();
-    if faults.is_empty() {
-        Ok((watch, trust))
-    } else {
-        Err(faults.into_iter().map(StartFault::Trust).collect())
+    let faults = watch.pki_faults();
+    if !faults.is_empty() {
+        return Err(faults.into_iter().map(StartFault::Trust).collect());
     }
+    for left_out in watch.faults() {
+        tracing::error!(target: "trust", fault = %StartFault::Trust(left_out), "file left out; `tongban check` tells all");
+    }
+    Ok((watch, trust))
 }
 
 async fn open_ledger(
@@ -201,6 +205,7 @@ async fn open_doors(
     };
     let (socket, partner_addr) = bind(section.listen).await?;
     let stats = Arc::new(listener::ListenerStats::default());
+    show(&house, "partner", stats.clone());
     let served = house.clone();
     tasks.spawn(listener::serve(
         socket,
@@ -220,6 +225,8 @@ async fn open_doors(
             ),
             None => None,
         };
+        let stats = Arc::new(listener::ListenerStats::default());
+        show(&house, "local", stats.clone());
         let (socket, addr) = bind(section.listen).await?;
         local_addr = Some(addr);
         let served = house.clone();
@@ -227,7 +234,7 @@ async fn open_doors(
             socket,
             tls,
             listener::Limits::default(),
-            Arc::new(listener::ListenerStats::default()),
+            stats,
             move |request, conn| door::local::serve(served.clone(), request, conn),
             stopped.clone(),
         ));
@@ -244,6 +251,25 @@ async fn open_doors(
     ));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, reloaded, tasks })
+}
+
+/// Shows a door's connections in the metrics.
+fn show(house: &House, door: &'static str, stats: Arc<listener::ListenerStats>) {
+    house.on_scrape(move |metrics| {
+        let counts = [
+            ("open", &stats.open),
+            ("accepted", &stats.accepted),
+            ("handshakes-failed", &stats.handshakes_failed),
+            ("timed-out", &stats.timed_out),
+            ("over-share", &stats.over_share),
+            ("odd-requests", &stats.odd_requests),
+            ("panics", &stats.panics),
+        ];
+        for (what, count) in counts {
+            let count = count.load(Ordering::Relaxed).try_into().unwrap_or(i64::MAX);
+            metrics.connections.get_or_create(&DoorLabels { door, what }).set(count);
+        }
+    });
 }
 
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Vec<StartFault>> {

@@ -38,7 +38,7 @@ pub struct Answer {
 pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer {
     let started = Instant::now();
     let now = house.clock.now();
-    let trace = house.new_trace();
+    let trace = crate::house::new_trace();
     let mut seen = Seen::default();
     let judged = {
         let trust = house.trust.load();
@@ -96,7 +96,7 @@ impl Exchange<'_> {
             self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
         match found {
             Ok(found) => {
-                self.house.count_license_answer(found.source);
+                self.house.count_license_answer(&found);
                 let take = asked.consent.map(|consent| TakeUse {
                     token: consent.token_id,
                     max: consent.max_uses,

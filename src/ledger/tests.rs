@@ -15,7 +15,7 @@ use super::proof::Proof;
 use super::verify::{FindingKind, verify};
 use super::*;
 use crate::clock::Now;
-use crate::store::{FreeSpace, Month};
+use crate::store::{Engine, FreeSpace, Month};
 
 /// 2026-11-22T00:00:00+08:00.
 const START: i64 = 1_795_276_800;

@@ -4,8 +4,7 @@
 //! When two sources disagree, the third decides which of them was changed; the walk then
 //! goes on with the undisputed hash, so that one change is one finding.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::super::checkpoint::Checkpoint;
 use super::super::leaf::{Leaf, LeafHash, LeafKind, is_canonical};
 use super::super::note::Vkey;
-use super::super::tile_files::{TileFiles, to_hashes};
-use super::super::tiles::{Edge, FullTile, Level, TILE_WIDTH, TileName};
+use super::super::tile_files::TileFiles;
+use super::super::tiles::Edge;
 use super::super::tree::{Hash, leaf_hash, sha256};
 use super::{Finding, FindingKind, KeySource, LogReport, MOST_FINDINGS};
 use crate::store::sqlite::{Columns, MonthFile, SqliteShelf, is_untouched};
@@ -33,33 +32,33 @@ pub(super) struct End {
 }
 
 /// A checkpoint waiting for the walk to reach its size.
-struct Awaited {
+pub(super) struct Awaited {
     size: u64,
     root: Hash,
     file: String,
 }
 
-struct Walk<'a> {
-    data: &'a Path,
-    origin: String,
-    me: Option<String>,
-    files: TileFiles,
-    findings: &'a mut Vec<Finding>,
-    edge: Edge,
+pub(super) struct Walk<'a> {
+    pub(super) data: &'a Path,
+    pub(super) origin: String,
+    pub(super) me: Option<String>,
+    pub(super) files: TileFiles,
+    pub(super) findings: &'a mut Vec<Finding>,
+    pub(super) edge: Edge,
     /// Largest first.
-    awaited: Vec<Awaited>,
-    sealed: u64,
+    pub(super) awaited: Vec<Awaited>,
+    pub(super) sealed: u64,
     /// The tile of level 0 that the walk is in.
-    tile: (u64, Vec<Hash>),
+    pub(super) tile: (u64, Vec<Hash>),
     /// Leaves that agree with their hash but not with the tile, and the tile's file.
-    disputed: Vec<(u64, String, String)>,
+    pub(super) disputed: Vec<(u64, String, String)>,
     /// Hashes that nothing in this copy knows: the tree cannot be told.
-    lost: bool,
-    contradicted: bool,
+    pub(super) lost: bool,
+    pub(super) contradicted: bool,
     /// Size of the last checkpoint that agreed.
-    agreed: u64,
-    tiles: u64,
-    last_kind: Option<LeafKind>,
+    pub(super) agreed: u64,
+    pub(super) tiles: u64,
+    pub(super) last_kind: Option<LeafKind>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "one call, and each is a different source of truth")]
@@ -299,25 +298,6 @@ impl Walk<'_> {
         }
     }
 
-    fn tile_hash(&mut self, index: u64) -> Option<(Hash, String)> {
-        if index >= self.sealed {
-            return None;
-        }
-        let (number, place) = (index / TILE_WIDTH, index % TILE_WIDTH);
-        let width = u16::try_from((self.sealed - number * TILE_WIDTH).min(TILE_WIDTH)).unwrap_or(0);
-        let name = TileName { level: Level::Hashes(0), index: number, width };
-        if self.tile.0 != number {
-            let hashes = self.files.read_hashes(name).ok().flatten();
-            if hashes.is_none() {
-                let file = relative(self.data, &self.files.path(name));
-                self.found(Finding::new(FindingKind::TileMissing, file).of(&self.origin));
-            }
-            self.tile = (number, hashes.unwrap_or_default());
-        }
-        let hash = self.tile.1.get(usize::try_from(place).ok()?)?;
-        Some((*hash, relative(self.data, &self.files.path(name))))
-    }
-
     fn push(&mut self, hash: Hash) {
         let mut full = Vec::new();
         self.edge.push(hash, &mut full);
@@ -346,27 +326,6 @@ impl Walk<'_> {
         }
     }
 
-    fn full_tile(&mut self, tile: &FullTile) {
-        let name = TileName { level: Level::Hashes(tile.level), index: tile.index, width: 256 };
-        let covered = name.stands_in(self.sealed);
-        let file = relative(self.data, &self.files.path(name));
-        match self.files.read(name) {
-            Ok(Some(bytes)) => {
-                self.tiles += 1;
-                // Level 0 was compared leaf by leaf.
-                if tile.level > 0 && !self.lost && to_hashes(&bytes) != tile.hashes {
-                    self.found(Finding::new(FindingKind::TileChanged, file).of(&self.origin));
-                }
-            }
-            // A missing tile of level 0 was found by its first leaf.
-            Ok(None) if covered && tile.level > 0 => {
-                self.found(Finding::new(FindingKind::TileMissing, file).of(&self.origin));
-            }
-            Ok(None) => {}
-            Err(_) => self.found(Finding::new(FindingKind::FileDamaged, file).of(&self.origin)),
-        }
-    }
-
     fn finish(&mut self, shard: Shard, must_be_closed: bool) {
         let size = self.edge.size();
         let folder = format!("ledger/{shard}");
@@ -391,53 +350,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Partial tiles on disk, against the edge of the walk. One that is wider than the walk
-    /// was written meanwhile and is not judged; one of a full tile was replaced by it.
-    fn partial_tiles(&mut self) {
-        if self.lost || self.contradicted {
-            return;
-        }
-        let edge = self.edge.clone();
-        for (name, hashes) in edge.partial_tiles() {
-            let mut folder = self.files.path(name.full()).into_os_string();
-            folder.push(".p");
-            let folder = PathBuf::from(folder);
-            let mut widths: Vec<u16> = fs::read_dir(&folder)
-                .into_iter()
-                .flatten()
-                .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-                .filter(|width| *width <= name.width)
-                .collect();
-            widths.sort_unstable();
-            let covered = {
-                let Level::Hashes(level) = name.level else { continue };
-                self.sealed
-                    .checked_shr(u32::from(level) * 8)
-                    .unwrap_or(0)
-                    .saturating_sub(name.index * TILE_WIDTH)
-            };
-            if covered > 0 && !widths.iter().any(|w| u64::from(*w) == covered) {
-                let wanted = TileName { width: u16::try_from(covered).unwrap_or(0), ..name };
-                let file = relative(self.data, &self.files.path(wanted));
-                if !self.findings.iter().any(|f| f.file == file) {
-                    self.found(Finding::new(FindingKind::TileMissing, file).of(&self.origin));
-                }
-            }
-            for width in widths {
-                let path = self.files.path(TileName { width, ..name });
-                let file = relative(self.data, &path);
-                self.tiles += 1;
-                let wanted = hashes.get(..usize::from(width)).unwrap_or_default().concat();
-                // Gone since the folder was read: the tile has become full.
-                let Ok(bytes) = fs::read(&path) else { continue };
-                if bytes != wanted && !self.findings.iter().any(|f| f.file == file) {
-                    self.found(Finding::new(FindingKind::TileChanged, file).of(&self.origin));
-                }
-            }
-        }
-    }
-
-    fn found(&mut self, finding: Finding) {
+    pub(super) fn found(&mut self, finding: Finding) {
         // Counted beyond the limit by kind of place only: the words would not be shown.
         if self.findings.len() < MOST_FINDINGS * 10 {
             self.findings.push(finding);
@@ -445,6 +358,6 @@ impl Walk<'_> {
     }
 }
 
-fn relative(data: &Path, path: &Path) -> String {
+pub(super) fn relative(data: &Path, path: &Path) -> String {
     path.strip_prefix(data).unwrap_or(path).display().to_string()
 }

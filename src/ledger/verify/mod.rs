@@ -8,6 +8,7 @@
 mod finding;
 mod log;
 mod look;
+mod tiles;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

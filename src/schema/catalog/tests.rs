@@ -189,8 +189,8 @@ fn each_limit_of_the_envelope_has_two_sides() {
         (json!({"operator": han(65)}), Some("/operator maxLength")),
         (json!({"iat": 0, "exp": 1}), None),
         (json!({"iat": -1}), Some("/iat minimum")),
-        (json!({"exp": 253_402_300_799_i64}), None),
-        (json!({"exp": 253_402_300_800_i64}), Some("/exp maximum")),
+        (json!({"exp": 9_007_199_254_740_992_i64}), None),
+        (json!({"exp": 9_007_199_254_740_993_i64}), Some("/exp maximum")),
         (json!({"exp": 1_900_000_000}), Some("/exp expiry")),
         (json!({"ver": "1"}), Some("/ver ")),
         (json!({"agreement": "a b"}), Some("/agreement pattern")),
@@ -418,7 +418,7 @@ fn card_and_authority_are_read_as_published() {
     let historic = with(card.clone(), json!({"region":"331021","ledger":null}));
     let mut faults = told(catalog().check(Kind::Card, &historic));
     faults.sort();
-    assert_eq!(faults, ["/ledger required", "/region region"]);
+    assert_eq!(faults, ["/region region"]);
     let mut private = card;
     private["jwks"]["keys"][0]["d"] = json!("secret");
     assert_eq!(told(catalog().check(Kind::Card, &private)), ["/jwks/keys/0/d additionalProperties"]);

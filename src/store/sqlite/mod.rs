@@ -13,6 +13,7 @@
 
 mod engine;
 mod heads;
+mod month_file;
 mod rest;
 mod shelf;
 
@@ -27,8 +28,9 @@ use rustix::fs::{FlockOperation, flock};
 use super::{Month, Shard, StoreFault};
 pub use engine::SqliteEngine;
 pub use heads::SqliteHeads;
+pub use month_file::{Columns, MonthFile, integrity};
 pub use rest::is_untouched;
-pub use shelf::{Columns, MonthFile, SqliteShelf, integrity};
+pub use shelf::SqliteShelf;
 
 /// Versions from 3.7.0 to 3.51.2 can lose committed transactions when two connections write
 /// and checkpoint at the same instant (the WAL-reset fault).
