@@ -13,7 +13,11 @@ fuzz_target!(|bytes: &[u8]| {
         same_for_others(bytes, value);
         let canonical = jcs(value);
         assert_eq!(parse_config(&canonical).as_ref(), Ok(value), "the canonical form is strict and the same");
-        assert_eq!(jcs(&parse_config(&canonical).unwrap_or_default()), canonical, "there is one canonical form");
+        assert_eq!(
+            jcs(&parse_config(&canonical).unwrap_or_default()),
+            canonical,
+            "there is one canonical form"
+        );
     }
     if let Ok(value) = &as_record {
         same_for_others(bytes, value);

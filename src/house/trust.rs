@@ -3,6 +3,9 @@
 //! Promises: a file is read whole or not at all, one that fails changes nothing, a removed
 //! one is gone at the next look; a request sees one consistent snapshot.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
