@@ -13,6 +13,8 @@ mod private_file;
 mod set;
 mod signing;
 #[cfg(test)]
+mod forgery_tests;
+#[cfg(test)]
 mod tests;
 mod weak;
 
