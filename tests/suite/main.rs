@@ -10,7 +10,9 @@
     reason = "a test that goes wrong shall stop at once and say where"
 )]
 
+mod process;
 mod support;
 
 mod architecture;
+mod demo;
 mod refusals;
