@@ -10,6 +10,7 @@
     reason = "a test that goes wrong shall stop at once and say where"
 )]
 
+mod process;
 mod support;
 
 mod architecture;
@@ -17,4 +18,5 @@ mod checks;
 mod concurrency;
 mod explain;
 mod lookup;
+mod demo;
 mod refusals;

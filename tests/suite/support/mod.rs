@@ -24,5 +24,6 @@ pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial};
 pub use scene::{Scene, holder, stage};
-pub use verdict::{Verdict, open};
+
+pub use verdict::{Due, Verdict, open};
 pub use world::{Gateway, NOW, World, WorldPlan};
