@@ -72,6 +72,10 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
     if announced_size(&request).is_some_and(|size| size > MESSAGE_LIMIT as u64) {
         return refuse(&house, Code::TooLarge.into());
     }
+    // Before the budget: a clock that stepped back is not the partner's doing.
+    if !house.may_serve() {
+        return refuse(&house, Code::LedgerUnavailable.into());
+    }
     let now = house.clock.now();
     let _budget = match house.partner_budget(peer.region(), now) {
         Ok(budget) => budget,
@@ -80,9 +84,6 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
             return refuse(&house, Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
         }
     };
-    if !house.may_serve() {
-        return refuse(&house, Code::LedgerUnavailable.into());
-    }
     let body = match collect_body(request.into_body(), MESSAGE_LIMIT, house.body_deadline).await {
         Ok(body) => body,
         Err(BodyFault::TooLarge) => return refuse(&house, Code::TooLarge.into()),
