@@ -10,6 +10,7 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,6 +28,7 @@ use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::outbound;
 use crate::peer::{self, PartnerClients};
+use crate::telemetry::DoorLabels;
 
 pub use keys::Keys;
 
@@ -39,9 +41,13 @@ pub enum StartFault {
     File { path: String, rule: String },
     #[error("{}: {}", .0.file.display(), one_line(&.0.faults))]
     Trust(FileFault),
-    #[error("the clock shows a time before this program was built; set the clock 系统时钟早于程序构建时间,请校时")]
+    #[error(
+        "the clock shows a time before this program was built; set the clock 系统时钟早于程序构建时间,请校时"
+    )]
     ClockBeforeBuild,
-    #[error("the clock is behind the exchange log's last entry by {0} s; set the clock 系统时钟落后于交换日志,请校时")]
+    #[error(
+        "the clock is behind the exchange log's last entry by {0} s; set the clock 系统时钟落后于交换日志,请校时"
+    )]
     ClockBehindLedger(i64),
     #[error("the exchange log cannot be opened: {0}")]
     Ledger(#[from] crate::ledger::LedgerFault),
@@ -161,8 +167,9 @@ fn register(config: &Config) -> Result<Register, StartFault> {
     match &config.register {
         RegisterConfig::Embedded => Register::embedded(&config.data_dir().join("register.db"))
             .map_err(|fault| StartFault::Register(fault.to_string())),
-        RegisterConfig::Http(settings) => Register::http(settings, &config.base)
-            .map_err(|fault| StartFault::Register(fault.to_string())),
+        RegisterConfig::Http(settings) => {
+            Register::http(settings, &config.base).map_err(|fault| StartFault::Register(fault.to_string()))
+        }
     }
 }
 
@@ -174,12 +181,7 @@ async fn begin(house: &House, open_sends: Vec<crate::ledger::OpenSend>) -> Resul
         tracing::warn!(target: "gateway", closed, "requests of a crashed run were given their end");
     }
     let leaf = Leaf { code: Some("start".into()), ..Leaf::new(LeafKind::Config) };
-    house
-        .ledger
-        .record(leaf.into())
-        .await
-        .map(drop)
-        .map_err(unrecorded)
+    house.ledger.record(leaf.into()).await.map(drop).map_err(unrecorded)
 }
 
 async fn open_doors(
@@ -201,6 +203,7 @@ async fn open_doors(
     };
     let (socket, partner_addr) = bind(section.listen).await?;
     let stats = Arc::new(listener::ListenerStats::default());
+    show(&house, "partner", stats.clone());
     let served = house.clone();
     tasks.spawn(listener::serve(
         socket,
@@ -220,6 +223,8 @@ async fn open_doors(
             ),
             None => None,
         };
+        let stats = Arc::new(listener::ListenerStats::default());
+        show(&house, "local", stats.clone());
         let (socket, addr) = bind(section.listen).await?;
         local_addr = Some(addr);
         let served = house.clone();
@@ -227,7 +232,7 @@ async fn open_doors(
             socket,
             tls,
             listener::Limits::default(),
-            Arc::new(listener::ListenerStats::default()),
+            stats,
             move |request, conn| door::local::serve(served.clone(), request, conn),
             stopped.clone(),
         ));
@@ -244,6 +249,25 @@ async fn open_doors(
     ));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, reloaded, tasks })
+}
+
+/// Shows a door's connections in the metrics.
+fn show(house: &House, door: &'static str, stats: Arc<listener::ListenerStats>) {
+    house.on_scrape(move |metrics| {
+        let counts = [
+            ("open", &stats.open),
+            ("accepted", &stats.accepted),
+            ("handshakes-failed", &stats.handshakes_failed),
+            ("timed-out", &stats.timed_out),
+            ("over-share", &stats.over_share),
+            ("odd-requests", &stats.odd_requests),
+            ("panics", &stats.panics),
+        ];
+        for (what, count) in counts {
+            let count = count.load(Ordering::Relaxed).try_into().unwrap_or(i64::MAX);
+            metrics.connections.get_or_create(&DoorLabels { door, what }).set(count);
+        }
+    });
 }
 
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Vec<StartFault>> {

@@ -24,15 +24,15 @@ use crate::envelope::Replay;
 use crate::inbound::judge::Bench;
 use crate::keys::SigningKey;
 use crate::ledger::{Decision, Leaf, LeafKind, Ledger};
-use crate::license::{Lookup, Source};
+use crate::license::{LicenseAnswer, Lookup};
 use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 
 pub use ready::Part;
-pub use view::local_query_faults;
 pub use trust::{Trust, TrustWatch};
+pub use view::local_query_faults;
 
 /// The rooms of one running gateway.
 pub struct House {
@@ -59,7 +59,12 @@ pub struct House {
     latest: AtomicI64,
     clock_sane: AtomicBool,
     draining: AtomicBool,
+    /// Read at each scrape: what other parts measure.
+    gauges: Mutex<Vec<Gauges>>,
 }
+
+/// Writes what some part measures into the metrics.
+type Gauges = Box<dyn Fn(&Metrics) + Send>;
 
 /// What [`House::new`] needs: the rooms that were built before it.
 pub struct Rooms {
@@ -95,6 +100,7 @@ impl House {
             latest: AtomicI64::new(rooms.clock.now().ms()),
             clock_sane: AtomicBool::new(true),
             draining: AtomicBool::new(false),
+            gauges: Mutex::default(),
             config: rooms.config,
             clock: rooms.clock,
             signing: rooms.signing,
@@ -152,8 +158,20 @@ impl House {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    pub fn count_license_answer(&self, source: Source) {
-        self.metrics.licenses.get_or_create(&AnswerLabels { source: source.word() }).inc();
+    /// `read` is called whenever the metrics are asked for.
+    pub fn on_scrape(&self, read: impl Fn(&Metrics) + Send + 'static) {
+        if let Ok(mut gauges) = self.gauges.lock() {
+            gauges.push(Box::new(read));
+        }
+    }
+
+    pub fn count_license_answer(&self, answer: &LicenseAnswer) {
+        let source = match answer {
+            LicenseAnswer { licenses: 0, .. } => "not-found",
+            LicenseAnswer { stale: true, .. } => "stale",
+            LicenseAnswer { source, .. } => source.word(),
+        };
+        self.metrics.licenses.get_or_create(&AnswerLabels { source }).inc();
     }
 
     /// Refusals before the signature step are counted per partner and minute (protocol §7.2).

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use crate::answer::{self, Code, Refusal, Reply};
 use crate::clock::Now;
 use crate::domain::Region;
-use crate::house::House;
 use crate::envelope::{FreshId, digest};
+use crate::house::House;
 use crate::ledger::{Decision, Entry, Leaf, LeafHash, LeafKind, Place, RecordFault, TakeUse};
 use crate::peer::PeerIdentity;
 use crate::telemetry::ExchangeLabels;
@@ -79,10 +79,9 @@ impl Exchange<'_> {
     async fn act(&mut self, asked: Asked) -> Answer {
         let acting = Instant::now();
         let (reply, take_use) = match asked {
-            Asked::Ping => (
-                Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})),
-                None,
-            ),
+            Asked::Ping => {
+                (Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})), None)
+            }
             Asked::License(asked) => self.look_up(*asked).await,
         };
         self.house.metrics.phase("act", acting.elapsed());
@@ -97,7 +96,7 @@ impl Exchange<'_> {
             self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
         match found {
             Ok(found) => {
-                self.house.count_license_answer(found.source);
+                self.house.count_license_answer(&found);
                 let take = asked.consent.map(|consent| TakeUse {
                     token: consent.token_id,
                     max: consent.max_uses,
@@ -120,20 +119,21 @@ impl Exchange<'_> {
             };
             let leaf = self.leaf(&reply, &outcome);
             let recording = Instant::now();
-            let recorded =
-                self.house.ledger.record(Entry { leaf, used_id, take_use: take_use.take() }).await;
+            let recorded = self.house.ledger.record(Entry { leaf, used_id, take_use: take_use.take() }).await;
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
                 Ok(place) => {
                     // The id is durable now: it stays used.
-                    drop(self.seen.claim.take());
+                    self.seen.claim = None;
                     return self.sign(&reply, outcome, &place);
                 }
                 Err(RecordFault::UsedUp) => {
                     reply = Reply::Refused(Code::AuthorizationUsedUp.into());
                 }
                 Err(RecordFault::Overloaded) => return self.unsigned(Code::Overloaded.into()),
-                Err(RecordFault::Unavailable | RecordFault::TooLong) => return self.unsigned(Code::LedgerUnavailable.into()),
+                Err(RecordFault::Unavailable | RecordFault::TooLong) => {
+                    return self.unsigned(Code::LedgerUnavailable.into());
+                }
             }
         }
     }
@@ -217,13 +217,11 @@ impl Exchange<'_> {
     fn note(&self, refusal: Option<&Refusal>, place: Option<&Place>) {
         let op = self.seen.op.map_or("unknown", |op| op.name());
         let code = refusal.map_or("ok", |r| r.code.word());
-        self.house.metrics.exchanges.get_or_create(&ExchangeLabels {
-            direction: "in",
-            partner: self.peer.to_string(),
-            op,
-            code,
-        })
-        .inc();
+        self.house
+            .metrics
+            .exchanges
+            .get_or_create(&ExchangeLabels { direction: "in", partner: self.peer.to_string(), op, code })
+            .inc();
         tracing::info!(
             target: "exchange",
             direction = "in",

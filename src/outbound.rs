@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Now;
 use crate::domain::Region;
+use crate::envelope::digest as sha256;
 use crate::envelope::{self, Asked, Op, ResponseFault, Typ};
 use crate::house::House;
-use crate::envelope::digest as sha256;
 use crate::ledger::{Decision, Leaf, LeafHash, LeafKind, RecordFault};
 use crate::peer::SendFault;
 use crate::telemetry::ExchangeLabels;
@@ -107,8 +107,12 @@ impl Told<'_> {
     async fn run(&self) -> Result<Answered, AskFault> {
         let request = self.sign()?;
         let digest = sha256(&request);
-        self.record(Leaf { rq: Some(LeafHash(digest)), sz: vec![octets(&request)], ..self.leaf(LeafKind::OutSent) })
-            .await?;
+        self.record(Leaf {
+            rq: Some(LeafHash(digest)),
+            sz: vec![octets(&request)],
+            ..self.leaf(LeafKind::OutSent)
+        })
+        .await?;
         let answered = self.send(request, digest).await;
         let ms = vec![self.started.elapsed().as_millis().try_into().unwrap_or(u32::MAX)];
         let last = match &answered {
@@ -210,8 +214,7 @@ impl Told<'_> {
             Err(fault) => fault.word(),
         };
         let op = self.question.op.name();
-        let labels =
-            ExchangeLabels { direction: "out", partner: self.question.to.to_string(), op, code };
+        let labels = ExchangeLabels { direction: "out", partner: self.question.to.to_string(), op, code };
         self.house.metrics.exchanges.get_or_create(&labels).inc();
         tracing::info!(
             target: "exchange",

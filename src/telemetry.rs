@@ -32,6 +32,12 @@ pub struct PartLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DoorLabels {
+    pub door: &'static str,
+    pub what: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct AnswerLabels {
     pub source: &'static str,
 }
@@ -56,7 +62,8 @@ pub struct Metrics {
     pub ledger_size: Gauge,
     pub ledger_checkpoint_age: SecondsGauge,
     pub replay_ids: Gauge,
-    pub connections: Family<PartLabels, Gauge>,
+    pub cache: Family<PartLabels, Gauge>,
+    pub connections: Family<DoorLabels, Gauge>,
     pub days_left: Family<PartLabels, Gauge>,
     pub ready: Family<PartLabels, Gauge>,
     pub trust_refused: Counter,
@@ -73,6 +80,7 @@ impl Default for Metrics {
             ledger_size: Gauge::default(),
             ledger_checkpoint_age: SecondsGauge::default(),
             replay_ids: Gauge::default(),
+            cache: Family::default(),
             connections: Family::default(),
             days_left: Family::default(),
             ready: Family::default(),
@@ -101,7 +109,11 @@ impl Metrics {
             "License answers by source: cache, register, stale, not-found",
             self.licenses.clone(),
         );
-        r.register("ledger_queue_depth", "Entries waiting for the ledger's writer", self.ledger_queue.clone());
+        r.register(
+            "ledger_queue_depth",
+            "Entries waiting for the ledger's writer",
+            self.ledger_queue.clone(),
+        );
         r.register("ledger_size", "Leaves in the current shard", self.ledger_size.clone());
         r.register(
             "ledger_checkpoint_age_seconds",
@@ -109,7 +121,12 @@ impl Metrics {
             self.ledger_checkpoint_age.clone(),
         );
         r.register("replay_live_ids", "Used message ids in memory", self.replay_ids.clone());
-        r.register("connections_open", "Open connections by door", self.connections.clone());
+        r.register("license_cache", "The record cache: entries, bytes, hits, misses", self.cache.clone());
+        r.register(
+            "connections",
+            "Connections by door and what became of them: open, accepted, handshakes failed, timed out, over their share",
+            self.connections.clone(),
+        );
         r.register(
             "days_left",
             "Days until a certificate, CRL or key of ours or a partner ends",

@@ -23,8 +23,17 @@ PLACEHOLDERS = {"市辖区", "县", "省直辖县级行政区划", "自治区直
 # The statistics office's own county codes for places GB/T 2260 does not divide.
 STATISTICS_ONLY = {"620201"}
 
-# In GB/T 2260, absent from the mainland statistics.
-PROVINCES_BY_HAND = {"710000": "台湾省", "810000": "香港特别行政区", "820000": "澳门特别行政区"}
+# In force, but absent from the mainland statistics or younger than the source.
+CURRENT_BY_HAND = {
+    "460302": "西沙区",
+    "460303": "南沙区",
+    "500157": "两江新区",
+    "653228": "和康县",
+    "653229": "和安县",
+    "710000": "台湾省",
+    "810000": "香港特别行政区",
+    "820000": "澳门特别行政区",
+}
 
 # ID prefixes that no source above carries or that must not depend on one.
 HISTORIC_BY_HAND = {
@@ -42,7 +51,7 @@ HISTORIC_BY_HAND = {
 
 
 def current(dist: Path) -> dict[str, str]:
-    table = dict(PROVINCES_BY_HAND)
+    table = dict(CURRENT_BY_HAND)
     for file, width in (("provinces.csv", 2), ("cities.csv", 4), ("areas.csv", 6)):
         with open(dist / file, encoding="utf-8", newline="") as rows:
             for row in csv.DictReader(rows):

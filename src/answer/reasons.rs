@@ -54,7 +54,9 @@ impl From<Limited> for Refusal {
 impl From<AuthorizationFault> for Refusal {
     fn from(fault: AuthorizationFault) -> Self {
         match fault {
-            AuthorizationFault::Invalid(reason) => Self::with_reason(Code::AuthorizationInvalid, reason.word()),
+            AuthorizationFault::Invalid(reason) => {
+                Self::with_reason(Code::AuthorizationInvalid, reason.word())
+            }
             AuthorizationFault::Expired => Code::AuthorizationExpired.into(),
             AuthorizationFault::Revoked => Code::AuthorizationRevoked.into(),
             AuthorizationFault::UsedUp => Code::AuthorizationUsedUp.into(),

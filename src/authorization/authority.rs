@@ -137,7 +137,9 @@ impl Default for Authorities {
 
 impl Authorities {
     /// A snapshot of `authorities`; two with one id or one key are refused, pointing at the second.
-    pub fn new<A: Into<Arc<Authority>>>(authorities: impl IntoIterator<Item = A>) -> Result<Self, Vec<Fault>> {
+    pub fn new<A: Into<Arc<Authority>>>(
+        authorities: impl IntoIterator<Item = A>,
+    ) -> Result<Self, Vec<Fault>> {
         let authorities: Vec<Arc<Authority>> = authorities.into_iter().map(Into::into).collect();
         let mut faults = Vec::new();
         let (mut ids, mut kids) = (HashSet::new(), HashSet::new());

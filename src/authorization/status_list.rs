@@ -48,6 +48,8 @@ pub struct StatusList {
     packed: Vec<u8>,
     iat: i64,
     exp: Option<i64>,
+    /// The key that signed it.
+    kid: String,
 }
 
 impl StatusList {
@@ -55,8 +57,9 @@ impl StatusList {
     /// past its `exp` parses: it is [`Status::Stale`] when it is looked into.
     pub fn parse(bytes: &[u8], keys: &KeySet, uri: &str, now: Now) -> Result<Self, StatusListFault> {
         let text = bytes.trim_ascii();
-        let claims =
-            SignedMessage::parse_up_to(text, MOST_LIST_FILE_BYTES)?.open(Typ::StatusList, keys, now)?.payload;
+        let opened =
+            SignedMessage::parse_up_to(text, MOST_LIST_FILE_BYTES)?.open(Typ::StatusList, keys, now)?;
+        let (claims, kid) = (opened.payload, opened.kid);
         if claims.get("sub").and_then(Value::as_str) != Some(uri) {
             return Err(StatusListFault::Subject);
         }
@@ -77,7 +80,7 @@ impl StatusList {
             _ => return Err(StatusListFault::Claim("bits")),
         };
         let lst = list.get("lst").and_then(Value::as_str).ok_or(StatusListFault::Claim("lst"))?;
-        Ok(Self { bits, packed: unpack(lst)?, iat, exp })
+        Ok(Self { bits, packed: unpack(lst)?, iat, exp, kid })
     }
 
     /// The status at `index`, least significant bits first (§4.1); `None` outside the list.
@@ -127,8 +130,8 @@ pub struct StatusLists {
 }
 
 impl StatusLists {
-    /// Every list that `authorities` are configured with. A list already in force is kept; what
-    /// is no longer configured is forgotten.
+    /// Every list that `authorities` are configured with. A list already in force is kept while
+    /// the key that signed it is still its authority's; what is no longer configured is forgotten.
     #[must_use]
     pub fn configured(&self, authorities: &Authorities) -> Self {
         let lists = authorities
@@ -137,6 +140,7 @@ impl StatusLists {
                 let known = self.lists.get(authority.id());
                 let lists = authority.status_lists().iter().map(|source| {
                     let list = known.and_then(|known| known.get(&source.uri)).cloned().flatten();
+                    let list = list.filter(|list| authority.keys().kids().any(|kid| kid == list.kid));
                     (source.uri.clone(), list)
                 });
                 (authority.id().to_owned(), lists.collect())

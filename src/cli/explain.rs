@@ -17,7 +17,7 @@ use crate::authorization::Authorizer;
 use crate::clock::{Clock, Now};
 use crate::domain::Region;
 use crate::house::Trust;
-use crate::inbound::judge::{Asked, Bench, FreshMemory, Seen, Stopped, judge};
+use crate::inbound::judge::{Bench, FreshMemory, Seen, Stopped, judge};
 use crate::inbound::steps::Step;
 use crate::schema::Catalog;
 
@@ -57,14 +57,18 @@ impl Explain {
     pub fn run(self, common: &Common) -> Outcome {
         let config = common.load()?;
         let now = self.at.map_or_else(|| Clock::system().now(), Now::from_secs);
-        let trust = Trust::load(&config, now)
-            .map_err(|faults| Stop::Usage(faults.into_iter().map(crate::gateway::StartFault::Trust).map(|f| f.to_string()).collect()))?;
+        let trust = Trust::load(&config, now).map_err(|faults| {
+            Stop::Usage(
+                faults.into_iter().map(crate::gateway::StartFault::Trust).map(|f| f.to_string()).collect(),
+            )
+        })?;
         let view = View { me: config.region.code, trust, authorizer: Authorizer::default() };
         let mut input: Box<dyn BufRead> = match &self.file {
-            Some(path) if path.as_os_str() != "-" => Box::new(std::io::BufReader::new(
-                std::fs::File::open(path)
-                    .map_err(|e| Stop::usage(format_args!("{}: cannot be opened ({})", path.display(), e.kind())))?,
-            )),
+            Some(path) if path.as_os_str() != "-" => {
+                Box::new(std::io::BufReader::new(std::fs::File::open(path).map_err(|e| {
+                    Stop::usage(format_args!("{}: cannot be opened ({})", path.display(), e.kind()))
+                })?))
+            }
             _ => Box::new(std::io::stdin().lock()),
         };
         if self.jsonl {
@@ -76,7 +80,11 @@ impl Explain {
         // A file saved by an editor ends in a newline that never was on the wire.
         let body = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
         let verdict = view.judge(peer, body, now);
-        if common.json { out::json(&verdict.whole()) } else { verdict.print() }
+        if common.json {
+            out::json(&verdict.whole())
+        } else {
+            verdict.print()
+        }
         Ok(if verdict.stopped.is_none() { Exit::Well } else { Exit::Found })
     }
 }
@@ -142,12 +150,7 @@ impl View {
             now,
         };
         let judged = judge(&bench, &peer, body, &FreshMemory, &mut Seen::default());
-        Verdict {
-            stopped: match judged {
-                Ok(Asked::Ping | Asked::License(_)) => None,
-                Err(stopped) => Some(stopped),
-            },
-        }
+        Verdict { stopped: judged.err() }
     }
 }
 

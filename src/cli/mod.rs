@@ -1,13 +1,23 @@
 //! The command line (protocol §10): one file a command. Each turns arguments into one call
 //! of the library, prints the result, and returns how it ended.
 
+mod agreement;
+mod audit;
+pub mod authorize;
 mod card;
 mod check;
+mod demo;
+mod document;
+mod durable;
 mod explain;
 pub mod init;
+mod license;
+mod local_door;
 mod new_keys;
 pub mod out;
+mod partner;
 pub mod pki;
+mod query;
 mod serve;
 
 use std::ffi::OsString;
@@ -61,6 +71,8 @@ impl Common {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See the whole thing work on this machine 在本机演示全过程
+    Demo(demo::Demo),
     /// Make a new gateway's directory: configuration, keys, card 新建网关目录
     Init(init::Init),
     /// Run the gateway 运行网关
@@ -69,18 +81,37 @@ enum Command {
     Check(check::Check),
     /// Judge a received message with the door's own checks, without acting 解释收到的报文
     Explain(explain::Explain),
+    /// Check, show and prove what the ledger holds 核验、查看、举证账本
+    Audit(audit::Audit),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
+    /// Take up partners, list them, see whether they answer 伙伴网关
+    Partner(partner::Partner),
+    /// Check an agreement 校验协议
+    Agreement(agreement::Agreement),
+    /// License types, and this region's own licenses 证照类型与本地证照
+    License(license::License),
+    /// Look up or verify a license in another region 异地证照查询核验
+    Query(Box<query::Query>),
+    /// Sign test authorizations as a development authority 开发用授权签发方
+    Authorize(authorize::Authorize),
 }
 
 impl Command {
     fn run(self, common: &Common) -> Outcome {
         match self {
+            Self::Demo(command) => command.run(common),
             Self::Init(command) => command.run(common),
             Self::Serve(command) => command.run(common),
             Self::Check(command) => command.run(common),
             Self::Explain(command) => command.run(common),
+            Self::Audit(command) => command.run(common),
             Self::Card(command) => command.run(common),
+            Self::Partner(command) => command.run(common),
+            Self::Agreement(command) => command.run(common),
+            Self::License(command) => command.run(common),
+            Self::Query(command) => command.run(common),
+            Self::Authorize(command) => command.run(common),
         }
     }
 }

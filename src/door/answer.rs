@@ -48,10 +48,9 @@ pub fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Byt
 /// The same for public, immutable things (C2SP tlog-tiles §static assets).
 pub fn immutable(content_type: &'static str, body: impl Into<Bytes>) -> HttpAnswer {
     let mut answer = base(StatusCode::OK, content_type, body.into());
-    answer.headers_mut().insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=31536000, immutable"),
-    );
+    answer
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     answer
 }
 

@@ -66,8 +66,13 @@ const PARTNER_UNREACHABLE: LocalProblem =
     local(502, "partner-unreachable", "The partner cannot be reached", "无法连接伙伴网关", "yes");
 const PARTNER_TIMEOUT: LocalProblem =
     local(504, "partner-timeout", "The partner did not answer in time", "伙伴网关响应超时", "yes");
-const PARTNER_BUSY: LocalProblem =
-    local(503, "partner-busy", "Too many requests to this partner are under way", "发往该伙伴的请求过多", "after");
+const PARTNER_BUSY: LocalProblem = local(
+    503,
+    "partner-busy",
+    "Too many requests to this partner are under way",
+    "发往该伙伴的请求过多",
+    "after",
+);
 const ANSWER_INVALID: LocalProblem = local(
     502,
     "partner-answer-invalid",
@@ -127,9 +132,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
     let Some(client) = caller(&house, &request) else {
         tracing::warn!(target: "door", remote = %conn.remote(), "local request without a known token");
         let mut refused = TOKEN_REQUIRED.answer(None, &[]);
-        refused
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         return refused;
     };
     if route.permission().is_some_and(|what| !client.may(what)) {
@@ -207,11 +210,10 @@ fn caller<'a>(house: &'a House, request: &Request<Incoming>) -> Option<&'a Local
 }
 
 async fn body(request: Request<Incoming>, house: &House) -> Result<Value, HttpAnswer> {
-    let is_json = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|t| t.to_str().ok())
-        .is_some_and(|t| t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json"));
+    let is_json =
+        request.headers().get(header::CONTENT_TYPE).and_then(|t| t.to_str().ok()).is_some_and(|t| {
+            t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
+        });
     if !is_json {
         return Err(MEDIA_TYPE.answer(None, &[]));
     }
@@ -324,9 +326,7 @@ fn failed(exchange: Option<&str>, fault: &AskFault) -> HttpAnswer {
         AskFault::Ledger(_) => answer::retry_after(UNRECORDED.answer(exchange, &[]), Some(1)),
         AskFault::Sign => NOT_SIGNED.answer(exchange, &[]),
         AskFault::Send(SendFault::Timeout) => PARTNER_TIMEOUT.answer(exchange, &[]),
-        AskFault::Send(SendFault::Busy) => {
-            answer::retry_after(PARTNER_BUSY.answer(exchange, &[]), Some(1))
-        }
+        AskFault::Send(SendFault::Busy) => answer::retry_after(PARTNER_BUSY.answer(exchange, &[]), Some(1)),
         AskFault::Send(_) => PARTNER_UNREACHABLE.answer(exchange, &[]),
         AskFault::Answer(fault) => ANSWER_INVALID.answer(exchange, &[("reason", fault.word().into())]),
         AskFault::Unsigned { status, hint, retry_after } => {
@@ -354,8 +354,5 @@ async fn changed(house: &House, body: &Value) -> HttpAnswer {
 
 fn refusal(house: &House, refusal: Refusal) -> HttpAnswer {
     let status = answer::status(refusal.code.status());
-    answer::retry_after(
-        answer::problem(status, &refusal.problem(&house.new_trace())),
-        refusal.retry_after,
-    )
+    answer::retry_after(answer::problem(status, &refusal.problem(&house.new_trace())), refusal.retry_after)
 }

@@ -20,7 +20,9 @@ pub fn serve(house: &Arc<House>, method: &Method, path: &str) -> Option<HttpAnsw
         return Some(answer::not_allowed("GET"));
     }
     Some(match path {
-        "/healthz" => answer::json(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})),
+        "/healthz" => {
+            answer::json(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+        }
         "/readyz" => {
             let parts = house.readiness();
             let ready = parts.iter().all(|part| part.ready);

@@ -133,7 +133,8 @@ impl LogPath {
         let what = if what == "checkpoint" {
             Self::Checkpoint
         } else if let Some(index) = what.strip_prefix("entry/") {
-            let canonical = index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
+            let canonical =
+                index.bytes().all(|b| b.is_ascii_digit()) && (index == "0" || !index.starts_with('0'));
             Self::Entry(canonical.then(|| index.parse().ok()).flatten()?)
         } else if what.starts_with("tile/") {
             Self::Tile(what.to_owned())
@@ -148,24 +149,25 @@ async fn log(house: &Arc<House>, peer: &PeerIdentity, origin: String, what: LogP
     let ledger = house.ledger.clone();
     let party = peer.region();
     // Reading the store blocks; a partner's curiosity must not hold up exchanges.
-    let read = tokio::task::spawn_blocking(move || Ok::<_, crate::ledger::ReadFault>(match what {
-        LogPath::Checkpoint => ledger
-            .checkpoint(&origin)
-            .map(|note| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", note)),
-        // Whole bundles name other parties: auditors only (protocol §7).
-        LogPath::Tile(path) if path.starts_with("tile/entries/") => None,
-        LogPath::Tile(path) => ledger
-            .tile(&origin, &path)?
-            .map(|tile| answer::immutable("application/octet-stream", tile)),
-        LogPath::Entry(index) => ledger
-            .entry(&origin, index)?
-            .filter(|entry| entry.peer.as_deref() == Some(party.as_str()))
-            .map(|entry| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", entry.proof)),
-    }));
+    let read = tokio::task::spawn_blocking(move || {
+        Ok::<_, crate::ledger::ReadFault>(match what {
+            LogPath::Checkpoint => ledger
+                .checkpoint(&origin)
+                .map(|note| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", note)),
+            // Whole bundles name other parties: auditors only (protocol §7).
+            LogPath::Tile(path) if path.starts_with("tile/entries/") => None,
+            LogPath::Tile(path) => {
+                ledger.tile(&origin, &path)?.map(|tile| answer::immutable("application/octet-stream", tile))
+            }
+            LogPath::Entry(index) => ledger
+                .entry(&origin, index)?
+                .filter(|entry| entry.peer.as_deref() == Some(party.as_str()))
+                .map(|entry| answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", entry.proof)),
+        })
+    });
     match read.await {
         Ok(Ok(Some(answer))) => answer,
         Ok(Ok(None)) => answer::empty(StatusCode::NOT_FOUND),
         Ok(Err(_)) | Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
-

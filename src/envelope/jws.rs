@@ -112,6 +112,7 @@ pub struct SignedMessage<'a> {
 
 /// A message whose signature holds and whose payload is a strict JSON object.
 #[derive(Debug)]
+#[expect(clippy::manual_non_exhaustive, reason = "nobody in this crate may make one either")]
 pub struct Opened {
     pub payload: Value,
     /// The key that signed.

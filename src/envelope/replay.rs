@@ -295,7 +295,8 @@ mod tests {
     #[test]
     fn a_dropped_right_leaves_the_id_used() {
         let replay = Replay::default();
-        drop(replay.claim(ISS, "j", &A, 1_150, at(1_000)));
+        let Claim::Fresh(id) = replay.claim(ISS, "j", &A, 1_150, at(1_000)) else { panic!() };
+        let FreshId(_) = id;
         assert!(matches!(replay.claim(ISS, "j", &A, 1_150, at(1_000)), Claim::Repeat));
     }
 

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::folder::{Poll, WatchedFile};
 use crate::keys::{SigningKey, example, read_private_file};
 use crate::ledger::LedgerKey;
-use crate::peer::Credentials;
+use crate::peer::{Credentials, spki_sha256};
 
 use super::{Options, StartFault};
 
@@ -65,6 +67,7 @@ impl Keys {
         };
         if !options.demo {
             faults.extend(published(&signing, &ledger, &credentials));
+            faults.extend(published_cas(config));
         }
         if !faults.is_empty() {
             return Err(faults);
@@ -75,11 +78,7 @@ impl Keys {
             credentials,
             local,
             demo: options.demo,
-            watched: [
-                seen(&signing_path),
-                seen(&certificate_path),
-                seen(&private_key_path),
-            ],
+            watched: [seen(&signing_path), seen(&certificate_path), seen(&private_key_path)],
             ledger_path,
             signing_path,
             certificate_path,
@@ -110,9 +109,10 @@ impl Keys {
         }
         // Both are looked at each time: a renewed pair is two files written one after the other.
         if changed(certificate) | changed(private_key) {
-            let taken = read_pair(&self.certificate_path, &self.private_key_path).is_ok_and(|(chain, key)| {
-                self.credentials.replace(&chain, &key, Some(config.region.code)).is_ok()
-            });
+            let taken =
+                read_pair(&self.certificate_path, &self.private_key_path).is_ok_and(|(chain, key)| {
+                    self.credentials.replace(&chain, &key, Some(config.region.code)).is_ok()
+                });
             renewed.push(Renewed { file: self.certificate_path.clone(), taken });
         }
         renewed
@@ -149,6 +149,22 @@ fn seen(path: &Path) -> WatchedFile {
     let mut file = WatchedFile::new(path);
     let _ = file.poll();
     file
+}
+
+/// A CA whose key everybody has lets everybody be a partner.
+fn published_cas(config: &Config) -> Option<StartFault> {
+    config
+        .partner_listener
+        .client_ca
+        .iter()
+        .filter_map(|path| std::fs::read(config.path(path)).ok())
+        .any(|pem| {
+            CertificateDer::pem_slice_iter(&pem)
+                .filter_map(Result::ok)
+                .filter_map(|der| spki_sha256(&der))
+                .any(|spki| example::is_published_example(&hex::encode(spki)))
+        })
+        .then_some(StartFault::ExampleKey("[partner_listener] client_ca"))
 }
 
 /// Keys that anybody can read in `certs-example/` prove nothing.

@@ -107,6 +107,7 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
 
 fn put_in_force(house: &House, watched: &Watched, trust: Trust) {
     watched.directory.store(trust.directory.clone());
+    house.clients.forget_strangers();
     house.trust.store(Arc::new(trust));
 }
 

@@ -97,6 +97,19 @@ impl House {
                 .get_or_create(&PartLabels { part: part.part.into() })
                 .set(i64::from(part.ready));
         }
+        let cache = self.lookup.stats();
+        for (part, count) in [
+            ("entries", cache.entries),
+            ("bytes", cache.bytes),
+            ("hits", cache.hits),
+            ("misses", cache.misses),
+        ] {
+            let labels = PartLabels { part: part.into() };
+            self.metrics.cache.get_or_create(&labels).set(count.try_into().unwrap_or(i64::MAX));
+        }
+        if let Ok(gauges) = self.gauges.lock() {
+            gauges.iter().for_each(|read| read(&self.metrics));
+        }
         for (part, days) in self.days_left(now) {
             self.metrics.days_left.get_or_create(&PartLabels { part }).set(days);
         }

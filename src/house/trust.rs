@@ -246,9 +246,7 @@ impl TrustWatch {
                 let next = bytes.and_then(|bytes| {
                     StatusList::parse(&bytes, authority.keys(), &source.uri, now)
                         .and_then(|list| lists.with(authority.id(), &source.uri, list))
-                        .map_err(|fault| {
-                            Fault::new("", "status-list", fault.to_string(), "状态列表无法使用")
-                        })
+                        .map_err(|fault| Fault::new("", "status-list", fault.to_string(), "状态列表无法使用"))
                 });
                 match next {
                     Ok(next) => {

@@ -122,7 +122,12 @@ pub fn local_query_faults(body: &Value) -> Vec<Fault> {
     }
     if object.keys().any(|name| !MEMBERS.iter().any(|(known, _)| known == name)) {
         // The name is the caller's own text; only that there is one is told.
-        faults.push(Fault::new("", "additionalProperties", "has a member that is not known here", "含有未知成员"));
+        faults.push(Fault::new(
+            "",
+            "additionalProperties",
+            "has a member that is not known here",
+            "含有未知成员",
+        ));
     }
     faults.truncate(MOST_FAULTS);
     faults

@@ -10,8 +10,8 @@ use crate::authorization::{Action, Ask, Authorities, Authorizer, Consent, Status
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
-    self, Basis, Claim, EnvelopeFault, FreshId, Op, Opened, Replay, RequestClaims, SignedMessage, TimeFault, Typ,
-    times,
+    self, Basis, Claim, EnvelopeFault, FreshId, Op, Opened, Replay, RequestClaims, SignedMessage, TimeFault,
+    Typ, times,
 };
 use crate::license::{LicenseQuery, Mode};
 use crate::peer::PeerIdentity;
@@ -237,12 +237,12 @@ fn license(
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<Asked, Stopped> {
-    let query: LicenseQuery =
-        bench.catalog
-            .admit_on(&claims.body, bench.now.shanghai_day())
-            .map_err(body_faults)
-            .at(Step::Body)?
-            .into_inner();
+    let query: LicenseQuery = bench
+        .catalog
+        .admit_on(&claims.body, bench.now.shanghai_day())
+        .map_err(body_faults)
+        .at(Step::Body)?
+        .into_inner();
     let license_type = bench.catalog.license_type(&query.license.kind);
     seen.license_type = license_type.map(|t| t.code().to_owned());
     let mode = match query.mode {
@@ -323,4 +323,3 @@ impl Memory for FreshMemory {
         0
     }
 }
-

@@ -85,15 +85,11 @@ impl Step {
                 ("the header is strict JSON of exactly alg, typ, kid", "报头为严格 JSON,仅含 alg、typ、kid")
             }
             Step::Typ => ("typ is a request's", "typ 为请求类型"),
-            Step::Kid => {
-                ("kid is a gateway key of this partner, in force", "kid 为该伙伴在用的网关密钥")
-            }
+            Step::Kid => ("kid is a gateway key of this partner, in force", "kid 为该伙伴在用的网关密钥"),
             Step::Alg => ("alg is the key's registered algorithm", "alg 与密钥登记的算法一致"),
             Step::Signature => ("the signature verifies", "签名验证通过"),
             Step::Payload => ("the payload is one strict JSON object", "载荷为严格 JSON 对象"),
-            Step::OpSize => {
-                ("the message is within its operation's size", "报文大小在该操作限制之内")
-            }
+            Step::OpSize => ("the message is within its operation's size", "报文大小在该操作限制之内"),
             Step::Envelope => ("op is known and the envelope meets its schema", "操作已知且信封符合模式"),
             Step::Issuer => ("iss is the TLS peer", "iss 与连接方一致"),
             Step::Audience => ("aud is this gateway", "aud 为本网关"),

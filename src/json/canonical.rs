@@ -38,7 +38,7 @@ fn write(value: &Value, out: &mut Vec<u8>) {
 fn write_object(members: &Map<String, Value>, out: &mut Vec<u8>) {
     let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
     if sorted.iter().all(|(name, _)| name.is_ascii()) {
-        sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        sorted.sort_unstable_by_key(|(name, _)| *name);
     } else {
         sorted.sort_unstable_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     }
@@ -68,10 +68,15 @@ fn write_number(number: &Number, out: &mut Vec<u8>) {
     }
 }
 
-/// §3.2.2.2.
+/// §3.2.2.2: only quotation marks, backslashes and controls are escaped.
 fn write_string(text: &str, out: &mut Vec<u8>) {
+    let escaped = |byte: &u8| matches!(byte, b'"' | b'\\' | 0x00..=0x1F);
     out.push(b'"');
-    for byte in text.bytes() {
+    let mut rest = text.as_bytes();
+    while let Some(plain) = rest.iter().position(escaped) {
+        let (run, from) = rest.split_at(plain);
+        out.extend_from_slice(run);
+        let Some((byte, after)) = from.split_first() else { break };
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -80,9 +85,10 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
             0x0A => out.extend_from_slice(b"\\n"),
             0x0C => out.extend_from_slice(b"\\f"),
             0x0D => out.extend_from_slice(b"\\r"),
-            0x00..=0x1F => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
+            control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
         }
+        rest = after;
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }

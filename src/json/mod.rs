@@ -6,6 +6,7 @@
 
 mod canonical;
 mod parser;
+mod text;
 
 pub use canonical::jcs;
 

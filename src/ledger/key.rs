@@ -90,7 +90,7 @@ mod tests {
             (format!("{BEGIN}\n{der}\n{END}"), pair.public_key().as_ref().to_vec())
         };
         assert_eq!(LedgerKey::from_pem(plain_v2.0.as_bytes()).unwrap().public().to_vec(), plain_v2.1);
-        let _ = V2;
+        assert_eq!(hex::encode(LedgerKey::from_pem(V2.as_bytes()).unwrap().public()), PUBLIC);
     }
 
     #[test]

@@ -244,8 +244,7 @@ impl Leaf {
 pub fn is_canonical(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(bytes)
         .ok()
-        .and_then(|value| serde_json_canonicalizer::to_vec(&value).ok())
-        .is_some_and(|canonical| canonical == bytes)
+        .is_some_and(|value| crate::json::jcs(&value) == bytes)
 }
 
 #[cfg(test)]

@@ -17,27 +17,29 @@ mod recover;
 mod sealer;
 mod served;
 mod shared;
+mod start;
 mod tile_files;
 pub mod tiles;
 pub mod tree;
+pub mod verify;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::domain::Region;
-use crate::store::{Engine, Heads, Row, Shard, Shelf, StoreFault, Take, sqlite};
+use crate::store::{Row, Shard, Shelf, StoreFault, Take, sqlite};
 
 use case_tag::CaseTags;
-use sealer::{Sealer, ToSealer};
-use shared::{Published, Shared};
-use writer::{Job, Writer, row_of};
+use sealer::ToSealer;
+use shared::Shared;
+use writer::{Job, row_of};
 
 pub use crate::store::UsedId;
 pub use key::{LedgerKey, LedgerKeyFault};
@@ -162,8 +164,12 @@ pub enum LedgerFault {
     OtherKey { origin: String },
     #[error("tile files cannot be read: {kind}")]
     Tiles { kind: std::io::ErrorKind },
-    #[error("{path}: {kind} (32 secret bytes, 0600)")]
-    CaseKey { path: String, kind: std::io::ErrorKind },
+    #[error("{0}")]
+    KeyFile(#[from] crate::keys::KeyFileFault),
+    #[error("{path}: is not the 32 secret bytes of a case key")]
+    CaseKey { path: String },
+    #[error("no random bytes could be had")]
+    NoRandom,
     #[error("the log's name cannot stand in a checkpoint")]
     Origin,
     #[error("the first leaf of the log could not be stored")]
@@ -200,83 +206,6 @@ impl Ledger {
     pub fn open(settings: LedgerSettings) -> Result<(Self, Recovered), LedgerFault> {
         let (lock, engine, heads, shelf) = sqlite::open(&settings.data_dir)?;
         Self::start(settings, Box::new(engine), Box::new(heads), Box::new(shelf), Some(lock))
-    }
-
-    fn start(
-        settings: LedgerSettings,
-        engine: Box<dyn Engine>,
-        mut heads: Box<dyn Heads>,
-        shelf: Box<dyn Shelf>,
-        lock: Option<sqlite::StoreLock>,
-    ) -> Result<(Self, Recovered), LedgerFault> {
-        let LedgerSettings { data_dir: data, region, key, clock } = settings;
-        let now = clock.now();
-        let standing = recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?;
-        let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
-        let shared = Arc::new(Shared::default());
-        shared.free_disk.store(u64::MAX, Ordering::Relaxed);
-        shared.size.store(standing.size, Ordering::Release);
-        shared.count_uses(shelf.takes(now)?.into_iter(), now);
-        let used_ids = shelf.used_ids(now)?;
-        let open_sends = open_sends(region, &*shelf)?;
-        let public = key.public();
-        let sealed = standing.head.as_ref().map_or(0, |head| head.size);
-        if let Some(head) = standing.head {
-            shared.published.store(Some(Arc::new(Published {
-                shard: standing.shard,
-                size: head.size,
-                note: head.note,
-            })));
-        }
-        let (to_sealer, orders) = channel();
-        let sealer = Sealer {
-            data: data.clone(),
-            region,
-            key,
-            clock: clock.clone(),
-            heads,
-            shared: shared.clone(),
-            shard: standing.shard,
-            edge: standing.edge,
-            sealed,
-            full: standing.full,
-            last: None,
-        };
-        let mut writer = Writer {
-            engine,
-            region,
-            vkey_of: Box::new(move |origin| Some(Vkey::new(origin, public)?.to_string())),
-            clock: clock.clone(),
-            to_sealer: to_sealer.clone(),
-            shared: shared.clone(),
-            shard: standing.shard,
-            month: standing.month,
-            origin: origin(region, standing.shard).into(),
-            next: standing.size,
-            closed: standing.closed,
-            disk_seen: None,
-        };
-        let mut inner = Inner {
-            data,
-            region,
-            public,
-            clock,
-            case_tags,
-            shared,
-            shelf,
-            jobs: None,
-            to_sealer,
-            threads: vec![thread("ledger-sealer", move || sealer.run(&orders))?],
-            _lock: lock,
-        };
-        let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
-        writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
-        let recovered = Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
-        let (jobs, queue) = sync_channel(LONGEST_QUEUE);
-        inner.jobs = Some(jobs);
-        // Joined in order: the writer first, so that the sealer hears all of it.
-        inner.threads.insert(0, thread("ledger-writer", move || writer.run(&queue))?);
-        Ok((Self { inner: Arc::new(inner) }, recovered))
     }
 
     /// Makes an entry durable and says where it stands. A caller that stops waiting may
@@ -348,39 +277,5 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.jobs = None;
-        for (place, thread) in self.threads.drain(..).enumerate() {
-            if place == 1 {
-                let _ = self.to_sealer.send(ToSealer::Stop);
-            }
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The moment of the newest leaf: a clock behind it cannot be right.
-fn last_leaf_ms(shelf: &dyn Shelf, shard: Shard, size: u64) -> Result<Option<i64>, LedgerFault> {
-    let Some(last) = size.checked_sub(1) else { return Ok(None) };
-    let stored = shelf.leaves(shard, last..size)?;
-    Ok(stored.first().and_then(|stored| Leaf::from_bytes(&stored.leaf)).map(|leaf| leaf.ts))
-}
-
-fn open_sends(region: Region, shelf: &dyn Shelf) -> Result<Vec<OpenSend>, LedgerFault> {
-    let stored = shelf.open_sends()?;
-    Ok(stored
-        .into_iter()
-        .filter_map(|(shard, stored)| {
-            let leaf = Leaf::from_bytes(&stored.leaf)?;
-            Some(OpenSend { origin: origin(region, shard), index: stored.index, leaf })
-        })
-        .collect())
-}
-
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, LedgerFault> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(work)
-        .map_err(|e| LedgerFault::Thread { kind: e.kind() })
-}
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::key::LedgerKey;
 use super::leaf::{Leaf, LeafKind};
 use super::tile_files::TileFiles;
 use super::tiles::{Edge, FullTile, Level, TILE_WIDTH, TileName};
-use super::tree::{Hash, root_of};
+use super::tree::root_of;
 use super::{LedgerFault, origin};
 use crate::clock::Now;
 use crate::domain::Region;
@@ -135,15 +135,19 @@ fn check_head(
         if checkpoint.size != head.size || head.size > size {
             return Err(rolled_back(checkpoint.size));
         }
-        edge = Tree { files: Some(files), shelf, shard }.edge(head.size)?;
-        if edge.root() != checkpoint.root {
-            // The tiles may be what is wrong: the leaves decide.
-            edge = Tree { files: None, shelf, shard }.edge(head.size)?;
-            if edge.root() != checkpoint.root {
-                return Err(rolled_back(checkpoint.size));
+        edge = match edge_from_tiles(files, shelf, shard, head.size)? {
+            Some(edge) if edge.root() == checkpoint.root => edge,
+            tiles => {
+                // Tiles are lost or wrong: the leaves decide, and make them again.
+                let edge = edge_from_leaves(shelf, shard, head.size, |_| Ok(()))?;
+                if edge.root() != checkpoint.root {
+                    return Err(rolled_back(checkpoint.size));
+                }
+                let wrong = tiles.is_some();
+                tracing::error!(origin, wrong, "tile files were lost or changed and are made again");
+                edge_from_leaves(shelf, shard, head.size, |tile| files.write_full(tile))?
             }
-            tracing::error!(origin, "tile files do not agree with the leaves; run `tongban audit verify`");
-        }
+        };
     }
     let mut full = Vec::new();
     while edge.size() < size {
@@ -156,44 +160,50 @@ fn check_head(
     Ok((edge, full))
 }
 
-/// Reads tiles from their files where they are, and makes them from leaves where not.
-struct Tree<'a> {
-    files: Option<&'a TileFiles>,
-    shelf: &'a dyn Shelf,
+/// The edge out of full tile files and the leaves of the last, partial one; `None` when a
+/// file is not there.
+fn edge_from_tiles(
+    files: &TileFiles,
+    shelf: &dyn Shelf,
     shard: Shard,
+    size: u64,
+) -> Result<Option<Edge>, LedgerFault> {
+    let mut levels = vec![shelf.hashes(shard, size - size % TILE_WIDTH..size)?];
+    for below in 0_u8.. {
+        let count = size.checked_shr((u32::from(below) + 1) * 8).unwrap_or(0);
+        if count == 0 {
+            break;
+        }
+        let mut hashes = Vec::new();
+        for index in count - count % TILE_WIDTH..count {
+            let name = TileName { level: Level::Hashes(below), index, width: 256 };
+            let tile = files.read_hashes(name).map_err(|e| LedgerFault::Tiles { kind: e.kind() })?;
+            let Some(tile) = tile else { return Ok(None) };
+            hashes.push(root_of(&tile));
+        }
+        levels.push(hashes);
+    }
+    Ok(Some(Edge::from_levels(size, levels)))
 }
 
-impl Tree<'_> {
-    fn edge(&self, size: u64) -> Result<Edge, LedgerFault> {
-        let mut levels = Vec::new();
-        for level in 0_u8.. {
-            let count = size.checked_shr(u32::from(level) * 8).unwrap_or(0);
-            if count == 0 {
-                break;
-            }
-            levels.push(self.tile(level, count / TILE_WIDTH, count % TILE_WIDTH)?);
+/// The edge out of the leaves alone; every full tile on the way goes to `full`.
+fn edge_from_leaves(
+    shelf: &dyn Shelf,
+    shard: Shard,
+    size: u64,
+    full: impl Fn(&FullTile) -> std::io::Result<()>,
+) -> Result<Edge, LedgerFault> {
+    let mut edge = Edge::default();
+    let mut tiles = Vec::new();
+    while edge.size() < size {
+        let hashes = shelf.hashes(shard, edge.size()..size.min(edge.size() + CATCH_UP))?;
+        if hashes.is_empty() {
+            break;
         }
-        Ok(Edge::from_levels(size, levels))
-    }
-
-    /// The first `width` hashes of a tile.
-    fn tile(&self, level: u8, index: u64, width: u64) -> Result<Vec<Hash>, LedgerFault> {
-        let first = index * TILE_WIDTH;
-        if level == 0 && (width < TILE_WIDTH || self.files.is_none()) {
-            return Ok(self.shelf.hashes(self.shard, first..first + width)?);
-        }
-        if let Some(files) = self.files.filter(|_| width == TILE_WIDTH) {
-            let name = TileName { level: Level::Hashes(level), index, width: 256 };
-            let read = files.read_hashes(name).map_err(|e| LedgerFault::Tiles { kind: e.kind() })?;
-            if let Some(hashes) = read {
-                return Ok(hashes);
-            }
-        }
-        match level.checked_sub(1) {
-            None => Ok(self.shelf.hashes(self.shard, first..first + width)?),
-            Some(below) => {
-                (first..first + width).map(|tile| Ok(root_of(&self.tile(below, tile, TILE_WIDTH)?))).collect()
-            }
+        hashes.into_iter().for_each(|hash| edge.push(hash, &mut tiles));
+        for tile in tiles.drain(..) {
+            full(&tile).map_err(|e| LedgerFault::Tiles { kind: e.kind() })?;
         }
     }
+    Ok(edge)
 }

@@ -26,6 +26,9 @@ use crate::store::{Head, Heads, Shard, StoreFault};
 /// At most one checkpoint in this time when leaves keep coming (protocol §7 gives 10 s).
 const SEAL_EVERY: Duration = Duration::from_secs(1);
 
+/// Quiet after which the heads' file is left at rest.
+const REST_AFTER: Duration = Duration::from_secs(2);
+
 pub(super) enum ToSealer {
     /// Leaves that have become durable, in order.
     Grew(Vec<Hash>),
@@ -64,6 +67,8 @@ pub(super) struct Sealer {
     /// Full tiles that have no file yet.
     pub full: Vec<FullTile>,
     pub last: Option<Instant>,
+    /// The heads' file has been written to.
+    pub unrested: bool,
 }
 
 impl Sealer {
@@ -72,6 +77,8 @@ impl Sealer {
             let order = if self.edge.size() > self.sealed {
                 let due = self.last.map_or(Duration::ZERO, |last| SEAL_EVERY.saturating_sub(last.elapsed()));
                 orders.recv_timeout(due)
+            } else if self.unrested {
+                orders.recv_timeout(REST_AFTER)
             } else {
                 orders.recv().map_err(RecvTimeoutError::from)
             };
@@ -94,11 +101,23 @@ impl Sealer {
                     let sealed = self.try_seal();
                     let _ = told.send(sealed);
                 }
-                Err(RecvTimeoutError::Timeout) => {
+                Err(RecvTimeoutError::Timeout) if self.edge.size() > self.sealed => {
                     self.try_seal();
                 }
-                Ok(ToSealer::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.rest(),
+                Ok(ToSealer::Stop) | Err(RecvTimeoutError::Disconnected) => return self.rest(),
             }
+        }
+    }
+
+    fn rest(&mut self) {
+        if std::mem::take(&mut self.unrested)
+            && self.shared.poisoned().is_none()
+            && let Err(fault) = self.heads.rest()
+            && !fault.is_passing()
+        {
+            tracing::error!(%fault, "the checkpoints' file could not be tidied");
+            self.shared.poison("checkpoint could not be kept");
         }
     }
 
@@ -111,13 +130,16 @@ impl Sealer {
         self.last = Some(Instant::now());
         match self.seal() {
             Ok(()) => true,
-            Err(fault @ (SealFault::Files(_) | SealFault::Store(StoreFault::Full))) => {
-                tracing::error!(%fault, "no checkpoint could be made; trying again");
-                false
-            }
             Err(fault) => {
-                tracing::error!(%fault, "no checkpoint could be made");
-                self.shared.poison("checkpoint could not be kept");
+                let passing = match &fault {
+                    SealFault::Files(_) => true,
+                    SealFault::Store(fault) => fault.is_passing(),
+                    SealFault::Origin | SealFault::Forked => false,
+                };
+                tracing::error!(%fault, passing, "no checkpoint could be made");
+                if !passing {
+                    self.shared.poison("checkpoint could not be kept");
+                }
                 false
             }
         }
@@ -143,6 +165,7 @@ impl Sealer {
             return Err(SealFault::Forked);
         }
         self.sealed = head.size;
+        self.unrested = true;
         let file = files.write_checkpoint(&head.note);
         self.shared.sealed(Published { shard: self.shard, size: head.size, note: head.note });
         // The head has moved: the file is only a copy and comes with the next checkpoint.
@@ -155,5 +178,13 @@ impl Sealer {
     fn final_note(&self) -> Option<Vec<u8>> {
         let published = self.shared.published.load();
         published.as_ref().filter(|p| p.shard == self.shard && p.size == self.sealed).map(|p| p.note.clone())
+    }
+}
+
+impl Drop for Sealer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.poison("the sealer ended");
+        }
     }
 }

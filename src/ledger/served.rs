@@ -12,7 +12,7 @@ use super::tile_files::{PublishedTree, TileFiles};
 use super::tiles::{Level, TILE_WIDTH, TileName};
 use super::tree::inclusion_proof;
 use super::{Inner, Ledger, origin};
-use crate::store::{Shard, StoreFault};
+use crate::store::{Shard, StoreFault, StoredLeaf};
 
 /// One leaf with its proof, and whom it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,13 +75,12 @@ impl Ledger {
         let checkpoint = self.inner.open_checkpoint(origin, &note)?;
         let Some(end) = index.checked_add(1).filter(|end| *end <= checkpoint.size) else { return Ok(None) };
         let Some(stored) = self.inner.shelf.leaves(shard, index..end)?.pop() else { return Ok(None) };
-        let files = TileFiles::new(&self.inner.data, origin);
-        let tree = PublishedTree { files: &files, size: checkpoint.size };
-        let path = inclusion_proof(&tree, index, checkpoint.size)?.unwrap_or_default();
         let parsed = Leaf::from_bytes(&stored.leaf);
         let (me, peer) = parsed.map_or((None, None), |leaf| (leaf.me, leaf.peer));
-        let proof = Proof { leaf: Some(stored.leaf.clone()), index, path, checkpoint: note };
-        Ok(Some(EntryProof { leaf: stored.leaf, proof: proof.to_bytes(), me, peer }))
+        let leaf = stored.leaf.clone();
+        let files = TileFiles::new(&self.inner.data, origin);
+        let proof = prove(&files, stored, checkpoint.size, note)?;
+        Ok(proof.map(|proof| EntryProof { leaf, proof: proof.to_bytes(), me, peer }))
     }
 
     fn verified_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, ReadFault> {
@@ -99,6 +98,18 @@ impl Inner {
         let vkey = super::Vkey::new(origin, self.public).ok_or(ReadFault::Checkpoint)?;
         Checkpoint::open(note, &vkey).map_err(|_| ReadFault::Checkpoint)
     }
+}
+
+/// The proof of a stored leaf under a checkpoint note over `size` leaves.
+pub(super) fn prove(
+    files: &TileFiles,
+    stored: StoredLeaf,
+    size: u64,
+    note: Vec<u8>,
+) -> Result<Option<Proof>, ReadFault> {
+    let tree = PublishedTree { files, size };
+    let path = inclusion_proof(&tree, stored.index, size)?;
+    Ok(path.map(|path| Proof { leaf: Some(stored.leaf), index: stored.index, path, checkpoint: note }))
 }
 
 /// An entry bundle: `u16 length ‖ entry` for each (tlog-tiles).

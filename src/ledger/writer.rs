@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::leaf::{Leaf, LeafHash, LeafKind};
+use super::note::Vkey;
 use super::sealer::ToSealer;
 use super::shared::Shared;
 use super::tree::{Hash, leaf_hash, sha256};
@@ -26,8 +27,8 @@ use crate::store::{Engine, Month, Row, Shard, StoreFault, Take};
 const MOST_IN_A_COMMIT: usize = 1024;
 /// How often the free space is looked at, while writing and while idle.
 const DISK_EVERY: Duration = Duration::from_secs(1);
-/// Idle wake-ups, for the turn of a half-year and for a disk that has room again.
-const IDLE_WAKE: Duration = Duration::from_secs(5);
+/// Idle wake-ups, for leaving the file at rest, the turn of a half-year and for a disk that has room again.
+const IDLE_WAKE: Duration = Duration::from_secs(2);
 
 pub(super) struct Job {
     pub row: Row,
@@ -39,7 +40,8 @@ pub(super) struct Job {
 pub(super) struct Writer {
     pub engine: Box<dyn Engine>,
     pub region: Region,
-    pub vkey_of: Box<dyn Fn(&str) -> Option<String> + Send>,
+    /// The ledger's public key, which every log's first leaf names.
+    pub public: [u8; 32],
     pub clock: Clock,
     pub to_sealer: Sender<ToSealer>,
     pub shared: Arc<Shared>,
@@ -61,12 +63,13 @@ impl Writer {
                 Ok(job) => batch.push(job),
                 Err(RecvTimeoutError::Timeout) => {
                     self.look_at_disk();
+                    self.tidy(true);
                     if self.shared.poisoned().is_none() && !self.shared.low_disk.load(Ordering::Relaxed) {
                         let _ = self.turn(self.clock.now());
                     }
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.tidy(true),
             }
             while batch.len() < MOST_IN_A_COMMIT {
                 let Ok(job) = jobs.try_recv() else { break };
@@ -74,6 +77,27 @@ impl Writer {
             }
             self.shared.queue_depth.fetch_sub(batch.len(), Ordering::Relaxed);
             self.commit(std::mem::take(&mut batch));
+            self.tidy(false);
+        }
+    }
+
+    fn tidy(&mut self, idle: bool) {
+        if self.shared.poisoned().is_some() {
+            return;
+        }
+        if let Err(fault) = self.engine.tidy(idle) {
+            tracing::error!(%fault, "the store could not be tidied");
+            self.fail(&fault);
+        }
+    }
+
+    /// A full disk may have room again; what else goes wrong leaves it open what is stored.
+    fn fail(&mut self, fault: &StoreFault) {
+        if *fault == StoreFault::Full {
+            self.shared.low_disk.store(true, Ordering::Relaxed);
+            self.disk_seen = Some(Instant::now());
+        } else if !fault.is_passing() {
+            self.shared.poison("a commit failed");
         }
     }
 
@@ -121,12 +145,7 @@ impl Writer {
         let begun = Instant::now();
         if let Err(fault) = self.engine.append(self.shard, month, self.next, rows) {
             tracing::error!(%fault, leaves = rows.len(), "leaves could not be stored");
-            if fault == StoreFault::Full {
-                self.shared.low_disk.store(true, Ordering::Relaxed);
-                self.disk_seen = Some(Instant::now());
-            } else {
-                self.shared.poison("a commit failed");
-            }
+            self.fail(&fault);
             return Err(());
         }
         let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -169,16 +188,13 @@ impl Writer {
             due
         };
         let origin: Arc<str> = origin(self.region, next).into();
-        genesis.vkey = (self.vkey_of)(&origin);
+        genesis.vkey = Vkey::new(&origin, self.public).map(|vkey| vkey.to_string());
         let row = self.own_row(genesis, now).ok_or(())?;
         let hash = row.hash;
         let month = Month::at(now).max(next.first_month());
         if let Err(fault) = self.engine.append(next, month, 0, &[row]) {
             tracing::error!(%fault, "a new log could not be begun");
-            match fault {
-                StoreFault::Full => self.shared.low_disk.store(true, Ordering::Relaxed),
-                _ => self.shared.poison("a commit failed"),
-            }
+            self.fail(&fault);
             return Err(());
         }
         (self.shard, self.month, self.origin, self.next, self.closed) = (next, month, origin, 1, false);
@@ -193,7 +209,7 @@ impl Writer {
         row_of(&leaf)
     }
 
-    fn look_at_disk(&mut self) {
+    pub fn look_at_disk(&mut self) {
         if self.disk_seen.is_some_and(|seen| seen.elapsed() < DISK_EVERY) {
             return;
         }
@@ -208,6 +224,14 @@ impl Writer {
             } else {
                 tracing::info!("there is room on the disk again");
             }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.poison("the writer ended");
         }
     }
 }

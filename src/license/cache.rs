@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::age::{Told, Want, keep};
 use super::marks::{Born, Depends, Marks};
 use super::record::LicenseRecord;
 use super::register::{Ask, Change, Register, RegisterFault};
@@ -37,16 +38,6 @@ impl Source {
             Self::Register => "register",
         }
     }
-}
-
-/// How old an answer may be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Want {
-    pub ages: CacheAges,
-    /// The asker's own bound in seconds; 0 asks the register.
-    pub max_age: Option<i64>,
-    /// Whether this kind of question may be answered with a stale record at all.
-    pub stale_allowed: bool,
 }
 
 /// What the register said once.
@@ -126,7 +117,7 @@ impl Cache {
         self.marks.note_all(&self.register.changes());
         let held = self.entries.get(ask).await.filter(|h| self.marks.holds(h.born, &h.depends));
         if let Some(held) = &held
-            && want.is_fresh(held, now)
+            && want.is_fresh(held.told(), now)
         {
             count(&self.counts.hits);
             return Ok(Found { held: Arc::clone(held), source: Source::Cache, stale: false });
@@ -136,7 +127,7 @@ impl Cache {
             (Ok(held), _) => Ok(Found { held, source: Source::Register, stale: false }),
             // Asked again whether it holds: the change may have come while the register failed.
             (Err(RegisterFault::Unavailable | RegisterFault::Timeout), Some(held))
-                if want.may_be_stale(&held, now) && self.marks.holds(held.born, &held.depends) =>
+                if want.may_be_stale(held.told(), now) && self.marks.holds(held.born, &held.depends) =>
             {
                 count(&self.counts.stale);
                 Ok(Found { held, source: Source::Cache, stale: true })
@@ -284,43 +275,11 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-impl Want {
-    /// Every answer shows the status, so the status age binds the whole record.
-    fn limit_secs(&self, negative: bool) -> i64 {
-        let of_type = limit_secs(self.ages, negative);
-        self.max_age.map_or(of_type, |asked| asked.min(of_type))
-    }
-
-    fn is_fresh(&self, held: &Held, now: Now) -> bool {
-        let limit = self.limit_secs(held.records.is_empty());
-        limit > 0 && within(held.asked_at, now, limit)
-    }
-
-    fn may_be_stale(&self, held: &Held, now: Now) -> bool {
-        let past_age = i64::from(self.ages.stale_if_register_down_seconds);
-        let limit = limit_secs(self.ages, false).saturating_add(past_age);
-        let limit = self.max_age.map_or(limit, |asked| asked.min(limit));
-        self.stale_allowed && past_age > 0 && !held.records.is_empty() && within(held.asked_at, now, limit)
-    }
-}
-
-fn limit_secs(ages: CacheAges, negative: bool) -> i64 {
-    i64::from(if negative { ages.negative_seconds } else { ages.data_seconds.min(ages.status_seconds) })
-}
-
-/// How long an answer is worth its memory.
-fn keep(ages: CacheAges, negative: bool) -> Duration {
-    let stale = if negative { 0 } else { i64::from(ages.stale_if_register_down_seconds) };
-    Duration::from_secs(limit_secs(ages, negative).saturating_add(stale).try_into().unwrap_or(0))
-}
-
-/// A clock that was set back makes an age negative: such a record is as good as none.
-fn within(asked_at: Now, now: Now, limit_secs: i64) -> bool {
-    let age_ms = now.ms().saturating_sub(asked_at.ms());
-    (0..=limit_secs.saturating_mul(1000)).contains(&age_ms)
-}
-
 impl Held {
+    fn told(&self) -> Told {
+        Told { asked_at: self.asked_at, negative: self.records.is_empty() }
+    }
+
     fn weight(&self) -> u32 {
         const ENTRY: usize = 512;
         let records: usize = self.records.iter().map(LicenseRecord::weight).sum();

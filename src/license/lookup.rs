@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::cache::{Cache, CacheStats, Found, Source, Want};
+use super::age::Want;
+use super::cache::{Cache, CacheStats, Found, Source};
 use super::changed::Changed;
 use super::query::{LicenseQuery, Mode};
 use super::record::{LicenseRecord, normalised_number};

@@ -6,6 +6,7 @@
 //! not told in its old form once we know of it. Whether the asker may ask at all was decided
 //! in the rooms before.
 
+mod age;
 mod cache;
 mod changed;
 mod lookup;

@@ -90,8 +90,15 @@ impl Admissible for Document {
 impl Card {
     /// Reads a card; tells all its faults at once.
     pub fn from_value(value: &Value) -> Result<Self, Vec<Fault>> {
-        let read: Document = Catalog::embedded().admit(value)?.into_inner();
-        let mut faults = Vec::new();
+        let (read, mut faults) = match Catalog::embedded().admit::<Document>(value) {
+            Ok(read) => (read.into_inner(), Vec::new()),
+            // What can be read nevertheless is checked for the faults that no schema sees.
+            Err(faults) => match Document::deserialize(value) {
+                Ok(read) => (read, faults),
+                Err(_) => return Err(faults),
+            },
+        };
+        let by_schema = faults.len();
         if read.id != read.region.gateway_urn() {
             faults.push(Fault::new(
                 "/id",
@@ -111,7 +118,6 @@ impl Card {
         }
         let keys = KeySet::from_jwks(&read.jwks)
             .map_err(|of_keys| faults.extend(of_keys.into_iter().map(|f| f.under("/jwks"))));
-        faults.truncate(MOST_FAULTS);
         match (endpoint, keys) {
             (Some(endpoint), Ok(keys)) if faults.is_empty() => Ok(Self {
                 region: read.region,
@@ -124,7 +130,7 @@ impl Card {
                 status: read.status,
                 document: value.clone(),
             }),
-            _ => Err(faults),
+            _ => Err(once_a_place(faults, by_schema)),
         }
     }
 
@@ -199,6 +205,15 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The schema's faults, and of ours those at places of which the schema said nothing.
+fn once_a_place(mut faults: Vec<Fault>, by_schema: usize) -> Vec<Fault> {
+    let mut ours = faults.split_off(by_schema);
+    ours.retain(|ours| !faults.iter().any(|schemas| schemas.pointer == ours.pointer));
+    faults.extend(ours);
+    faults.truncate(MOST_FAULTS);
+    faults
+}
+
 fn read_pins(texts: &[String], faults: &mut Vec<Fault>) -> Vec<[u8; 32]> {
     let mut pins = Vec::with_capacity(texts.len());
     for (i, text) in texts.iter().enumerate() {
@@ -253,6 +268,11 @@ fn is_vkey_of(vkey: &str, name: &str) -> bool {
 
 #[cfg(test)]
 impl Card {
+    pub(crate) fn with_keys(mut self, keys: KeySet) -> Self {
+        self.keys = keys;
+        self
+    }
+
     /// A card for tests of this room: no keys, an endpoint, pins.
     pub(crate) fn for_test(region: &str, port: u16, pins: Vec<[u8; 32]>, status: Status) -> Self {
         let region = Region::parse(region).unwrap();
@@ -272,7 +292,80 @@ impl Card {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::keys::{Algorithm, SigningKey};
+
+    fn card() -> Value {
+        let key = SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256).unwrap()).unwrap();
+        let origin = "tongban/421202/2026h2";
+        let public = [&[1][..], &[9; 32]].concat();
+        let hash = digest(&SHA256, &[origin.as_bytes(), b"\n", &public].concat());
+        let vkey = format!("{origin}+{}+{}", hex::encode(&hash.as_ref()[..4]), STANDARD.encode(&public));
+        json!({
+            "id": "urn:tongban:gw:421202", "region": "421202", "name": "咸宁市咸安区",
+            "endpoint": "https://gw.xianan.gov.cn:8443",
+            "tls": {"spki_sha256": [URL_SAFE_NO_PAD.encode([7; 32])]},
+            "jwks": {"keys": [key.public_jwk()]},
+            "ledger": {"origin": origin, "vkey": vkey}, "contact": "0715-0000000", "status": "active"
+        })
+    }
+
+    fn faults(changes: &[(&str, Value)]) -> Vec<(String, String)> {
+        let mut card = card();
+        for (pointer, value) in changes {
+            *card.pointer_mut(pointer).unwrap() = value.clone();
+        }
+        let faults = Card::from_value(&card).err().unwrap_or_default();
+        faults.into_iter().map(|f| (f.pointer, f.rule)).collect()
+    }
+
+    #[test]
+    fn a_card_is_read_whole() {
+        let value = card();
+        let card = Card::from_value(&value).ok().unwrap();
+        assert_eq!(card.region().as_str(), "421202");
+        assert_eq!(card.endpoint().to_string(), "https://gw.xianan.gov.cn:8443");
+        assert_eq!((card.pins(), card.status()), ([[7; 32]].as_slice(), Status::Active));
+        assert_eq!((card.keys().kids().count(), card.ledger().is_some()), (1, true));
+        assert_eq!(card.public_json(), &value);
+    }
+
+    #[test]
+    fn a_card_without_tls_ledger_and_contact_is_one_too() {
+        let mut value = card();
+        for name in ["tls", "ledger", "contact"] {
+            value.as_object_mut().unwrap().remove(name);
+        }
+        let card = Card::from_value(&value).ok().unwrap();
+        assert!(card.pins().is_empty() && card.ledger().is_none() && card.contact().is_none());
+    }
+
+    #[test]
+    fn a_card_tells_all_its_faults_at_once() {
+        let found = faults(&[
+            ("/id", "urn:tongban:gw:331083".into()),
+            ("/endpoint", "https://gw:99999".into()),
+            ("/jwks/keys/0/x", "AAAA".into()),
+            ("/ledger/vkey", "tongban/421202/2026h2+00000000+AAAA".into()),
+        ]);
+        let places: Vec<&str> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(places, ["/id", "/endpoint", "/ledger/vkey", "/jwks/keys/0/x"]);
+    }
+
+    #[test]
+    fn an_unknown_status_is_a_fault_never_active() {
+        assert_eq!(faults(&[("/status", "paused".into())])[0].0, "/status");
+        assert_eq!(faults(&[("/status", Value::Null)])[0].0, "/status");
+    }
+
+    #[test]
+    fn a_private_key_on_a_card_is_a_fault() {
+        let private = SigningKey::generate(Algorithm::Es256).unwrap();
+        let found = faults(&[("/jwks/keys/0", private)]);
+        assert!(found.iter().all(|(place, _)| place.starts_with("/jwks/keys/0")) && !found.is_empty());
+    }
 
     #[test]
     fn an_endpoint_is_an_https_host_and_port_and_nothing_more() {

@@ -18,8 +18,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::card::Status;
 use super::connection::{Ask, Partner};
+use super::credentials::Credentials;
 use super::directory::{Directory, NotAMember};
-use super::tls::{Credentials, partner_client_config};
+use super::tls::partner_client_config;
 use crate::clock::{Clock, Now};
 use crate::domain::Region;
 

@@ -1,9 +1,12 @@
 use rcgen::ExtendedKeyUsagePurpose as Purpose;
 
+use serde_json::{Value, json};
+
+use super::super::credentials::spki_sha256;
 use super::super::testing::{Ca, Leaf, NOON, Pair};
-use super::super::tls::spki_sha256;
 use super::super::trust::{CaFile, CrlFile};
 use super::*;
+use crate::keys::{Algorithm, KeySet, SigningKey};
 
 const ME: &str = "421202";
 const YUHUAN: &str = "331083";
@@ -32,7 +35,7 @@ fn yuhuan(pins: Vec<[u8; 32]>, status: Status) -> Card {
 }
 
 fn verdict(directory: &Directory, pair: &Pair) -> Result<Region, NotAMember> {
-    directory.identify(&[pair.der.clone()], NOON).map(|p| p.region())
+    directory.identify(std::slice::from_ref(&pair.der), NOON).map(|p| p.region())
 }
 
 fn distrust(why: Distrust) -> Result<Region, NotAMember> {
@@ -173,7 +176,7 @@ fn an_identity_holds_until_the_first_of_its_grounds_ends() {
     let pair = ca.issue(&Leaf { not_after: 3 * DAY, ..Leaf::of(YUHUAN) });
     let until = |crls: &[String]| {
         let directory = directory(vec![yuhuan(vec![], Status::Active)], trust(&[&ca], crls));
-        directory.identify_until(&[pair.der.clone()], NOON).map(|(_, until)| until - NOON.secs())
+        directory.identify_until(std::slice::from_ref(&pair.der), NOON).map(|(_, until)| until - NOON.secs())
     };
     assert_eq!(until(&[]), Ok(3 * DAY));
     assert_eq!(until(&[ca.crl(&[], -DAY, DAY)]), Ok(DAY));
@@ -198,4 +201,24 @@ fn a_card_that_contradicts_a_standing_one_is_left_out() {
     let rules: Vec<_> =
         refused.iter().map(|f| (f.file.to_str().unwrap(), f.faults[0].rule.as_str())).collect();
     assert_eq!(rules, [("a.json", "duplicate-region"), ("me.json", "own-region")]);
+}
+
+#[test]
+fn a_key_has_one_owner_and_a_mistaken_card_keeps_its_last_good_version() {
+    let key = |jwk: &Value| KeySet::from_jwks(&json!({"keys": [jwk]})).ok().unwrap();
+    let jwks: Vec<Value> = (0..2)
+        .map(|_| SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256).unwrap()).unwrap().public_jwk())
+        .collect();
+    let (a, z) = (PathBuf::from("a.json"), PathBuf::from("z.json"));
+    let card = |code, jwk| Arc::new(Card::for_test(code, 1, vec![], Status::Active).with_keys(key(jwk)));
+    let (hubei, yuhuan) = (card("420000", &jwks[0]), card(YUHUAN, &jwks[1]));
+    let mut cards = HashMap::from([(a.clone(), Arc::clone(&hubei)), (z, yuhuan)]);
+    let (before, refused) = Directory::build(region(ME), &cards, Trust::default(), None);
+    assert_eq!(refused, []);
+
+    cards.insert(a, card("420000", &jwks[1]));
+    let (after, refused) = Directory::build(region(ME), &cards, Trust::default(), Some(&before));
+    assert_eq!(refused[0].faults[0].rule, "duplicate-kid");
+    assert!(Arc::ptr_eq(after.card(region("420000")).unwrap(), &hubei));
+    assert_eq!(after.cards().count(), 2);
 }

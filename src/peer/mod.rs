@@ -8,6 +8,7 @@
 mod card;
 mod client;
 mod connection;
+mod credentials;
 mod directory;
 mod tls;
 mod trust;
@@ -19,8 +20,7 @@ pub(crate) use tls::partner_client_config;
 
 pub use card::{Card, Endpoint, LedgerName, Status};
 pub use client::{Attempt, ClientLimits, PartnerAnswer, PartnerClients, SendFault};
+pub use credentials::{Credentials, CredentialsFault, spki_sha256};
 pub use directory::{Directory, NotAMember, PeerIdentity, region_of};
-pub use tls::{
-    Credentials, CredentialsFault, partner_server_config, plain_server_config, provider, spki_sha256,
-};
+pub use tls::{partner_server_config, plain_server_config, provider};
 pub use trust::{CaFile, CrlFile, Distrust, Trust, TrustFileFault, Validity};

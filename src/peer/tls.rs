@@ -1,29 +1,26 @@
-//! TLS 1.3 in both directions: which certificate we show, and whom we let finish a
-//! handshake. The names in certificates are regions; host names prove nothing here.
+//! TLS 1.3 in both directions: whom we let finish a handshake. The names in certificates
+//! are regions; host names prove nothing here.
 //!
 //! Promises: no tickets, no resumption, no early data (a resumed session would skip the
-//! verifier); each handshake asks the directory of that moment; a new certificate is in
-//! force with the next handshake, never half of it.
+//! verifier); each handshake asks the directory of that moment.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
-use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
     PeerIncompatible, ServerConfig, SignatureScheme,
 };
 
+use super::credentials::Credentials;
 use super::directory::{Directory, NotAMember};
-use super::trust::{Distrust, Validity};
+use super::trust::Distrust;
 use crate::clock::{Clock, Now};
 use crate::domain::Region;
 
@@ -36,112 +33,6 @@ pub fn provider() -> &'static Arc<CryptoProvider> {
 
 const H2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
-
-/// Our own certificate chain with its key, replaced as one when renewed.
-pub struct Credentials {
-    current: ArcSwap<Current>,
-}
-
-struct Current {
-    certified: Arc<CertifiedKey>,
-    validity: Validity,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsFault {
-    #[error("the certificate file holds no PEM certificate chain")]
-    Certificate,
-    #[error("the key file holds no PEM private key in PKCS#8")]
-    Key,
-    #[error("the private key does not belong to the certificate")]
-    Mismatch,
-    #[error("the certificate does not name {0} in the one URI of its subject alternative name")]
-    Name(Region),
-}
-
-impl Credentials {
-    /// Checks that chain, key and our own name belong together.
-    pub fn new(chain_pem: &[u8], key_pem: &[u8], me: Region) -> Result<Arc<Self>, CredentialsFault> {
-        let current = Current::read(chain_pem, key_pem, Some(me))?;
-        Ok(Arc::new(Self { current: ArcSwap::from_pointee(current) }))
-    }
-
-    /// For a door that is known by its host name (local, console): no gateway name needed.
-    pub fn for_host(chain_pem: &[u8], key_pem: &[u8]) -> Result<Arc<Self>, CredentialsFault> {
-        Ok(Arc::new(Self { current: ArcSwap::from_pointee(Current::read(chain_pem, key_pem, None)?) }))
-    }
-
-    /// Puts a renewed pair in force for all handshakes to come, or changes nothing.
-    pub fn replace(
-        &self,
-        chain_pem: &[u8],
-        key_pem: &[u8],
-        me: Option<Region>,
-    ) -> Result<(), CredentialsFault> {
-        self.current.store(Arc::new(Current::read(chain_pem, key_pem, me)?));
-        Ok(())
-    }
-
-    /// When the shown certificate begins and ends.
-    pub fn validity(&self) -> Validity {
-        self.current.load().validity
-    }
-
-    /// SHA-256 of the shown certificate's SPKI, as it would stand on our card.
-    pub fn spki_sha256(&self) -> Option<[u8; 32]> {
-        spki_sha256(self.current.load().certified.cert.first()?)
-    }
-}
-
-/// SHA-256 of a certificate's DER SubjectPublicKeyInfo (protocol §2).
-pub fn spki_sha256(der: &CertificateDer<'_>) -> Option<[u8; 32]> {
-    use x509_parser::prelude::FromDer as _;
-    let (_, cert) = x509_parser::certificate::X509Certificate::from_der(der).ok()?;
-    let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, cert.public_key().raw);
-    digest.as_ref().try_into().ok()
-}
-
-impl Current {
-    fn read(chain_pem: &[u8], key_pem: &[u8], me: Option<Region>) -> Result<Self, CredentialsFault> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem).collect();
-        let chain = chain.map_err(|_| CredentialsFault::Certificate)?;
-        let leaf = chain.first().ok_or(CredentialsFault::Certificate)?;
-        let validity = Validity::of(leaf).ok_or(CredentialsFault::Certificate)?;
-        if let Some(me) = me
-            && super::directory::region_of(leaf) != Some(me)
-        {
-            return Err(CredentialsFault::Name(me));
-        }
-        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| CredentialsFault::Key)?;
-        let certified = CertifiedKey::from_der(chain, key, provider()).map_err(|e| match e {
-            Error::InconsistentKeys(_) => CredentialsFault::Mismatch,
-            Error::InvalidCertificate(_) => CredentialsFault::Certificate,
-            _ => CredentialsFault::Key,
-        })?;
-        Ok(Self { certified: Arc::new(certified), validity })
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credentials")
-    }
-}
-
-impl ResolvesServerCert for Credentials {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.load().certified))
-    }
-}
-
-impl ResolvesClientCert for Credentials {
-    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.load().certified))
-    }
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
 
 /// The partner door: a member's certificate or no handshake. A suspended or removed
 /// member with a good chain may finish it and gets its `403` a request.

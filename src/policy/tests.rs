@@ -126,11 +126,11 @@ fn an_agreement_tells_all_that_a_schema_cannot_see_at_once() {
     let license = value["items"][1]["licenses"][0].clone();
     value["items"][1]["licenses"].as_array_mut().unwrap().push(license);
     insta::assert_snapshot!(faults_of(&value).join("\n"), @r"
-    /valid_to ends-before-it-begins
-    /items/1/code duplicate-item
-    /items/0/handling not-a-party
-    /items/0/collecting/0 not-a-party
-    /items/0/licenses/0/holder_region/1 not-a-party
+    /valid_to date-order
+    /items/0/handling party
+    /items/0/collecting/0 party
+    /items/0/licenses/0/holder_region/1 party
+    /items/1/code uniqueItems
     /items/0/materials/0/license license-not-listed
     /items/0/promise_limit/value promise-beyond-legal-limit
     /items/1/licenses/1/type duplicate-license

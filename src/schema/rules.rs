@@ -22,9 +22,13 @@ pub(super) fn check(kind: Kind, value: &Value, birthdays: Birthdays, faults: &mu
     match kind {
         Kind::Request | Kind::Response | Kind::Authorization => expiry(value, faults),
         Kind::LicenseQuery => query(value, birthdays, faults),
-        Kind::Card => card(value, faults),
         Kind::Agreement => agreement(value, faults),
-        Kind::Problem | Kind::Ping | Kind::LicenseResult | Kind::Authority | Kind::LicenseHeader => {}
+        Kind::Card
+        | Kind::Problem
+        | Kind::Ping
+        | Kind::LicenseResult
+        | Kind::Authority
+        | Kind::LicenseHeader => {}
     }
 }
 
@@ -69,26 +73,6 @@ fn number_of(kind: &str, number: &str, birthdays: Birthdays, pointer: &str, faul
     };
     if let Err(fault) = judged {
         faults.identifier(pointer, format, fault);
-    }
-}
-
-fn card(value: &Value, faults: &mut Faults) {
-    if let (Some(id), Some(region)) = (text(value, "id"), text(value, "region"))
-        && id.strip_prefix("urn:tongban:gw:") != Some(region)
-    {
-        faults.push(Fault::new(
-            "/id",
-            "card-region",
-            "is not the gateway of the card's region",
-            "与名片所属地区不符",
-        ));
-    }
-    if let (Some(origin), Some(region)) =
-        (value.pointer("/ledger/origin").and_then(Value::as_str), text(value, "region"))
-        && origin.split('/').nth(1) != Some(region)
-    {
-        let words = ("is not a ledger of the card's region", "不是名片所属地区的日志");
-        faults.push(Fault::new("/ledger/origin", "card-region", words.0, words.1));
     }
 }
 

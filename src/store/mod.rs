@@ -77,6 +77,9 @@ pub enum StoreFault {
     /// Nothing was stored; may succeed when there is room again.
     #[error("the disk is full")]
     Full,
+    /// Nothing was stored; somebody else holds the file.
+    #[error("another process holds the store's file")]
+    Locked,
     /// It is not known what was stored: the process must end and recover.
     #[error("{what}: input or output failed (code {code})")]
     Broken { what: &'static str, code: i32 },
@@ -90,12 +93,25 @@ pub enum StoreFault {
     TooOld { found: &'static str, needed: &'static str },
 }
 
+impl StoreFault {
+    /// Nothing was stored, and a later try may succeed.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Full | Self::Locked)
+    }
+}
+
 /// The writer's hand: one owner, one thread.
 pub trait Engine: Send {
     /// Appends rows at `first`, `first` + 1, … of `shard`, in one commit of `month`; durable
-    /// on return. On [`StoreFault::Full`] nothing was stored; after any other fault the
-    /// caller must stop writing for good.
+    /// on return. When the fault [is passing](StoreFault::is_passing) nothing was stored;
+    /// after any other the caller must stop writing for good.
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault>;
+
+    /// Housekeeping between commits; `idle` when there is time. A fault that is not passing
+    /// ends writing as one of `append` does.
+    fn tidy(&mut self, _idle: bool) -> Result<(), StoreFault> {
+        Ok(())
+    }
 
     /// Room left; `None` where the engine cannot tell.
     fn free_space(&self) -> Option<FreeSpace>;
@@ -108,6 +124,11 @@ pub trait Heads: Send {
     /// Replaces the head if it still has `old` leaves; `false` when it has not: then somebody
     /// else signs for this log.
     fn advance(&mut self, shard: Shard, old: u64, new: &Head, now: Now) -> Result<bool, StoreFault>;
+
+    /// Housekeeping when there is time.
+    fn rest(&mut self) -> Result<(), StoreFault> {
+        Ok(())
+    }
 
     /// The newest shard that has a head.
     fn newest(&mut self) -> Result<Option<(Shard, Head)>, StoreFault>;

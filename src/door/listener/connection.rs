@@ -17,15 +17,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-use super::pulse::{Heard, Pulse, Verdict};
+use super::heard::Heard;
+use super::pulse::{Pulse, Verdict};
 use super::{Answer, ConnInfo, Limits, ListenerStats, Shutdown, bare, count, refuse_odd, stopped};
 
 /// Headers of one request; ours has about eight.
 const MOST_HEADERS: usize = 64;
-/// Bytes of one HTTP/1.1 head, and of what is read ahead of a body.
+/// Bytes of one head, request line included; on HTTP/2 as its SETTINGS count them.
+const HEAD: u32 = 16 * 1024;
+/// Bytes that HTTP/1.1 reads ahead. Not the head's limit: the buffer grows in leaps and
+/// may take a head past it.
 const HTTP1_BUFFER: usize = 32 * 1024;
-/// Bytes of one HTTP/2 head, as its SETTINGS count them.
-const HTTP2_HEAD: u32 = 16 * 1024;
 /// Bytes a stream may send before its service read any.
 const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
 /// The same for all streams of a connection.
@@ -103,6 +105,7 @@ fn http1_settings(limits: &Limits) -> http1::Builder {
         // apart and is shorter. This one stays as the second lock.
         .header_read_timeout(limits.idle.max(limits.header))
         .max_headers(MOST_HEADERS)
+        .max_header_size(HEAD as usize)
         .max_buf_size(HTTP1_BUFFER)
         .half_close(false);
     http
@@ -112,7 +115,7 @@ fn http2_settings(limits: &Limits) -> http2::Builder<TokioExecutor> {
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(HTTP2_HEAD)
+        .max_header_list_size(HEAD)
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_send_buf_size(HTTP2_SEND_BUFFER)

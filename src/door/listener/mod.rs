@@ -9,6 +9,7 @@
 mod body;
 mod caller;
 mod connection;
+mod heard;
 mod hygiene;
 mod pulse;
 mod tally;

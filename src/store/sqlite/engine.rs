@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::{Engine, FreeSpace, Month, Row, Shard, StoreFault};
+use super::rest::{checkpoint, rest};
 use super::{make_folder, month_path, open_writer, sqlite_fault};
 
 /// `used` and `take` are append-only and indexed by expiry, not by their random keys: a
@@ -24,9 +25,9 @@ CREATE TABLE take(idx INTEGER PRIMARY KEY, expires INTEGER NOT NULL, token BLOB 
 CREATE INDEX take_expires ON take(expires);
 ";
 
-/// WAL pages (4 KiB) after which the writer copies them into the file: 16 MiB, so that the
-/// second flush this costs comes once in some thousand leaves.
-const WAL_PAGES: i64 = 4096;
+/// Leaves in the WAL after which they are copied into the file while work goes on: some
+/// 5 MiB, a second flush once in some thousand leaves.
+const LEAVES_IN_WAL: usize = 4096;
 
 pub struct SqliteEngine {
     root: PathBuf,
@@ -38,6 +39,8 @@ struct OpenMonth {
     month: Month,
     path: PathBuf,
     connection: Connection,
+    /// Leaves that stand in the WAL only.
+    in_wal: usize,
 }
 
 impl SqliteEngine {
@@ -46,10 +49,14 @@ impl SqliteEngine {
     }
 
     fn month(&mut self, shard: Shard, month: Month) -> Result<&mut OpenMonth, StoreFault> {
-        let present = self.open.take().filter(|open| open.shard == shard && open.month == month);
-        let open = match present {
-            Some(open) => open,
-            None => OpenMonth::open(&self.root, shard, month)?,
+        let open = match self.open.take() {
+            Some(open) if open.shard == shard && open.month == month => open,
+            past => {
+                if let Some(past) = past {
+                    rest(&past.connection, &past.path)?;
+                }
+                OpenMonth::open(&self.root, shard, month)?
+            }
         };
         Ok(self.open.insert(open))
     }
@@ -62,10 +69,7 @@ impl OpenMonth {
             make_folder(folder)?;
         }
         let connection = open_writer(&path, SCHEMA)?;
-        connection
-            .pragma_update(None, "wal_autocheckpoint", WAL_PAGES)
-            .map_err(|e| sqlite_fault("open", &path, &e))?;
-        Ok(Self { shard, month, path, connection })
+        Ok(Self { shard, month, path, connection, in_wal: 0 })
     }
 
     fn append(&mut self, first: u64, rows: &[Row]) -> rusqlite::Result<()> {
@@ -109,6 +113,7 @@ impl Engine for SqliteEngine {
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault> {
         let open = self.month(shard, month)?;
         let appended = open.append(first, rows);
+        open.in_wal += rows.len();
         let path = open.path.clone();
         appended.map_err(|e| {
             // A full disk while rolling back leaves a transaction open: start afresh.
@@ -119,6 +124,19 @@ impl Engine for SqliteEngine {
                 other => other,
             }
         })
+    }
+
+    fn tidy(&mut self, idle: bool) -> Result<(), StoreFault> {
+        let Some(open) = self.open.as_mut().filter(|open| open.in_wal > 0) else { return Ok(()) };
+        if idle {
+            rest(&open.connection, &open.path)?;
+            open.in_wal = 0;
+        } else if open.in_wal >= LEAVES_IN_WAL {
+            checkpoint(&open.connection, &open.path)?;
+            // One of a reader's making stays for the next turn; zero would hide it.
+            open.in_wal = 1;
+        }
+        Ok(())
     }
 
     fn free_space(&self) -> Option<FreeSpace> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::super::{Head, Heads, Shard, StoreFault};
+use super::rest::rest;
 use super::{open_reader, open_writer, sqlite_fault};
 use crate::clock::Now;
 
@@ -95,6 +96,10 @@ impl Heads for SqliteHeads {
             Ok(moved == 1)
         };
         advance().map_err(fault)
+    }
+
+    fn rest(&mut self) -> Result<(), StoreFault> {
+        rest(&self.connection, &self.path)
     }
 
     fn newest(&mut self) -> Result<Option<(Shard, Head)>, StoreFault> {

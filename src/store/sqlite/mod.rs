@@ -4,6 +4,7 @@
 //! <data>/ledger/lock                      held by the one process that writes
 //! <data>/ledger/state.db                  last checkpoint of each shard (derivable, but guards against rollback)
 //! <data>/ledger/2026h2/2026-11.db         leaves, used ids and uses of a month
+//! <data>/ledger/2026h2/2026-11.db.sha256  its sum, while nobody writes to it
 //! ```
 //!
 //! Promises: WAL with `synchronous=FULL`, so a commit that returned has been flushed; a
@@ -12,19 +13,24 @@
 
 mod engine;
 mod heads;
+mod month_file;
+mod rest;
 mod shelf;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{Month, Shard, StoreFault};
 pub use engine::SqliteEngine;
 pub use heads::SqliteHeads;
-pub use shelf::{MonthFile, SqliteShelf};
+pub use month_file::{Columns, MonthFile, integrity};
+pub use rest::is_untouched;
+pub use shelf::SqliteShelf;
 
 /// Versions from 3.7.0 to 3.51.2 can lose committed transactions when two connections write
 /// and checkpoint at the same instant (the WAL-reset fault).
@@ -105,6 +111,11 @@ fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "fullfsync", true)?;
+        // Bytes that are no longer used are zeros, not old copies of leaves.
+        connection.pragma_update(None, "secure_delete", true)?;
+        // SQLite drops errors of its own checkpoints; ours (rest.rs) are looked at.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version == 0 {
             connection.execute_batch(&format!(
@@ -114,11 +125,14 @@ fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
         }
         Ok(connection)
     };
-    connect().map_err(|e| sqlite_fault("open", path, &e))
+    let connection = connect().map_err(|e| sqlite_fault("open", path, &e))?;
+    // Also after a crash: a short WAL, and a file that can be read without one.
+    rest::rest(&connection, path)?;
+    Ok(connection)
 }
 
 /// Opens a file of ours for reading, also beside its writer. A copy on a medium that cannot
-/// be written, without a WAL, is read as immutable.
+/// be written, with nothing in its WAL, is read as immutable.
 fn open_reader(path: &Path) -> Result<Connection, StoreFault> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -135,7 +149,8 @@ fn open_reader(path: &Path) -> Result<Connection, StoreFault> {
             wal.push("-wal");
             let cannot =
                 matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
-            if cannot && path.is_file() && !Path::new(&wal).exists() {
+            let nothing_there = fs::metadata(&wal).map_or(true, |wal| wal.len() == 0);
+            if cannot && path.is_file() && nothing_there {
                 connect(&format!("{uri}?immutable=1"))
             } else {
                 Err(error)
@@ -166,6 +181,7 @@ fn sqlite_fault(what: &'static str, path: &Path, error: &rusqlite::Error) -> Sto
     };
     match kind {
         ErrorCode::DiskFull => StoreFault::Full,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreFault::Locked,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
             StoreFault::Damaged { path: path.display().to_string(), code }
         }

@@ -5,11 +5,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::super::{Month, OPEN_SENDS_DAYS, Shard, Shelf, StoreFault, StoredLeaf, Take, UsedId};
-use super::engine::row_sum;
-use super::{file_fault, month_path, open_reader, sqlite_fault};
+use super::month_file::{MonthFile, stored_leaf, text};
+use super::{file_fault, month_path, sqlite_fault};
 use crate::clock::Now;
 
 /// Months in which an id or a use can still be alive: they live 24 h at most, so the
@@ -43,8 +43,7 @@ impl SqliteShelf {
     }
 
     pub fn month(&self, shard: Shard, month: Month) -> Result<MonthFile, StoreFault> {
-        let path = month_path(&self.root, shard, month);
-        Ok(MonthFile { connection: open_reader(&path)?, path })
+        MonthFile::open(month_path(&self.root, shard, month))
     }
 
     fn newest_months(&self, most: usize) -> Result<Vec<(Shard, MonthFile)>, StoreFault> {
@@ -86,104 +85,6 @@ impl SqliteShelf {
         }
         Ok(found.into_iter().filter_map(Result::ok).collect())
     }
-}
-
-/// One month, open for reading.
-pub struct MonthFile {
-    path: PathBuf,
-    connection: Connection,
-}
-
-impl MonthFile {
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
-        read(&self.connection).map_err(|e| sqlite_fault("read", &self.path, &e))
-    }
-
-    /// First and last index; `None` when the file holds no leaf.
-    pub fn span(&self) -> Result<Option<(u64, u64)>, StoreFault> {
-        let (first, last): (Option<i64>, Option<i64>) = self.read(|c| {
-            // Two sub-selects: SQLite walks to either end of the tree, not through it.
-            c.query_row("SELECT (SELECT min(idx) FROM leaf), (SELECT max(idx) FROM leaf)", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-        })?;
-        Ok(first.zip(last).map(|(first, last)| (first.unsigned_abs(), last.unsigned_abs())))
-    }
-
-    /// Walks every leaf in order, with the columns that repeat what the leaf says.
-    pub fn walk(&self, mut visit: impl FnMut(StoredLeaf, Columns)) -> Result<(), StoreFault> {
-        self.read(|connection| {
-            let mut statement =
-                connection.prepare("SELECT idx, hash, leaf, ts, kind, exchange FROM leaf ORDER BY idx")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let columns = Columns {
-                    ts: row.get(3)?,
-                    kind: text(row, 4)?.unwrap_or_default(),
-                    exchange: text(row, 5)?,
-                };
-                visit(stored_leaf(row)?, columns);
-            }
-            Ok(())
-        })
-    }
-
-    /// What SQLite's own integrity check finds; empty when all is well.
-    pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
-        self.read(|connection| {
-            let mut statement = connection.prepare("PRAGMA integrity_check(10)")?;
-            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-            rows.filter(|row| row.as_ref().map_or(true, |r| r != "ok")).collect()
-        })
-    }
-
-    /// Indexes whose used id or use does not match its sum.
-    pub fn damaged_memories(&self) -> Result<Vec<u64>, StoreFault> {
-        self.read(|connection| {
-            let mut damaged = Vec::new();
-            let mut check = |sql: &str, parts: usize| -> rusqlite::Result<()> {
-                let mut statement = connection.prepare(sql)?;
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    let (index, expires, sum): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                    let parts = (3..3 + parts)
-                        .map(|at| row.get_ref(at)?.as_blob().map_err(Into::into))
-                        .collect::<rusqlite::Result<Vec<_>>>()?;
-                    if row_sum(index, expires, &parts) != sum {
-                        damaged.push(index.unsigned_abs());
-                    }
-                }
-                Ok(())
-            };
-            check("SELECT idx, expires, sum, id, content FROM used", 2)?;
-            check("SELECT idx, expires, sum, token FROM take", 1)?;
-            Ok(damaged)
-        })
-    }
-}
-
-/// The columns that repeat members of the leaf for the indexes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
-    pub ts: i64,
-    pub kind: String,
-    pub exchange: Option<String>,
-}
-
-fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
-    Ok(row.get_ref(at)?.as_bytes_or_null()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
-}
-
-fn stored_leaf(row: &Row<'_>) -> rusqlite::Result<StoredLeaf> {
-    Ok(StoredLeaf {
-        index: row.get::<_, i64>(0)?.unsigned_abs(),
-        hash: row.get(1)?,
-        leaf: row.get_ref(2)?.as_bytes()?.to_vec(),
-    })
 }
 
 /// Names in a folder; a folder that is not there is empty.

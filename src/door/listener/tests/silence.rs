@@ -140,7 +140,7 @@ async fn too_much_is_refused_early() {
     let headers: String = (0..70).map(|i| format!("h{i}: x\r\n")).collect();
     assert_eq!(ask(format!("GET / HTTP/1.1\r\nhost: gw\r\n{headers}\r\n")).await, "431");
     assert_eq!(
-        ask(format!("GET / HTTP/1.1\r\nhost: gw\r\nlong: {}\r\n\r\n", "x".repeat(40_000))).await,
+        ask(format!("GET / HTTP/1.1\r\nhost: gw\r\nlong: {}\r\n\r\n", "x".repeat(16_384))).await,
         "431"
     );
     let close = "connection: close\r\n";
@@ -181,4 +181,18 @@ async fn one_address_cannot_hold_all_handshakes() {
     eventually(|| gate.count(|s| &s.open) == 1).await;
     until_closed(&mut gate.tcp().await).await;
     assert_eq!(gate.count(|s| &s.over_share), 1);
+}
+
+#[tokio::test]
+async fn who_is_still_sending_too_much_reads_the_refusal() {
+    let gate = Gate::open(Limits::default()).await;
+    for head in ["content-length: 1000000", "transfer-encoding: chunked"] {
+        let stream = gate.speak(b"http/1.1").await;
+        let (mut read, mut write) = tokio::io::split(stream);
+        let mut request = format!("POST /body HTTP/1.1\r\nhost: gw\r\n{head}\r\n\r\nf4240\r\n").into_bytes();
+        request.resize(request.len() + 1_000_000, b'x');
+        write.write_all(&request).await.unwrap();
+        write.flush().await.unwrap();
+        assert!(until_closed(&mut read).await.starts_with("HTTP/1.1 413"));
+    }
 }

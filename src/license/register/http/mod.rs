@@ -5,6 +5,7 @@
 //! at most 1 MiB and arrives in time or not at all, and nothing it says is believed before
 //! the checks of [`LicenseRecord`]. Its words are neither logged nor passed on.
 
+mod dates;
 mod mapping;
 mod settings;
 mod template;

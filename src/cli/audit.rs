@@ -1,0 +1,266 @@
+//! `audit`: the ledger checked, shown and proven, from a data directory or a copy of it.
+//!
+//! Needs no running gateway and stops none. What can be checked is in
+//! [`crate::ledger::verify`]; this turns it into lines. Exit codes are those of every
+//! command (protocol §10): 0 sound, 1 could not be read, 2 a change was found, 64 usage.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Common, Exit, Outcome, Stop, out};
+use crate::keys::read_private_file;
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault};
+use crate::ledger::verify::{self, KeySource, LookFault, ShownLeaf, StoreFault, Verdict};
+use crate::ledger::{LedgerKey, Vkey};
+
+mod words;
+
+/// Check, show and prove what the ledger holds 核验、查看、举证账本
+#[derive(Args)]
+pub struct Audit {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Hold every leaf, tile and checkpoint against the others 全面核验账本
+    Verify(Verify),
+    /// Show the leaves of an exchange, or the one at an index 查看记录
+    Show(Show),
+    /// Write one leaf's proof, or check such a file 生成或校验单条证明
+    Proof(Prove),
+}
+
+impl Audit {
+    pub fn run(self, common: &Common) -> Outcome {
+        match self.command {
+            AuditCommand::Verify(command) => command.run(common),
+            AuditCommand::Show(command) => command.run(common),
+            AuditCommand::Proof(command) => command.run(common),
+        }
+    }
+}
+
+#[derive(Args)]
+struct Verify {
+    /// A data directory or its copy; without it, that of --config 数据目录或其副本
+    dir: Option<PathBuf>,
+    /// The ledger's key as on the region's card; without it, for a DIR, the log's own word is taken 账本验证公钥
+    #[arg(long)]
+    vkey: Option<String>,
+}
+
+impl Verify {
+    fn run(self, common: &Common) -> Outcome {
+        let key = match (&self.vkey, &self.dir) {
+            (Some(text), _) => Some(*parse_vkey(text)?.public()),
+            (None, None) => Some(own_key(common)?.public()),
+            (None, Some(_)) => None,
+        };
+        let dir = data_dir(self.dir, common)?;
+        let verdict = verify::verify(&dir, key).map_err(|fault| store_stop(&dir, &fault))?;
+        if common.json {
+            out::json(&serde_json::to_value(&verdict).unwrap_or_default());
+        } else {
+            print(&verdict);
+        }
+        Ok(if verdict.sound { Exit::Well } else { Exit::Found })
+    }
+}
+
+fn print(verdict: &Verdict) {
+    for log in &verdict.logs {
+        out::line(format_args!(
+            "{}: {} leaves 条记录, {} under a signed checkpoint 已签名; {} checkpoints 检查点, {} tiles 哈希片",
+            log.origin, log.leaves, log.sealed, log.checkpoints, log.tiles
+        ));
+        if let Some(vkey) = &log.vkey {
+            let source = match log.key {
+                KeySource::Given => "as given 由您给定",
+                KeySource::Genesis => {
+                    "the log's own word; compare it with the region's card 账本自述，请与名片核对"
+                }
+                KeySource::Unknown => "",
+            };
+            out::line(format_args!("  key 公钥 {vkey} ({source})"));
+        }
+    }
+    for finding in &verdict.findings {
+        out::line(format_args!("✗ {}", finding.message));
+        out::line(format_args!("  {}", finding.message_zh));
+    }
+    if verdict.more > 0 {
+        out::line(format_args!("… and {} more 另有 {} 项", verdict.more, verdict.more));
+    }
+    out::line(if verdict.sound { "sound 账本完好" } else { "changed 账本被改动" });
+}
+
+#[derive(Args)]
+struct Show {
+    /// An exchange id, an index, or <year>h<1|2>/<index> 交换编号或序号
+    what: String,
+    /// A data directory or its copy 数据目录或其副本
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+impl Show {
+    fn run(self, common: &Common) -> Outcome {
+        let dir = data_dir(self.dir, common)?;
+        let leaves = verify::find(&dir, &self.what).map_err(|fault| look_stop(&dir, fault))?;
+        if common.json {
+            out::json(&serde_json::to_value(&leaves).unwrap_or_default());
+            return Ok(Exit::Well);
+        }
+        leaves.iter().for_each(show);
+        Ok(Exit::Well)
+    }
+}
+
+fn show(shown: &ShownLeaf) {
+    let sealed =
+        if shown.sealed { "under a signed checkpoint 已签名" } else { "no checkpoint yet 尚未签名" };
+    out::line(format_args!("{} #{} — {sealed}", shown.origin, shown.index));
+    out::line(format_args!("leaf hash 记录散列 {}", shown.leaf_hash));
+    show_members(&shown.leaf);
+}
+
+fn show_members(leaf: &Value) {
+    let members = leaf.as_object().into_iter().flatten();
+    let rows = members.map(|(name, value)| {
+        let meaning = words::member(name);
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        [name.clone(), meaning.to_owned(), words::value(name, &text)]
+    });
+    out::line(out::table(["member 项", "meaning 含义", "value 值"], rows));
+}
+
+#[derive(Args)]
+struct Prove {
+    /// An index, <year>h<1|2>/<index>, or an exchange id 序号或交换编号
+    #[arg(required_unless_present = "check", conflicts_with = "check")]
+    what: Option<String>,
+    /// Write the proof there instead of to standard output 输出文件
+    #[arg(short, long, value_name = "FILE", conflicts_with = "check")]
+    out: Option<PathBuf>,
+    /// Check this proof file 校验证明文件
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// The ledger's key as on the region's card; without it, that of --config 账本验证公钥
+    #[arg(long, requires = "check")]
+    vkey: Option<String>,
+    /// A data directory or its copy 数据目录或其副本
+    #[arg(long, conflicts_with = "check")]
+    dir: Option<PathBuf>,
+}
+
+impl Prove {
+    fn run(self, common: &Common) -> Outcome {
+        if let Some(file) = &self.check {
+            return check(file, self.vkey.as_deref(), common);
+        }
+        let dir = data_dir(self.dir, common)?;
+        let what = self.what.unwrap_or_default();
+        let proof = verify::proof(&dir, &what).map_err(|fault| look_stop(&dir, fault))?;
+        let bytes = proof.to_bytes();
+        match self.out {
+            Some(file) => {
+                std::fs::write(&file, bytes)
+                    .map_err(|e| Stop::failed(format_args!("{}: {}", file.display(), e.kind())))?;
+                out::note(format_args!("{}: proof of leaf {} 证明已生成", file.display(), proof.index));
+            }
+            None => out::line(String::from_utf8_lossy(&bytes).trim_end()),
+        }
+        Ok(Exit::Well)
+    }
+}
+
+fn check(file: &Path, vkey: Option<&str>, common: &Common) -> Outcome {
+    let named = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
+    let size = std::fs::metadata(file).map_err(|e| Stop::usage(named(&e.kind())))?.len();
+    if size > LARGEST_PROOF as u64 {
+        return Err(Stop::usage(named(&ProofFault::Malformed)));
+    }
+    let bytes = std::fs::read(file).map_err(|e| Stop::usage(named(&e.kind())))?;
+    let found = |fault: ProofFault| {
+        if common.json {
+            out::json(&json!({"sound": false, "fault": fault.to_string()}));
+        } else {
+            out::line(format_args!("✗ {} 证明不成立", named(&fault)));
+        }
+        Exit::Found
+    };
+    let proof = match Proof::parse(&bytes) {
+        Ok(proof) => proof,
+        Err(fault) => return Ok(found(fault)),
+    };
+    let vkey = match vkey {
+        Some(text) => parse_vkey(text)?,
+        None => {
+            let origin = Checkpoint::peek(&proof.checkpoint).map(|c| c.origin).unwrap_or_default();
+            let own = own_key(common)?.vkey(&origin);
+            own.ok_or_else(|| Stop::usage(named(&ProofFault::Malformed)))?
+        }
+    };
+    let proven = match proof.verify(&vkey) {
+        Ok(proven) => proven,
+        Err(fault) => return Ok(found(fault)),
+    };
+    let leaf: Value = serde_json::from_slice(&proven.leaf).unwrap_or_default();
+    let (origin, size) = (&proven.checkpoint.origin, proven.checkpoint.size);
+    if common.json {
+        out::json(
+            &json!({"sound": true, "origin": origin, "index": proven.index, "size": size, "leaf": leaf}),
+        );
+    } else {
+        out::line(format_args!("proven 证明成立: leaf {} of {origin} under {size} leaves", proven.index));
+        show_members(&leaf);
+    }
+    Ok(Exit::Well)
+}
+
+fn parse_vkey(text: &str) -> Result<Vkey, Stop> {
+    Vkey::parse(text).map_err(|fault| Stop::usage(format_args!("--vkey {fault} 不是有效的账本公钥")))
+}
+
+/// The public half of the configured ledger key.
+fn own_key(common: &Common) -> Result<LedgerKey, Stop> {
+    let config = common.load()?;
+    let path = config.path(&config.ledger.key);
+    let pem = read_private_file(&path)?;
+    LedgerKey::from_pem(&pem).map_err(|fault| Stop::usage(format_args!("{}: {fault}", path.display())))
+}
+
+/// The directory named, or the configured one. A gateway's own directory is understood too.
+fn data_dir(named: Option<PathBuf>, common: &Common) -> Result<PathBuf, Stop> {
+    let Some(dir) = named else { return Ok(common.load()?.data_dir()) };
+    let inside = dir.join("data");
+    Ok(if !dir.join("ledger").is_dir() && inside.join("ledger").is_dir() { inside } else { dir })
+}
+
+fn store_stop(dir: &Path, fault: &StoreFault) -> Stop {
+    match fault {
+        StoreFault::File { kind: std::io::ErrorKind::NotFound, .. } => {
+            Stop::usage(format_args!("{}: holds no ledger 此目录下没有账本", dir.display()))
+        }
+        other => Stop::failed(other),
+    }
+}
+
+fn look_stop(dir: &Path, fault: LookFault) -> Stop {
+    match fault {
+        LookFault::Store(fault) => store_stop(dir, &fault),
+        LookFault::NoSuchLeaf => Stop::failed("there is no such leaf 没有这条记录"),
+        LookFault::NotSealed => {
+            Stop::failed("no checkpoint covers that leaf yet; try again in a second 尚未签名，请稍后再试")
+        }
+        other => Stop::failed(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Reading a log without owning it: everything that can be checked, and what a person asks.
+//!
+//! Works on a data directory beside a running gateway, or on a copy. Promises: every leaf,
+//! tile and kept checkpoint is held against the others, and a change is named by file and
+//! leaf. CLI and console read the ledger through here. Leaves to witnesses what one
+//! region's data cannot show: leaves that were never written.
+
+mod finding;
+mod log;
+mod look;
+mod tiles;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::store::sqlite::{SqliteHeads, SqliteShelf, integrity, is_untouched};
+use crate::store::{Head, Shard, Shelf as _};
+
+pub use crate::store::StoreFault;
+
+pub use finding::{Finding, FindingKind};
+pub use look::{LookFault, ShownLeaf, find, proof};
+
+/// Findings told; more are counted.
+pub const MOST_FINDINGS: usize = 100;
+
+/// What a check of a data directory says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Nothing was found.
+    pub sound: bool,
+    pub data_dir: PathBuf,
+    pub logs: Vec<LogReport>,
+    pub findings: Vec<Finding>,
+    /// Findings beyond [`MOST_FINDINGS`].
+    pub more: usize,
+}
+
+/// One log that was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogReport {
+    pub origin: String,
+    pub leaves: u64,
+    /// Leaves under the newest signed checkpoint.
+    pub sealed: u64,
+    /// Its root, base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Checkpoints held against the leaves.
+    pub checkpoints: u64,
+    /// Tile files held against the leaves.
+    pub tiles: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vkey: Option<String>,
+    pub key: KeySource,
+}
+
+/// Whose word it is that this key is the log's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeySource {
+    /// The caller's.
+    Given,
+    /// The log's own first leaf: shows changes, but not a log made anew as a whole.
+    Genesis,
+    /// Nobody's: checkpoints could not be checked.
+    Unknown,
+}
+
+/// Checks every log in a data directory. `key` is the ledger's public key, if known.
+pub fn verify(data: &Path, key: Option<[u8; 32]>) -> Result<Verdict, StoreFault> {
+    let shelf = SqliteShelf::of_data_dir(data);
+    let mut findings = Vec::new();
+    // Checkpoints first: beside a running gateway the leaves may grow, never lag behind.
+    let kept = kept_checkpoints(data, &mut findings);
+    let mut shards = shelf.shards()?;
+    shards.extend(kept.keys().copied());
+    shards.sort_unstable();
+    shards.dedup();
+    if shards.is_empty() {
+        return Err(StoreFault::File {
+            path: data.join("ledger").display().to_string(),
+            kind: std::io::ErrorKind::NotFound,
+        });
+    }
+    let mut logs = Vec::new();
+    let mut before = None;
+    let last = shards.last().copied();
+    for shard in shards {
+        let kept = kept.get(&shard).map_or(&[][..], Vec::as_slice);
+        let checked =
+            log::check(data, &shelf, shard, kept, key, before.as_ref(), Some(shard) != last, &mut findings);
+        logs.extend(checked.report);
+        before = checked.end;
+    }
+    let more = findings.len().saturating_sub(MOST_FINDINGS);
+    findings.truncate(MOST_FINDINGS);
+    Ok(Verdict { sound: findings.is_empty(), data_dir: data.to_owned(), logs, findings, more })
+}
+
+fn kept_checkpoints(data: &Path, findings: &mut Vec<Finding>) -> BTreeMap<Shard, Vec<Head>> {
+    let name = "ledger/state.db";
+    let path = data.join(name);
+    let mut kept: BTreeMap<Shard, Vec<Head>> = BTreeMap::new();
+    let read = SqliteHeads::kept(&path).and_then(|heads| Ok((heads, integrity(&path)?)));
+    match read {
+        Ok((heads, damage)) => {
+            if let Some(first) = damage.first() {
+                findings.push(Finding::new(FindingKind::FileDamaged, name).saying(&format!(": {first}"), ""));
+            } else if is_untouched(&path) == Some(false) {
+                findings.push(Finding::new(FindingKind::FileTouched, name));
+            }
+            heads.into_iter().for_each(|(shard, head)| kept.entry(shard).or_default().push(head));
+        }
+        Err(StoreFault::File { kind: std::io::ErrorKind::NotFound, .. }) => {
+            findings.push(Finding::new(FindingKind::FileMissing, name));
+        }
+        Err(_) => findings.push(Finding::new(FindingKind::FileDamaged, name)),
+    }
+    kept
+}

@@ -1,0 +1,121 @@
+//! One month's file, open for reading: leaves in order, and what `audit verify` asks of it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Row};
+
+use super::super::{StoreFault, StoredLeaf};
+use super::engine::row_sum;
+use super::{open_reader, sqlite_fault};
+
+/// One month, open for reading.
+pub struct MonthFile {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl MonthFile {
+    pub(super) fn open(path: PathBuf) -> Result<Self, StoreFault> {
+        Ok(Self { connection: open_reader(&path)?, path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreFault> {
+        read(&self.connection).map_err(|e| sqlite_fault("read", &self.path, &e))
+    }
+
+    /// First and last index; `None` when the file holds no leaf.
+    pub fn span(&self) -> Result<Option<(u64, u64)>, StoreFault> {
+        let (first, last): (Option<i64>, Option<i64>) = self.read(|c| {
+            // Two sub-selects: SQLite walks to either end of the tree, not through it.
+            c.query_row("SELECT (SELECT min(idx) FROM leaf), (SELECT max(idx) FROM leaf)", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+        })?;
+        Ok(first.zip(last).map(|(first, last)| (first.unsigned_abs(), last.unsigned_abs())))
+    }
+
+    /// Walks every leaf in order, with the columns that repeat what the leaf says.
+    pub fn walk(&self, mut visit: impl FnMut(StoredLeaf, Columns)) -> Result<(), StoreFault> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare("SELECT idx, hash, leaf, ts, kind, exchange FROM leaf ORDER BY idx")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let columns = Columns {
+                    ts: row.get(3)?,
+                    kind: text(row, 4)?.unwrap_or_default(),
+                    exchange: text(row, 5)?,
+                };
+                visit(stored_leaf(row)?, columns);
+            }
+            Ok(())
+        })
+    }
+
+    /// What SQLite's own integrity check finds; empty when all is well.
+    pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
+        self.read(integrity_of)
+    }
+
+    /// Indexes whose used id or use does not match its sum.
+    pub fn damaged_memories(&self) -> Result<Vec<u64>, StoreFault> {
+        self.read(|connection| {
+            let mut damaged = Vec::new();
+            let mut check = |sql: &str, parts: usize| -> rusqlite::Result<()> {
+                let mut statement = connection.prepare(sql)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    let (index, expires, sum): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                    let parts = (3..3 + parts)
+                        .map(|at| row.get_ref(at)?.as_blob().map_err(Into::into))
+                        .collect::<rusqlite::Result<Vec<_>>>()?;
+                    if row_sum(index, expires, &parts) != sum {
+                        damaged.push(index.unsigned_abs());
+                    }
+                }
+                Ok(())
+            };
+            check("SELECT idx, expires, sum, id, content FROM used", 2)?;
+            check("SELECT idx, expires, sum, token FROM take", 1)?;
+            Ok(damaged)
+        })
+    }
+}
+
+/// What SQLite's own integrity check finds in the file at `path`.
+pub fn integrity(path: &Path) -> Result<Vec<String>, StoreFault> {
+    integrity_of(&open_reader(path)?).map_err(|e| sqlite_fault("read", path, &e))
+}
+
+fn integrity_of(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("PRAGMA integrity_check(10)")?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    rows.filter(|row| row.as_ref().map_or(true, |r| r != "ok")).collect()
+}
+
+/// The columns that repeat members of the leaf for the indexes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    pub ts: i64,
+    pub kind: String,
+    pub exchange: Option<String>,
+}
+
+pub(super) fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
+    Ok(row.get_ref(at)?.as_bytes_or_null()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+pub(super) fn stored_leaf(row: &Row<'_>) -> rusqlite::Result<StoredLeaf> {
+    Ok(StoredLeaf {
+        index: row.get::<_, i64>(0)?.unsigned_abs(),
+        hash: row.get(1)?,
+        leaf: row.get_ref(2)?.as_bytes()?.to_vec(),
+    })
+}

@@ -1,0 +1,86 @@
+//! A file at rest: everything out of the WAL, and its SHA-256 beside it.
+//!
+//! The sum lets `audit verify` (or `sha256sum -c`) see any changed byte, also where SQLite
+//! keeps nothing. It is no evidence (whoever changes the file can change the sum; the tree
+//! is), it tells damage from work: the sum is taken away before the file is written to.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use rusqlite::Connection;
+
+use super::super::StoreFault;
+use super::{BUSY_WAIT, file_fault, sqlite_fault};
+
+/// Bytes of the largest file that is summed: the writer must not stand still for more than
+/// some hundredth of a second.
+const LARGEST_SUMMED: u64 = 32 << 20;
+
+/// Copies what the WAL holds into the file, as far as readers let it, and says whether all
+/// of it went. Never waits for a reader: an audit beside the gateway may read for minutes.
+/// An error means that it is not known what the disk holds.
+pub(super) fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StoreFault> {
+    let sum = sum_path(path);
+    match fs::remove_file(&sum) {
+        // Durably gone before the file changes: an old sum must not come back.
+        Ok(()) => sum.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
+    .map_err(|e| file_fault(&sum, &e))?;
+    let truncate = || {
+        connection.busy_timeout(Duration::ZERO)?;
+        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        connection.busy_timeout(BUSY_WAIT)?;
+        busy.map(|busy| busy == 0)
+    };
+    truncate().map_err(|e| sqlite_fault("checkpoint", path, &e))
+}
+
+/// Checkpoints, and writes the sum when a reader did not stand in the way.
+pub(super) fn rest(connection: &Connection, path: &Path) -> Result<(), StoreFault> {
+    if checkpoint(connection, path)?
+        && let Ok(Some(digest)) = digest(path)
+    {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = path.with_extension("sum.new");
+        // Without a sum nothing is lost but its help.
+        let _ = fs::write(&beside, format!("{digest}  {name}\n"))
+            .and_then(|()| fs::rename(&beside, sum_path(path)));
+    }
+    Ok(())
+}
+
+/// Does the file at rest still have the bytes it was left with? `None` when it is being
+/// worked on, or has no sum.
+pub fn is_untouched(path: &Path) -> Option<bool> {
+    let before = fs::read_to_string(sum_path(path)).ok()?;
+    let wanted = before.split(' ').next().filter(|hex| hex.len() == 64)?;
+    let found = digest(path).ok()??;
+    let after = fs::read_to_string(sum_path(path)).ok()?;
+    (before == after).then(|| found == wanted)
+}
+
+fn sum_path(path: &Path) -> PathBuf {
+    let mut sum = path.as_os_str().to_owned();
+    sum.push(".sha256");
+    sum.into()
+}
+
+fn digest(path: &Path) -> std::io::Result<Option<String>> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() > LARGEST_SUMMED {
+        return Ok(None);
+    }
+    let (mut context, mut piece) = (Context::new(&SHA256), vec![0; 64 << 10]);
+    loop {
+        let read = file.read(&mut piece)?;
+        match piece.get(..read) {
+            Some(bytes) if read > 0 => context.update(bytes),
+            _ => return Ok(Some(hex::encode(context.finish()))),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The promises of the gateway, each to somebody: one file a promise, names are sentences.
+//!
+//! `support/` starts real gateways in this process: fresh keys and certificates, doors on
+//! loopback, a clock that a test moves by hand. No test sleeps, and none needs another.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that goes wrong shall stop at once and say where"
+)]
+
+mod support;
+
+mod architecture;
+mod refusals;

@@ -1,0 +1,88 @@
+//! Who takes part: a region with its signing key and its certificate.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::SerialNumber;
+use serde_json::{Value, json};
+use tongban::cli::pki::{CertificateAuthority, Issued, Subject, Validity, self_signed};
+use tongban::clock::Now;
+use tongban::domain::Region;
+use tongban::keys::{Algorithm, SigningKey};
+
+/// A member of the network, or somebody who would like to be one.
+#[derive(Clone)]
+pub struct Member {
+    pub region: Region,
+    pub signing: Arc<SigningKey>,
+    pub chain_pem: String,
+    pub key_pem: String,
+    pub serial: SerialNumber,
+    pub pin: String,
+}
+
+pub fn region(code: &str) -> Region {
+    Region::parse(code).unwrap()
+}
+
+pub fn new_key(algorithm: Algorithm) -> Arc<SigningKey> {
+    Arc::new(SigningKey::from_jwk(&SigningKey::generate(algorithm).unwrap()).unwrap())
+}
+
+fn validity(now: Now) -> Validity {
+    Validity { from: now, days: 400 }
+}
+
+impl Member {
+    /// A certificate that only a pin on a card makes known.
+    pub fn pinned(code: &str, now: Now) -> Self {
+        let issued = self_signed(&Subject::gateway(&region(code), &[]), validity(now)).unwrap();
+        Self::of(code, new_key(Algorithm::Es256), issued)
+    }
+
+    /// A certificate of the CA.
+    pub fn certified(code: &str, ca: &CertificateAuthority, now: Now) -> Self {
+        let issued = ca.issue(&Subject::gateway(&region(code), &[]), validity(now)).unwrap();
+        Self::of(code, new_key(Algorithm::Es256), issued)
+    }
+
+    fn of(code: &str, signing: Arc<SigningKey>, issued: Issued) -> Self {
+        Self {
+            region: region(code),
+            signing,
+            chain_pem: issued.certificate_pem.clone(),
+            key_pem: issued.private_key_pem.to_string(),
+            serial: issued.serial.clone(),
+            pin: issued.spki_sha256,
+        }
+    }
+
+    /// The gateway whose directory `tongban init` made at `home`, with a certificate of the CA.
+    pub fn at_home(home: &Path, code: &str, ca: &CertificateAuthority, now: Now) -> Self {
+        let member = Self::certified(code, ca, now);
+        let signing = SigningKey::load(&home.join("keys/sign.jwk")).unwrap();
+        fs::write(home.join("keys/tls.crt"), &member.chain_pem).unwrap();
+        fs::write(home.join("keys/tls.key"), &member.key_pem).unwrap();
+        Self { signing: Arc::new(signing), ..member }
+    }
+
+    pub fn urn(&self) -> String {
+        self.region.gateway_urn()
+    }
+
+    /// The card without pins: the CA speaks for the certificate.
+    pub fn card(&self, endpoint: &str) -> Value {
+        json!({
+            "id": self.urn(), "region": self.region, "name": self.region.name(), "endpoint": endpoint,
+            "jwks": {"keys": [self.signing.public_jwk()]}, "contact": "0715-0000000", "status": "active"
+        })
+    }
+
+    /// The card with this certificate pinned.
+    pub fn pinning_card(&self, endpoint: &str) -> Value {
+        let mut card = self.card(endpoint);
+        card["tls"] = json!({"spki_sha256": [self.pin]});
+        card
+    }
+}

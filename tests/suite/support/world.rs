@@ -1,0 +1,357 @@
+//! Two counties, an authority and a clock, made anew for each test in a directory of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+use tongban::cli::init::{Doors, create};
+use tongban::cli::pki::{CertificateAuthority, Validity};
+use tongban::clock::{Clock, Now};
+use tongban::config::Config;
+use tongban::envelope::new_message_id;
+use tongban::gateway::{self, Options, Running};
+use tongban::license;
+
+use super::authority::{Authority, IDP, LIST, LIST_INDEX};
+use super::local::Local;
+use super::member::{Member, region};
+use super::message::{Draft, b64, sha256};
+use super::papers::*;
+use super::partner::{Http, Line, Told, dial};
+use super::verdict::{Due, Verdict};
+
+/// 2030-03-18 in Shanghai; the clock stands still until a test moves it.
+pub const NOW: i64 = 1_900_000_000;
+
+const AWAY: &str = "https://127.0.0.1:9";
+
+/// What is different in a test's world.
+pub struct WorldPlan {
+    agreements: Vec<Value>,
+    licenses: Vec<Value>,
+    register: String,
+    crl: bool,
+    asking: bool,
+    more: String,
+}
+
+/// A gateway with its directory.
+pub struct Gateway {
+    pub home: PathBuf,
+    pub member: Member,
+    pub token: String,
+    running: Option<Running>,
+}
+
+pub struct World {
+    pub clock: Clock,
+    pub ca: CertificateAuthority,
+    pub authority: Authority,
+    /// 咸安: answers. The tests play 玉环 (and everybody else) by hand.
+    pub xianan: Gateway,
+    /// 玉环: its gateway runs only where the plan says [`WorldPlan::asking`].
+    pub yuhuan: Gateway,
+    /// 滨海: a member without an agreement, known by its pin.
+    pub binhai: Member,
+    line: OnceCell<Line>,
+    /// Last, so that the gateways are gone before their files.
+    _root: TempDir,
+}
+
+/// Writes a file as a careful operator does: whole, then in its place.
+pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+    let beside = path.with_file_name(format!(".{}", path.file_name().unwrap().to_str().unwrap()));
+    fs::write(&beside, bytes).unwrap();
+    fs::rename(&beside, path).unwrap();
+}
+
+impl WorldPlan {
+    /// These agreements instead of the usual two.
+    pub fn agreements(mut self, agreements: Vec<Value>) -> Self {
+        self.agreements = agreements;
+        self
+    }
+
+    /// The usual agreement, bent.
+    pub fn agreement(mut self, bend: impl FnOnce(&mut Value)) -> Self {
+        bend(&mut self.agreements[0]);
+        self
+    }
+
+    pub fn licenses(mut self, licenses: Vec<Value>) -> Self {
+        self.licenses = licenses;
+        self
+    }
+
+    /// The settings of `[register]` instead of the embedded one.
+    pub fn register(mut self, settings: String) -> Self {
+        self.register = settings;
+        self
+    }
+
+    /// With a revocation list, empty at first.
+    pub fn crl(mut self) -> Self {
+        self.crl = true;
+        self
+    }
+
+    /// 玉环's gateway runs too.
+    pub fn asking(mut self) -> Self {
+        self.asking = true;
+        self
+    }
+
+    /// Appended to both `gateway.toml`.
+    pub fn configured(mut self, toml: &str) -> Self {
+        self.more.push_str(toml);
+        self
+    }
+
+    pub async fn start(self) -> World {
+        let root = tempfile::tempdir().unwrap();
+        let clock = Clock::by_hand(Now::from_secs(NOW));
+        let now = clock.now();
+        let ca = CertificateAuthority::generate("Test CA", Validity { from: now, days: 800 }).unwrap();
+        let authority = Authority::new();
+        let mut xianan = self.settle(&root.path().join("xianan"), XIANAN, &ca, now);
+        let mut yuhuan = self.settle(&root.path().join("yuhuan"), YUHUAN, &ca, now);
+        let binhai = Member::pinned(BINHAI, now);
+
+        xianan.trust_card(&yuhuan.member.card(AWAY));
+        xianan.trust_card(&binhai.pinning_card(AWAY));
+        for gateway in [&xianan, &yuhuan] {
+            authority.move_in(&gateway.home, now.secs());
+            for agreement in &self.agreements {
+                gateway.trust_agreement(agreement);
+            }
+        }
+        xianan.import(&self.licenses, now);
+        xianan.start(&clock).await;
+        yuhuan.trust_card(&xianan.member.card(&format!("https://{}", xianan.door())));
+        if self.asking {
+            yuhuan.start(&clock).await;
+        }
+        World { clock, ca, authority, xianan, yuhuan, binhai, line: OnceCell::new(), _root: root }
+    }
+
+    /// A gateway's directory as `tongban init` makes it, with what this plan changes.
+    fn settle(&self, home: &Path, code: &str, ca: &CertificateAuthority, now: Now) -> Gateway {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let doors = Doors { partner: anywhere, local: anywhere, console: anywhere };
+        create(home, region(code), region(code).name(), doors, now).unwrap();
+        let member = Member::at_home(home, code, ca, now);
+        put(&home.join("trust/ca.crt"), ca.certificate_pem());
+        let file = home.join("gateway.toml");
+        let mut text = fs::read_to_string(&file).unwrap().replace("client_ca = []", "client_ca = [\"trust/ca.crt\"]");
+        if self.crl {
+            put(&home.join("trust/ca.crl"), crl(ca, 1, &[], now));
+            text = text.replace("crl = []", "crl = [\"trust/ca.crl\"]");
+        }
+        if code == XIANAN && !self.register.is_empty() {
+            text = text.replace("kind = \"embedded\"", &self.register);
+        }
+        put(&file, text + &self.more);
+        let token = fs::read_to_string(home.join("keys/local.token")).unwrap().trim().to_owned();
+        Gateway { home: home.to_owned(), member, token, running: None }
+    }
+}
+
+/// A list of a week.
+pub fn crl(ca: &CertificateAuthority, number: u64, revoked: &[rcgen::SerialNumber], now: Now) -> String {
+    ca.crl(number, revoked, now, Now::from_secs(now.secs() + 7 * 86_400)).unwrap()
+}
+
+impl Gateway {
+    pub fn config(&self) -> Config {
+        Config::load(&self.home.join("gateway.toml")).unwrap_or_else(|faults| panic!("{faults:?}"))
+    }
+
+    pub async fn start(&mut self, clock: &Clock) {
+        let started = gateway::start(self.config(), clock.clone(), Options::default()).await;
+        self.running = Some(started.unwrap_or_else(|faults| panic!("{faults:?}")));
+    }
+
+    pub async fn stop(&mut self) {
+        self.running.take().unwrap().stop().await;
+    }
+
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().expect("this gateway runs")
+    }
+
+    /// Reads every watched file now.
+    pub async fn reload(&self) {
+        self.running().reload().await;
+    }
+
+    /// The partner door.
+    pub fn door(&self) -> SocketAddr {
+        self.running().partner_addr
+    }
+
+    /// The region's own door, with the administrator's token.
+    pub fn local(&self) -> Local {
+        Local { door: self.running().local_addr.unwrap(), token: Some(self.token.clone()) }
+    }
+
+    pub fn card_file(&self, code: &str) -> PathBuf {
+        self.home.join(format!("trust/partners/{code}.json"))
+    }
+
+    pub fn trust_card(&self, card: &Value) {
+        put(&self.card_file(card["region"].as_str().unwrap()), card.to_string());
+    }
+
+    pub fn agreement_file(&self, id: &str) -> PathBuf {
+        self.home.join(format!("trust/agreements/{id}.json"))
+    }
+
+    pub fn trust_agreement(&self, agreement: &Value) {
+        put(&self.agreement_file(agreement["id"].as_str().unwrap()), agreement.to_string());
+    }
+
+    /// `license import`.
+    pub fn import(&self, licenses: &[Value], now: Now) {
+        let lines: String = licenses.iter().map(|license| format!("{license}\n")).collect();
+        let register = self.home.join("data/register.db");
+        let report = license::import(&register, lines.as_bytes(), now.shanghai_day(), |_| ()).unwrap();
+        assert!(report.refused.is_empty(), "{:?}", report.refused);
+    }
+}
+
+impl World {
+    pub fn plan() -> WorldPlan {
+        WorldPlan {
+            agreements: vec![agreement(), lapsed_agreement()],
+            licenses: licenses(),
+            register: String::new(),
+            crl: false,
+            asking: false,
+            more: String::new(),
+        }
+    }
+
+    pub async fn start() -> Self {
+        Self::plan().start().await
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now().secs()
+    }
+
+    /// 咸安's door for anybody.
+    pub async fn dial(&self, member: &Member, http: Http) -> Result<Line, String> {
+        dial(self.xianan.door(), Some(member), http).await
+    }
+
+    /// 玉环's connection to 咸安, one for the whole test.
+    pub async fn line(&self) -> &Line {
+        self.line.get_or_init(|| async { self.dial(&self.yuhuan.member, Http::Two).await.unwrap() }).await
+    }
+
+    /// 玉环 sends, and reads the answer with every check of its own.
+    pub async fn ask(&self, message: impl Into<Vec<u8>>) -> Verdict {
+        let message = message.into();
+        let told = self.line().await.exchange(message.clone()).await;
+        self.read(told, &message)
+    }
+
+    /// 咸安's answer to what 玉环 sent.
+    pub fn read(&self, told: Told, request: &[u8]) -> Verdict {
+        self.read_as(&self.yuhuan.member, told, request)
+    }
+
+    pub fn read_as(&self, asker: &Member, told: Told, request: &[u8]) -> Verdict {
+        let answering = &self.xianan.member;
+        Verdict::read(
+            told,
+            &Due {
+                key: &answering.signing,
+                iss: &answering.urn(),
+                aud: &asker.urn(),
+                now: self.now(),
+                request,
+            },
+        )
+    }
+
+    /// The status list in which the tokens at `revoked` are withdrawn, on 咸安's disk.
+    pub fn publish(&self, revoked: &[u64]) {
+        let list = self.authority.status_list(revoked, self.now());
+        put(&self.xianan.home.join("trust/authorities/lists/7.jwt"), list);
+    }
+
+    // True messages, to be bent.
+
+    /// 玉环's `ping` to 咸安.
+    pub fn ping(&self) -> Draft {
+        self.ping_of(&self.yuhuan.member)
+    }
+
+    pub fn ping_of(&self, member: &Member) -> Draft {
+        let claims = json!({"ver": 1, "iss": member.urn(), "aud": self.xianan.member.urn(), "iat": self.now(),
+            "exp": self.now() + 60, "jti": new_message_id(), "op": "ping", "body": {}});
+        Draft::new("tongban-request+jwt", &member.signing, claims)
+    }
+
+    /// 玉环 asks for two fields of 测试·甲's marriage certificate, with an authorization.
+    pub fn lookup(&self) -> Draft {
+        self.lookup_of(&self.yuhuan.member).authorized(&self.authorization())
+    }
+
+    /// The same without an authorization.
+    pub fn lookup_of(&self, member: &Member) -> Draft {
+        self.ping_of(member).bent(|claims| {
+            claims["op"] = "license.query".into();
+            claims["item"] = ITEM.into();
+            claims["case"] = CASE.into();
+            claims["basis"] = "consent".into();
+            claims["purpose"] = "新生儿户口登记核验父母婚姻状况".into();
+            claims["operator"] = "YH0123".into();
+            claims["agreement"] = AGREEMENT.into();
+            claims["body"] = json!({"license": {"type": MARRIAGE, "holder": {"type": "111", "number": JIA}},
+                "mode": "read", "fields": ["cert_no", "registered_on"]});
+        })
+    }
+
+    /// 玉环 looks up under its statutory duty: no authorization needed.
+    pub fn duty(&self) -> Draft {
+        let body = json!({"license": {"type": BUSINESS, "holder": {"type": "001", "number": COMPANY}},
+            "mode": "read", "fields": ["uscc", "name"]});
+        self.lookup_of(&self.yuhuan.member)
+            .without("/case")
+            .with("/item", DUTY_ITEM)
+            .with("/basis", "statutory_duty")
+            .with("/body", body)
+    }
+
+    /// 测试·甲's authorization for [`World::lookup`]: one use, ten minutes.
+    pub fn authorization(&self) -> Draft {
+        self.authorization_of("111", JIA)
+    }
+
+    pub fn authorization_of(&self, holder_type: &str, number: &str) -> Draft {
+        let jti = new_message_id();
+        let claims = json!({
+            "ver": 1, "iss": IDP, "sub": "p-3f9c2d1e8b7a4c56", "aud": self.xianan.member.urn(),
+            "client_id": self.yuhuan.member.urn(), "iat": self.now(), "nbf": self.now(), "exp": self.now() + 600,
+            "jti": jti, "auth_time": self.now() - 10, "acr": "face", "holder": holder(&jti, holder_type, number),
+            "cnf": {"jkt": self.yuhuan.member.signing.kid()},
+            "authorization_details": [{"type": "urn:tongban:license", "actions": ["read"], "datatypes": [MARRIAGE],
+                "fields": ["cert_no", "registered_on"], "item": ITEM, "case": CASE, "purpose": "新生儿户口登记",
+                "max_uses": 1, "retention_days": 30}],
+            "sensitive": true, "guardian": null, "notice": "N-2026-03",
+            "status": {"status_list": {"idx": LIST_INDEX, "uri": LIST}}
+        });
+        Draft::new("tongban-authorization+jwt", &Arc::clone(&self.authority.key), claims)
+    }
+}
+
+/// The digest of protocol §3.3, computed here by its words.
+pub fn holder(jti: &str, holder_type: &str, number: &str) -> String {
+    b64(sha256(format!("{jti}\0{holder_type}\0{number}").as_bytes()))
+}
