@@ -14,4 +14,5 @@ mod support;
 
 mod architecture;
 mod checks;
+mod concurrency;
 mod refusals;

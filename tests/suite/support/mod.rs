@@ -4,6 +4,7 @@
 mod authority;
 mod corpus;
 mod court;
+mod leaves;
 mod library;
 mod local;
 mod member;
@@ -24,5 +25,5 @@ pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial};
 pub use scene::{Scene, holder, stage};
-pub use verdict::{Verdict, open};
+pub use verdict::{Due, Verdict, open};
 pub use world::{Gateway, NOW, World, WorldPlan};
