@@ -13,4 +13,6 @@
 mod support;
 
 mod architecture;
+mod lookup;
+mod matrix;
 mod refusals;
