@@ -38,7 +38,7 @@ pub struct Answer {
 pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer {
     let started = Instant::now();
     let now = house.clock.now();
-    let trace = house.new_trace();
+    let trace = crate::house::new_trace();
     let mut seen = Seen::default();
     let judged = {
         let trust = house.trust.load();

@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 const CERT_NO: &str = "J331083-2026-000001";
-/// How old a record of these types may be, negative ones below (seconds; `schemas/licenses`).
+/// How old a record of these types may be (seconds; `schemas/licenses`).
 const AGE: i64 = 60;
-const NEGATIVE_AGE: i64 = 30;
 
 /// A question and the authorization of `who` (type, number) that covers exactly it.
 fn covered(world: &World, who: (&str, &str), body: Value) -> Draft {
@@ -300,6 +299,8 @@ async fn an_answer_says_how_old_it_is_and_is_never_older_than_it_may_be() {
     let register = |as_of: i64, calls: usize| ("register".to_owned(), as_of, calls);
     assert_eq!(ask(None).await, register(0, 1));
     assert_eq!(ask(None).await, cache(0, 1), "the second asks nobody");
+    let unauthorized = world.lookup().without("/authorization");
+    assert_eq!(world.ask(unauthorized).await.word(), "authorization-missing", "the cache excuses nobody");
     assert_eq!(ask(Some(0)).await, register(0, 2), "an age of nothing asks the register");
     world.clock.advance(AGE * 1000);
     assert_eq!(ask(None).await, cache(0, 2), "as old as it may be");
@@ -314,15 +315,49 @@ async fn an_answer_says_how_old_it_is_and_is_never_older_than_it_may_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn not_found_is_remembered_for_half_a_minute() {
+async fn not_found_is_remembered_for_half_a_minute_and_a_fault_not_at_all() {
     let library = Library::open().await;
     let world = World::plan().register(library.settings()).start().await;
-    let ask = async || found(&world, marriage_of(&world, DING, &["cert_no"])).await["source"].clone();
-    assert_eq!(ask().await, "register");
-    assert_eq!(ask().await, "cache");
-    world.clock.advance(NEGATIVE_AGE * 1000 + 1);
-    assert_eq!(ask().await, "register");
-    assert_eq!(library.calls(), 2);
+    library.says(Says::Status(503));
+    assert_eq!(world.ask(world.lookup()).await.word(), "register-unavailable");
+    library.says(Says::Licenses(Vec::new()));
+    assert_eq!(found(&world, world.lookup()).await["found"], false);
+    library.says(Says::Licenses(licenses()));
+    world.clock.advance(30_000);
+    assert_eq!(found(&world, world.lookup()).await["source"], "cache");
+    world.clock.advance(1_000);
+    assert_eq!(found(&world, world.lookup()).await["found"], true);
+    assert_eq!(library.calls(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_register_is_down_only_a_type_that_allows_it_is_told_stale() {
+    let library = Library::open().await;
+    let world = World::plan().register(library.settings()).start().await;
+    found(&world, world.lookup()).await;
+    found(&world, world.duty()).await;
+    library.says(Says::Status(503));
+    world.clock.advance(61_000);
+    assert_eq!(world.ask(world.lookup()).await.word(), "register-unavailable", "marriage: never");
+    let told = found(&world, world.duty()).await;
+    assert_eq!(
+        (&told["source"], &told["stale"], &told["as_of"]),
+        (&json!("cache"), &json!(true), &json!(NOW))
+    );
+    assert_eq!(told["licenses"][0]["data"]["name"], "测试有限公司");
+    // Never for `verify`, and never beyond what the asker bears.
+    let verify = world
+        .duty()
+        .without("/body/fields")
+        .with("/body/mode", "verify")
+        .with("/body/expect", json!({"name": "测试有限公司"}));
+    assert_eq!(world.ask(verify).await.word(), "register-unavailable");
+    assert_eq!(world.ask(world.duty().with("/body/max_age", 0)).await.word(), "register-unavailable");
+    // An hour later nobody is told any more.
+    world.clock.advance(3_600_000);
+    world.publish(&[]);
+    world.xianan.reload().await;
+    assert_eq!(world.ask(world.duty()).await.word(), "register-unavailable");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -560,4 +595,15 @@ async fn a_ping_is_a_whole_exchange() {
     assert_eq!(second.outcome["time"], NOW + 5);
     let index = |verdict: &Verdict| verdict.claims.as_ref().unwrap()["log"]["index"].as_u64().unwrap();
     assert_eq!(index(&second), index(&first) + 1, "each has its leaf");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_card_is_served_with_the_keys_that_sign() {
+    let world = World::start().await;
+    let card = world.line().await.get("/v1/card").await.json();
+    assert_eq!(card["id"], "urn:tongban:gw:421202");
+    assert_eq!(card["jwks"]["keys"], json!([world.answering.signing.public_jwk()]));
+    assert_eq!(card["tls"]["spki_sha256"], json!([world.answering.pin]));
+    assert_eq!(card["ledger"]["origin"], "tongban/421202/2030h1");
+    assert!(!card.to_string().contains("\"d\""), "a card is public");
 }

@@ -10,9 +10,14 @@
     reason = "a test that goes wrong shall stop at once and say where"
 )]
 
+mod process;
 mod support;
 
 mod architecture;
+mod checks;
+mod concurrency;
+mod demo;
+mod explain;
 mod lookup;
 mod matrix;
 mod refusals;

@@ -4,54 +4,14 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tongban::authorization::Authorizer;
 use tongban::domain::Region;
-use tongban::house::Trust;
-use tongban::inbound::judge::{Bench, FreshMemory, Seen, judge};
-use tongban::schema::Catalog;
 
 use crate::support::*;
 
-/// One gateway's view without its doors.
-struct View {
-    scene: Scene,
-    trust: Trust,
-    authorizer: Authorizer,
-}
-
-impl View {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let (scene, xianan, _) = World::plan().settle(root.path());
-        let list = scene.authority.status_list(&[REVOKED_INDEX], scene.now());
-        std::fs::write(xianan.home.join("trust/authorities/lists/7.jwt"), list).unwrap();
-        let trust = Trust::load(&xianan.config(), scene.clock.now()).unwrap();
-        Self { scene, trust, authorizer: Authorizer::default() }
-    }
-
-    /// The verdict on a message that came over `peer`'s connection.
-    fn says(&self, peer: &str, message: Draft) -> String {
-        let Some(peer) = self.trust.directory.assume(Region::parse(peer).unwrap()) else {
-            return "not-a-member".to_owned();
-        };
-        let bench = Bench {
-            me: self.scene.answering.region,
-            policy: &self.trust.policy,
-            authorities: &self.trust.authorities,
-            status_lists: &self.trust.status_lists,
-            authorizer: &self.authorizer,
-            catalog: Catalog::embedded(),
-            now: self.scene.clock.now(),
-        };
-        match judge(&bench, &peer, &message.bytes(), &FreshMemory, &mut Seen::default()) {
-            Ok(_) => "yes".to_owned(),
-            Err(stopped) => {
-                let refusal = stopped.refusal;
-                let reason = refusal.reason.map(|reason| format!("/{reason}")).unwrap_or_default();
-                format!("{}{reason}", refusal.code.word())
-            }
-        }
-    }
+/// The verdict on a message that came over `peer`'s connection.
+fn says(court: &Court, peer: Region, message: &Draft) -> String {
+    let verdict = court.verdict_on(peer, &message.bytes(), Remembered::default());
+    verdict.map_or_else(|| "yes".to_owned(), |(_, word)| word)
 }
 
 /// Rows of words under a heading, each column as wide as its widest word.
@@ -97,27 +57,27 @@ impl Table {
 
 #[test]
 fn the_authority_matrix() {
-    let view = View::new();
+    let court = Court::new();
     let text = format!(
         "Gateway 421202 judges. \"yes\": every check of protocol 3.4 passed; else the code of the refusal.\n\n\
          1. Who: member x agreement named x op (\"(always)\": whatever the op)\n\n{}\n\
          2. What: item x basis x license x mode x field x the citizen's authorization\n\
          (... stands for authorization-; * for everything that may stand there; \"(always)\": whatever the citizen said)\n\n{}\n\
          3. Whose: the authorization against the one who asks\n\n{}",
-        who(&view),
-        what(&view),
-        whose(&view)
+        who(&court),
+        what(&court),
+        whose(&court)
     );
     insta::with_settings!({prepend_module_to_snapshot => true, omit_expression => true}, {
         insta::assert_snapshot!("authority", text);
     });
 }
 
-fn who(view: &View) -> String {
+fn who(court: &Court) -> String {
     let members = [
-        ("331083 party", &view.scene.asking),
-        ("320922 member", &view.scene.binhai),
-        ("421202 ourselves", &view.scene.answering),
+        ("331083 party", &court.scene.asking),
+        ("320922 member", &court.scene.binhai),
+        ("421202 ourselves", &court.scene.answering),
         ("150421 stranger", &stranger(view)),
     ]
     .map(|(name, member)| (name, member.clone()));
@@ -135,14 +95,14 @@ fn who(view: &View) -> String {
     for (name, member) in members {
         let rows = agreements.map(|(state, agreement)| {
             let says = ops.map(|op| {
-                let token = view.scene.authorization();
+                let token = court.scene.authorization();
                 let token = token.with("/client_id", member.urn()).with("/cnf/jkt", member.signing.kid());
                 let message = match op {
-                    "ping" => view.scene.ping_of(&member),
-                    op => view.scene.lookup_of(&member).authorized(&token).with("/op", op),
+                    "ping" => court.scene.ping_of(&member),
+                    op => court.scene.lookup_of(&member).authorized(&token).with("/op", op),
                 };
                 let message = if op == "ping" { message } else { message.with("/agreement", agreement) };
-                view.says(member.region.as_str(), message)
+                says(court, member.region, &message)
             });
             (state, says.to_vec())
         });
@@ -155,8 +115,8 @@ fn who(view: &View) -> String {
     table.text()
 }
 
-fn stranger(view: &View) -> Member {
-    Member::pinned("150421", view.scene.clock.now())
+fn stranger(court: &Court) -> Member {
+    Member::pinned("150421", court.scene.clock.now())
 }
 
 /// The columns of the second table: what the citizen has said.
@@ -180,7 +140,7 @@ const ITEMS: [(&str, &str); 5] = [
     ("in no agreement", NO_ITEM),
 ];
 
-fn what(view: &View) -> String {
+fn what(court: &Court) -> String {
     let mut table = Table::new(&[&["item", "basis", "license", "mode", "field"], &SAID[..]].concat());
     for (item_name, item) in ITEMS {
         let by_basis: Vec<(&str, Vec<Row>)> =
@@ -236,7 +196,7 @@ fn folded(rows: &[Row]) -> Vec<Row> {
     folded
 }
 
-fn rows(view: &View, item: &str, basis: &str) -> Vec<Row> {
+fn rows(court: &Court, item: &str, basis: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, kind, agreed, other) in LICENSES {
         for mode in ["read", "verify"] {
@@ -252,8 +212,8 @@ fn rows(view: &View, item: &str, basis: &str) -> Vec<Row> {
     rows
 }
 
-fn question(view: &View, item: &str, basis: &str, kind: &str, mode: &str, field: &str, said: &str) -> Draft {
-    let scene = &view.scene;
+fn question(court: &Court, item: &str, basis: &str, kind: &str, mode: &str, field: &str, said: &str) -> Draft {
+    let scene = &court.scene;
     let number = if kind == BUSINESS { ("001", COMPANY) } else { ("111", JIA) };
     let mut body =
         json!({"license": {"type": kind, "holder": {"type": number.0, "number": number.1}}, "mode": mode});
@@ -283,8 +243,8 @@ fn question(view: &View, item: &str, basis: &str, kind: &str, mode: &str, field:
     }
 }
 
-fn whose(view: &View) -> String {
-    let scene = &view.scene;
+fn whose(court: &Court) -> String {
+    let scene = &court.scene;
     let other = scene.binhai.signing.kid();
     let ward = |token: Draft, number: &str| {
         let digest = holder(token.jti(), "111", number);
@@ -308,7 +268,7 @@ fn whose(view: &View) -> String {
     ];
     let mut table = Table::new(&["the authorization is of or", "says"]);
     for (whose, message, token) in asked {
-        table.row([whose.to_owned(), view.says(YUHUAN, message.authorized(&token))]);
+        table.row([whose.to_owned(), says(court, scene.asking.region, &message.authorized(&token))]);
     }
     table.text()
 }

@@ -151,6 +151,8 @@ fn signatures(scene: &Scene) -> Vec<Case> {
         case("another member's key", kid, lookup(scene).signed_by(&scene.binhai.signing)),
         case("an authority's key", kid, lookup(scene).signed_by(&scene.authority.key)),
         case("our own key", kid, lookup(scene).signed_by(&scene.answering.signing)),
+        case("a key past its exp", kid, lookup(scene).signed_by(&scene.asking.retired)),
+        case("a key before its nbf", kid, lookup(scene).signed_by(&scene.asking.coming)),
         case("an empty kid", kid, lookup(scene).header("kid", "")),
         case("a kid with a canary", kid, lookup(scene).header("kid", CANARY)),
         case("alg none", alg, lookup(scene).header("alg", "none")),
@@ -298,6 +300,9 @@ fn agreements(scene: &Scene) -> Vec<Case> {
         case("an agreement nobody has", "no-agreement", lookup(scene).with("/agreement", CANARY)),
         case("an agreement that has ended", "no-agreement", {
             lookup(scene).with("/agreement", "421202-331083-2010")
+        }),
+        case("an agreement of two others", "no-agreement", {
+            lookup(scene).with("/agreement", "421202-150421-2020")
         }),
         case("an item that has lapsed, under the lapsed agreement", "no-agreement", {
             named(LAPSED_ITEM).with("/agreement", "421202-331083-2010")

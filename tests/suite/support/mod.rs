@@ -3,6 +3,7 @@
 
 mod authority;
 mod corpus;
+mod court;
 mod library;
 mod local;
 mod member;
@@ -15,12 +16,14 @@ mod world;
 
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
+pub use court::{Court, Remembered, Used};
 pub use library::{Library, Says};
 pub use local::Local;
-pub use member::Member;
+pub use member::{COMING, Member, new_key};
 pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial};
 pub use scene::{Scene, holder, stage};
-pub use verdict::{Verdict, open};
+
+pub use verdict::{Due, Verdict, open};
 pub use world::{Gateway, NOW, World, WorldPlan};

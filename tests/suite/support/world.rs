@@ -66,7 +66,7 @@ pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
 }
 
 impl WorldPlan {
-    /// These agreements instead of the usual two.
+    /// These agreements instead of the usual ones.
     pub fn agreements(mut self, agreements: Vec<Value>) -> Self {
         self.agreements = agreements;
         self
@@ -249,7 +249,7 @@ impl std::ops::Deref for World {
 impl World {
     pub fn plan() -> WorldPlan {
         WorldPlan {
-            agreements: vec![agreement(), lapsed_agreement()],
+            agreements: vec![agreement(), lapsed_agreement(), others_agreement()],
             licenses: licenses(),
             register: String::new(),
             crl: false,
