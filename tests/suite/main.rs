@@ -14,5 +14,6 @@ mod process;
 mod support;
 
 mod architecture;
+mod cli;
 mod demo;
 mod refusals;
