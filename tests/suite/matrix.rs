@@ -78,7 +78,7 @@ fn who(court: &Court) -> String {
         ("331083 party", &court.scene.asking),
         ("320922 member", &court.scene.binhai),
         ("421202 ourselves", &court.scene.answering),
-        ("150421 stranger", &stranger(view)),
+        ("150421 stranger", &stranger(court)),
     ]
     .map(|(name, member)| (name, member.clone()));
     let agreements =
@@ -144,7 +144,7 @@ fn what(court: &Court) -> String {
     let mut table = Table::new(&[&["item", "basis", "license", "mode", "field"], &SAID[..]].concat());
     for (item_name, item) in ITEMS {
         let by_basis: Vec<(&str, Vec<Row>)> =
-            ["consent", "statutory_duty", "emergency"].map(|basis| (basis, rows(view, item, basis))).into();
+            ["consent", "statutory_duty", "emergency"].map(|basis| (basis, rows(court, item, basis))).into();
         // Where nothing that follows matters, one row says it.
         let first = by_basis[0].1[0].1.clone();
         if by_basis.iter().flat_map(|(_, rows)| rows).all(|(_, says)| *says == first) {
@@ -202,7 +202,7 @@ fn rows(court: &Court, item: &str, basis: &str) -> Vec<Row> {
         for mode in ["read", "verify"] {
             for (what, field) in [("agreed", agreed), ("other", other)] {
                 let says = SAID.map(|said| {
-                    let says = view.says(YUHUAN, question(view, item, basis, kind, mode, field, said));
+                    let says = says(court, court.scene.asking.region, &question(court, item, basis, kind, mode, field, said));
                     says.replace("authorization-", "...")
                 });
                 rows.push(([name, mode, what].map(str::to_owned), says.to_vec()));
