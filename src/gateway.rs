@@ -6,6 +6,7 @@
 
 mod card;
 mod keys;
+mod pull;
 mod watch;
 
 use std::net::SocketAddr;
@@ -249,6 +250,7 @@ async fn open_doors(
         asked,
         stopped.clone(),
     ));
+    tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }
