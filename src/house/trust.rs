@@ -238,6 +238,11 @@ impl TrustWatch {
                 let path = self.list_path(authority.id(), &source.source, &source.uri);
                 let place = (authority.id().to_owned(), source.uri.clone());
                 let listed = self.lists.entry(place).or_insert_with(|| ListFile::new(&path));
+                // Read anew where it stands elsewhere now, or where a list that was given up with
+                // its key may be believed again.
+                if listed.file.path() != path || !lists.holds(authority.id(), &source.uri) {
+                    listed.file = WatchedFile::new(&path);
+                }
                 let bytes = match listed.file.poll() {
                     Poll::Unchanged => continue,
                     Poll::Changed(bytes) => Ok(bytes),
