@@ -16,3 +16,4 @@ mod architecture;
 mod checks;
 mod concurrency;
 mod refusals;
+mod withdrawal;
