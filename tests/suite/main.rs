@@ -13,6 +13,7 @@
 mod support;
 
 mod architecture;
+mod asking;
 mod checks;
 mod concurrency;
 mod refusals;

@@ -1,6 +1,7 @@
 //! A small world for tests: two counties' gateways, an authority, a register, and partners
 //! that say anything they like.
 
+mod answerer;
 mod authority;
 mod corpus;
 mod court;
@@ -15,6 +16,7 @@ mod scene;
 mod verdict;
 mod world;
 
+pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
