@@ -32,7 +32,6 @@ use crate::telemetry::{AnswerLabels, Metrics};
 
 pub use ready::Part;
 pub use trust::{Trust, TrustWatch};
-pub use view::local_query_faults;
 
 /// The rooms of one running gateway.
 pub struct House {
