@@ -14,6 +14,7 @@ mod process;
 mod support;
 
 mod architecture;
+mod asking;
 mod checks;
 mod concurrency;
 mod cli;
@@ -22,3 +23,4 @@ mod explain;
 mod lookup;
 mod matrix;
 mod refusals;
+mod withdrawal;
