@@ -20,4 +20,5 @@ mod demo;
 mod explain;
 mod lookup;
 mod matrix;
+mod proof;
 mod refusals;
