@@ -211,12 +211,22 @@ async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) 
 }
 
 impl Sender {
-    async fn send(&mut self, method: Method, authority: &str, path: &str, body: Bytes) -> Result<Response<Incoming>> {
-        let request = hyper::Request::builder().method(method).header("content-type", "application/tongban-request+jwt");
+    async fn send(
+        &mut self,
+        method: Method,
+        authority: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
+        let request = hyper::Request::builder()
+            .method(method)
+            .header("content-type", "application/tongban-request+jwt");
         Ok(match self {
             Self::Http1(sender) => {
                 sender.ready().await?;
-                sender.send_request(request.uri(path).header("host", authority).body(Full::new(body))?).await?
+                sender
+                    .send_request(request.uri(path).header("host", authority).body(Full::new(body))?)
+                    .await?
             }
             Self::Http2(sender) => {
                 sender.ready().await?;

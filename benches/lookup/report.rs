@@ -122,8 +122,14 @@ pub fn print(arguments: &Arguments, runs: &[Measured]) {
             mean(m.leaves.bytes, m.leaves.answers + m.leaves.own)
         )
     });
-    row("ledger leaves: answers (with warm-up) + own", &|m| format!("{} + {}", m.leaves.answers, m.leaves.own));
+    row("ledger leaves: answers (with warm-up) + own", &|m| {
+        format!("{} + {}", m.leaves.answers, m.leaves.own)
+    });
     row("answers checked whole, from the cache", &|m| {
-        format!("{}, {:.0} %", m.checked.samples, 100.0 * m.checked.from_cache as f64 / m.checked.samples as f64)
+        format!(
+            "{}, {:.0} %",
+            m.checked.samples,
+            100.0 * m.checked.from_cache as f64 / m.checked.samples as f64
+        )
     });
 }

@@ -51,7 +51,8 @@ impl<'a> Mint<'a> {
     /// A citizen's ID number and authorization.
     fn citizen(&mut self) -> Result<(&'a str, String)> {
         let scene = self.scene;
-        let holder = scene.holders.iter().cycle().nth(self.made % scene.holders.len()).map_or("", String::as_str);
+        let holder =
+            scene.holders.iter().cycle().nth(self.made % scene.holders.len()).map_or("", String::as_str);
         self.made += 1;
         let now = Clock::system().now().secs();
         let jti = new_message_id();

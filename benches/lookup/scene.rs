@@ -66,7 +66,8 @@ impl Scene {
         let (home, partner) = (dir.path().join("421202"), dir.path().join("331083"));
         let doors = free_doors()?;
         let card = init::create(&home, answering, "咸宁市咸安区", doors, now).map_err(told)?;
-        let partner_card = init::create(&partner, asking, "台州市玉环市", free_doors()?, now).map_err(told)?;
+        let partner_card =
+            init::create(&partner, asking, "台州市玉环市", free_doors()?, now).map_err(told)?;
         let authority_key = SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256)?)?;
 
         let put = |path: &str, value: &Value| fs::write(home.join("trust").join(path), value.to_string());
@@ -100,7 +101,8 @@ impl Scene {
     /// Reads every leaf and holds the tree against the signed checkpoint.
     pub fn leaves(&self, signed: &Checkpoint) -> Result<Leaves> {
         let shelf = SqliteShelf::of_data_dir(&self.home.join("data"));
-        let shard = signed.origin.rsplit('/').next().and_then(Shard::parse).context("an origin names a shard")?;
+        let shard =
+            signed.origin.rsplit('/').next().and_then(Shard::parse).context("an origin names a shard")?;
         let (mut told, mut hashes) = (Leaves::default(), Vec::new());
         for stored in shelf.leaves(shard, 0..signed.size)? {
             let leaf = Leaf::from_bytes(&stored.leaf).context("void: a leaf cannot be read")?;
@@ -164,12 +166,14 @@ fn import(home: &std::path::Path, licenses: u32, now: Now) -> Result<Vec<String>
 
 /// A marriage of two people born in 1900–1905: nobody alive has their numbers.
 fn marriage(nth: u32) -> Result<(Value, String)> {
-    let birth = jiff::civil::date(1900, 1, 1).saturating_add(jiff::Span::new().days(i64::from(nth / COUPLES_A_DAY)));
-    let (man, woman) = (resident_id(birth, 2 * (nth % COUPLES_A_DAY) + 1), resident_id(birth, 2 * (nth % COUPLES_A_DAY) + 2));
+    let birth =
+        jiff::civil::date(1900, 1, 1).saturating_add(jiff::Span::new().days(i64::from(nth / COUPLES_A_DAY)));
+    let (man, woman) = (
+        resident_id(birth, 2 * (nth % COUPLES_A_DAY) + 1),
+        resident_id(birth, 2 * (nth % COUPLES_A_DAY) + 2),
+    );
     let serial = format!("J4212022026{nth:07}");
-    let spouse = |name: &str, number: &str| {
-        json!({"name": name, "id_type": "111", "id_number": number, "birth": birth.to_string(), "nationality": "156"})
-    };
+    let spouse = |name: &str, number: &str| json!({"name": name, "id_type": "111", "id_number": number, "birth": birth.to_string(), "nationality": "156"});
     let document = json!({
         "license_id": LicenseId::compose(MARRIAGE, ISSUER, &serial, "001")?.as_str(), "type_code": MARRIAGE,
         "name": "结婚证", "number": format!("J421202-2026-{nth:06}"), "issuer_name": "测试民政局", "issuer_code": ISSUER,

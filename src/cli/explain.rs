@@ -116,12 +116,17 @@ fn each_line(view: &mut View, peer: Option<&str>, now: Now, input: &mut dyn BufR
 }
 
 /// A body may hold anything a hostile peer can send, so a lone surrogate in it must not
-/// lose the line: it becomes U+FFFD, which no message may contain either.
+/// lose the line: it becomes U+FFFD, which no message may contain either. Whole pairs and
+/// other escapes stay what they are.
 fn read_line(raw: &[u8]) -> Option<Line> {
     serde_json::from_slice(raw).ok().or_else(|| {
         let text = String::from_utf8_lossy(raw);
-        let lone = regex::Regex::new(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").ok()?;
-        serde_json::from_str(&lone.replace_all(&text, "\u{fffd}")).ok()
+        let escapes = r"(?s)\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)";
+        let mended = regex::Regex::new(escapes).ok()?.replace_all(&text, |escape: &regex::Captures<'_>| {
+            let lone = escape.get(1).is_some();
+            if lone { "\u{fffd}".to_owned() } else { escape.get(0).map_or("", |all| all.as_str()).to_owned() }
+        });
+        serde_json::from_str(&mended).ok()
     })
 }
 

@@ -16,6 +16,7 @@ mod support;
 mod architecture;
 mod checks;
 mod concurrency;
+mod cli;
 mod demo;
 mod explain;
 mod lookup;

@@ -4,6 +4,7 @@
 mod authority;
 mod corpus;
 mod court;
+mod leaves;
 mod library;
 mod local;
 mod member;
