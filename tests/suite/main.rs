@@ -22,5 +22,6 @@ mod demo;
 mod explain;
 mod lookup;
 mod matrix;
+mod proof;
 mod refusals;
 mod withdrawal;
