@@ -98,7 +98,7 @@ impl House {
         let told: HashSet<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
         faults.extend(
             self.question_faults(&question).into_iter().filter(|fault| {
-                !told.contains(&fault.pointer) && !(nameless && fault.pointer == "/agreement")
+                !(told.contains(&fault.pointer) || nameless && fault.pointer == "/agreement")
             }),
         );
         faults.truncate(MOST_FAULTS);
