@@ -106,10 +106,13 @@ async fn a_true_answer_reaches_the_window_and_both_its_leaves_the_ledger() {
     assert!(!text.contains(COMPANY) && !text.contains(CANARY), "no personal data in a leaf");
 }
 
+/// The HTTP answer to what was heard, made of the true one.
+type Bend = Box<dyn Fn(&Heard, Draft) -> Vec<u8> + Send>;
+
 /// An answer that must not be believed: how it is bent, and what the window is told.
 struct Lie {
     name: &'static str,
-    bytes: Box<dyn Fn(&Heard, Draft) -> Vec<u8> + Send>,
+    bytes: Bend,
     code: &'static str,
     reason: &'static str,
 }

@@ -282,7 +282,7 @@ async fn a_certificate_on_the_revocation_list_ends_its_open_connections() {
     let old = world.dial(&world.asking, Http::One).await.unwrap();
     assert_eq!(lookup(&world).await, "ok");
     let now = world.clock.now();
-    put(&crl_file(&world), crl(&world.ca, 2, &[world.asking.serial.clone()], now));
+    put(&crl_file(&world), crl(&world.ca, 2, std::slice::from_ref(&world.asking.serial), now));
     world.xianan.reload().await;
     assert_eq!(lookup(&world).await, "not-a-member");
     assert_eq!(old.exchange(world.ping().bytes()).await.status, 403);
