@@ -103,7 +103,9 @@ impl LocalProblem {
         problem.insert("title_zh".into(), self.title_zh.into());
         problem.insert("status".into(), self.status.into());
         problem.insert("code".into(), self.code.into());
+        problem.insert("detail".into(), self.title.into());
         problem.insert("retry".into(), self.retry.into());
+        problem.insert("trace".into(), crate::house::new_trace().into());
         if let Some(exchange) = exchange {
             problem.insert("exchange".into(), exchange.into());
         }
@@ -138,13 +140,17 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
     }
     match route {
         Route::Partners => answer::json(StatusCode::OK, &house.partners_view()),
-        Route::Ping(region) => ping(house, region).await,
+        Route::Ping(region) => {
+            // Whatever stands in the body says nothing; it is read so that the connection lives on.
+            let _ = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await;
+            answer::after_body(ping(house, region).await)
+        }
         Route::Query => match body(request, &house).await {
-            Ok(body) => query(house, &body).await,
+            Ok(body) => answer::after_body(query(house, &body).await),
             Err(answer) => answer,
         },
         Route::Changed => match body(request, &house).await {
-            Ok(body) => changed(&house, &body).await,
+            Ok(body) => answer::after_body(changed(&house, &body).await),
             Err(answer) => answer,
         },
         Route::OpenApi => answer::empty(StatusCode::NOT_FOUND),
@@ -234,7 +240,7 @@ async fn body(request: Request<Incoming>, house: &House) -> Result<Value, HttpAn
 async fn query(house: Arc<House>, body: &Value) -> HttpAnswer {
     match house.local_query(body) {
         Ok(question) => ask(house, question).await,
-        Err(faults) => refusal(&house, Refusal::schema(faults)),
+        Err(faults) => refusal(Refusal::schema(faults)),
     }
 }
 
@@ -299,11 +305,14 @@ async fn changed(house: &House, body: &Value) -> HttpAnswer {
             house.lookup.changed(&changed).await;
             answer::json(StatusCode::OK, &json!({"dropped": true}))
         }
-        Err(faults) => refusal(house, Refusal::schema(faults)),
+        Err(faults) => refusal(Refusal::schema(faults)),
     }
 }
 
-fn refusal(house: &House, refusal: Refusal) -> HttpAnswer {
+fn refusal(refusal: Refusal) -> HttpAnswer {
     let status = answer::status(refusal.code.status());
-    answer::retry_after(answer::problem(status, &refusal.problem(&house.new_trace())), refusal.retry_after)
+    answer::retry_after(
+        answer::problem(status, &refusal.problem(&crate::house::new_trace())),
+        refusal.retry_after,
+    )
 }

@@ -27,5 +27,6 @@ pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial, shown_certificate};
 pub use scene::{Scene, holder, stage};
+
 pub use verdict::{Due, Verdict, open};
 pub use world::{Gateway, NOW, World, WorldPlan, crl, put};
