@@ -223,7 +223,7 @@ impl Exchange<'_> {
     }
 
     fn trace(&self) -> &str {
-        self.trace.get_or_init(|| self.house.new_trace())
+        self.trace.get_or_init(crate::house::new_trace)
     }
 
     /// One counter and one structured event per exchange.

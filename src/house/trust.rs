@@ -25,12 +25,13 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Reads everything once; every fault of every file is told.
-    pub fn load(config: &Config, now: Now) -> Result<Self, Vec<FileFault>> {
+    /// Reads everything once. A CA or revocation list that cannot be used is an error; a
+    /// document that cannot is left out and told beside the rest, as in a running gateway.
+    pub fn load(config: &Config, now: Now) -> Result<(Self, Vec<FileFault>), Vec<FileFault>> {
         let mut watch = TrustWatch::new(config);
         let (trust, _) = watch.look(None, now);
-        let faults = watch.faults();
-        if faults.is_empty() { Ok(trust) } else { Err(faults) }
+        let faults = watch.pki_faults();
+        if faults.is_empty() { Ok((trust, watch.faults())) } else { Err(faults) }
     }
 }
 
@@ -156,6 +157,12 @@ impl TrustWatch {
         (Trust { directory, policy, authorities: known, status_lists }, changes)
     }
 
+    /// CAs and revocation lists that cannot be used: without them nobody can be judged.
+    pub fn pki_faults(&self) -> Vec<FileFault> {
+        let cas = self.cas.iter().filter_map(Pem::file_fault);
+        cas.chain(self.crls.iter().filter_map(Pem::file_fault)).collect()
+    }
+
     /// Every fault that stands now.
     pub fn faults(&self) -> Vec<FileFault> {
         let mut faults = self.cards.faults();
@@ -245,7 +252,10 @@ impl TrustWatch {
                 };
                 let next = bytes.and_then(|bytes| {
                     StatusList::parse(&bytes, authority.keys(), &source.uri, now)
-                        .and_then(|list| lists.with(authority.id(), &source.uri, list))
+                        .and_then(|list| match source.source {
+                            StatusListWhere::File(_) => lists.with(authority.id(), &source.uri, list),
+                            StatusListWhere::Https(_) => lists.with_newer(authority.id(), &source.uri, list),
+                        })
                         .map_err(|fault| Fault::new("", "status-list", fault.to_string(), "状态列表无法使用"))
                 });
                 match next {

@@ -10,7 +10,13 @@
     reason = "a test that goes wrong shall stop at once and say where"
 )]
 
+mod process;
 mod support;
 
 mod architecture;
+mod checks;
+mod concurrency;
+mod explain;
+mod lookup;
+mod demo;
 mod refusals;
