@@ -31,8 +31,7 @@ use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 
 pub use ready::Part;
-pub use trust::{Trust, TrustWatch};
-pub use view::local_query_faults;
+pub use trust::{Trust, TrustWatch, pulled_path};
 
 /// A server-made id that ties a refusal to our log.
 pub fn new_trace() -> String {

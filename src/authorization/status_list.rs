@@ -83,6 +83,11 @@ impl StatusList {
         Ok(Self { bits, packed: unpack(lst)?, iat, exp, kid })
     }
 
+    /// When the authority signed it (seconds since the epoch): of two lists the later counts.
+    pub fn iat(&self) -> i64 {
+        self.iat
+    }
+
     /// The status at `index`, least significant bits first (§4.1); `None` outside the list.
     fn at(&self, index: u64) -> Option<u8> {
         let per_byte = u64::from(8 / self.bits);
@@ -169,6 +174,11 @@ impl StatusLists {
             return Err(StatusListFault::Older);
         }
         self.with(authority, uri, list)
+    }
+
+    /// Whether a list was loaded, be it stale by now.
+    pub fn holds(&self, authority: &str, uri: &str) -> bool {
+        self.lists.get(authority).and_then(|lists| lists.get(uri)).is_some_and(Option::is_some)
     }
 
     /// What the list says, in constant time.

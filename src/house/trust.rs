@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::authorization::{Authorities, Authority, Status, StatusList, StatusListWhere, StatusLists};
+use crate::authorization::{
+    Authorities, Authority, MOST_LIST_FILE_BYTES, Status, StatusList, StatusListWhere, StatusLists,
+};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::domain::Region;
@@ -245,6 +247,11 @@ impl TrustWatch {
                 let path = self.list_path(authority.id(), &source.source, &source.uri);
                 let place = (authority.id().to_owned(), source.uri.clone());
                 let listed = self.lists.entry(place).or_insert_with(|| ListFile::new(&path));
+                // Read anew where it stands elsewhere now, or where a list that was given up with
+                // its key may be believed again.
+                if listed.file.path() != path || !lists.holds(authority.id(), &source.uri) {
+                    listed.file = ListFile::new(&path).file;
+                }
                 let bytes = match listed.file.poll() {
                     Poll::Unchanged => continue,
                     Poll::Changed(bytes) => Ok(bytes),
@@ -266,7 +273,7 @@ impl TrustWatch {
                     }
                     Err(fault) => {
                         // Tried again at the next look: what is missing may be the key.
-                        listed.file = WatchedFile::new(&path);
+                        listed.file = ListFile::new(&path).file;
                         if listed.fault.as_ref() != Some(&fault) {
                             listed.fault = Some(fault.clone());
                             changes.push(Change { file: path, what: What::Refused(vec![fault]) });
@@ -299,7 +306,7 @@ struct ListFile {
 
 impl ListFile {
     fn new(path: &Path) -> Self {
-        Self { file: WatchedFile::new(path), fault: None }
+        Self { file: WatchedFile::up_to(path, MOST_LIST_FILE_BYTES as u64), fault: None }
     }
 }
 

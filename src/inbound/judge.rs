@@ -111,9 +111,10 @@ pub fn judge(
 ) -> Result<Asked, Stopped> {
     let opened = open(bench, peer, body)?;
     seen.verified = true;
-    match claims_and_body(bench, peer, body, &opened, memory, seen) {
+    let exp = opened.payload.get("exp").and_then(Value::as_i64).unwrap_or(0);
+    match claims_and_body(bench, peer, body, &mut opened, memory, seen) {
         Err(stopped) if stopped.step < Step::FirstUse && stopped.refusal.is_signed() => {
-            use_up(bench, peer, &opened, memory, seen)?;
+            use_up(bench, peer, &opened, exp, memory, seen)?;
             Err(stopped)
         }
         judged => judged,
@@ -125,7 +126,7 @@ fn claims_and_body(
     bench: &Bench<'_>,
     peer: &PeerIdentity,
     body: &[u8],
-    opened: &Opened,
+    opened: &mut Opened,
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<Asked, Stopped> {
@@ -214,11 +215,11 @@ fn use_up(
     bench: &Bench<'_>,
     peer: &PeerIdentity,
     opened: &Opened,
+    exp: i64,
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<(), Stopped> {
     let Some(jti) = &seen.jti else { return Ok(()) };
-    let exp = opened.payload.get("exp").and_then(Value::as_i64).unwrap_or(0);
     let now = bench.now.secs();
     let keep_until =
         times::keep_until(exp).clamp(times::keep_until(now + times::MOST_LIFE), now + LONGEST_MEMORY);

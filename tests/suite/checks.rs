@@ -232,7 +232,7 @@ fn token(bent: &mut Bent, bend: impl FnOnce(Draft) -> Draft) {
 
 /// In the order of protocol §3.4: of any two the earlier one decides.
 const ORDER: &[Wrong] = &[
-    wrong("malformed/characters", "", |_, bent| bent.tail.push_str("=")),
+    wrong("malformed/characters", "", |_, bent| bent.tail.push('=')),
     wrong("malformed/parts", "", |_, bent| bent.tail.insert_str(0, ".AAAA")),
     wrong("malformed/base64url", "", |_, bent| bent.tail.push_str("AAA")),
     wrong("malformed/header", "", |_, bent| bent.draft = bent.draft.clone().header("crit", json!([]))),

@@ -18,7 +18,10 @@ const STEPS: [(&str, &str); 15] = [
     ),
     ("启动两个网关进程", "two gateway processes start"),
     ("联通测试:一次完整的签名、留痕的交换", "ping: a whole signed, logged exchange"),
-    ("凭群众授权读取结婚证的两个字段", "two fields of a marriage certificate, under the citizen's authorization"),
+    (
+        "凭群众授权读取结婚证的两个字段",
+        "two fields of a marriage certificate, under the citizen's authorization",
+    ),
     ("再读一次:来自缓存,仍逐次授权、签名、留痕", "again: from the cache, authorized, signed and logged anew"),
     ("只核验、不出示:证号是否相符", "verify without showing: does the number match?"),
     ("查无此证:这也是应答,并给出其余办法", "no such license: an answer, with the ways that remain"),
@@ -139,7 +142,8 @@ impl Drop for Stopping {
             // Adopted by init, which may not reap: a process without a command line is over.
             until("a kept gateway stops", || {
                 let over = test_kill_process(*pid).is_err()
-                    || fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).map_or(true, |c| c.is_empty());
+                    || fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()))
+                        .map_or(true, |c| c.is_empty());
                 over.then_some(())
             });
         }

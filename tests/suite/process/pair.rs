@@ -8,7 +8,9 @@ use tongban::clock::Clock;
 use tongban::envelope::{Typ, new_message_id, seal};
 
 use super::Home;
-use crate::support::{AGREEMENT, Due, Http, ITEM, JIA, Line, MARRIAGE, Member, Told, Verdict, agreement, dial, licenses};
+use crate::support::{
+    AGREEMENT, Due, Http, ITEM, JIA, Line, MARRIAGE, Member, Told, Verdict, agreement, dial, licenses,
+};
 
 pub struct Pair {
     /// Answers.
@@ -49,7 +51,8 @@ impl Pair {
         std::fs::copy(authority.trust_file(), xianan.file("trust/authorities/mengsuban.json")).unwrap();
         let lines: String = licenses().iter().map(|license| format!("{license}\n")).collect();
         let register = xianan.file("data/register.db");
-        let report = tongban::license::import(&register, lines.as_bytes(), now.shanghai_day(), |_| ()).unwrap();
+        let report =
+            tongban::license::import(&register, lines.as_bytes(), now.shanghai_day(), |_| ()).unwrap();
         assert!(report.refused.is_empty(), "{:?}", report.refused);
         let (asker, answerer) = (yuhuan.member(), xianan.member());
         Self { xianan, yuhuan, authority, asker, answerer, root }
