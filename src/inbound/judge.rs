@@ -109,7 +109,7 @@ pub fn judge(
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<Asked, Stopped> {
-    let opened = open(bench, peer, body)?;
+    let mut opened = open(bench, peer, body)?;
     seen.verified = true;
     let exp = opened.payload.get("exp").and_then(Value::as_i64).unwrap_or(0);
     match claims_and_body(bench, peer, body, &mut opened, memory, seen) {
@@ -131,7 +131,7 @@ fn claims_and_body(
     seen: &mut Seen,
 ) -> Result<Asked, Stopped> {
     within_op_size(&opened.payload, body.len(), seen)?;
-    let claims = envelope(bench, &opened.payload, seen)?;
+    let claims = envelope(bench, std::mem::take(&mut opened.payload), seen)?;
     addressed(bench, peer, &claims)?;
     in_time(bench, &claims)?;
     first_use(bench, &claims, opened, memory, seen)?;
@@ -184,12 +184,12 @@ fn within_op_size(payload: &Value, size: usize, seen: &mut Seen) -> Result<(), S
     Ok(())
 }
 
-fn envelope(bench: &Bench<'_>, payload: &Value, seen: &mut Seen) -> Result<RequestClaims, Stopped> {
+fn envelope(bench: &Bench<'_>, payload: Value, seen: &mut Seen) -> Result<RequestClaims, Stopped> {
     if payload.get("op").is_some_and(Value::is_string) && seen.op.is_none() {
         return stop(Step::Envelope, Code::UnknownOp);
     }
     let claims: RequestClaims =
-        bench.catalog.admit(payload).map_err(Refusal::schema).at(Step::Envelope)?.into_inner();
+        bench.catalog.admit_whole(payload).map_err(Refusal::schema).at(Step::Envelope)?.into_inner();
     seen.item.clone_from(&claims.item);
     seen.case.clone_from(&claims.case);
     Ok(claims)
