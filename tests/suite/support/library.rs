@@ -81,8 +81,9 @@ impl Library {
 
     /// `[register]` of a gateway that asks this library.
     pub fn settings(&self) -> String {
-        let same =
-            |names: &[&str]| names.iter().map(|name| format!("{name} = \"/{name}\"\n")).collect::<String>();
+        let same = |names: &[&str]| {
+            names.iter().map(|name| format!("{name} = \"/{name}\"\n")).collect::<String>()
+        };
         format!(
             "kind = \"http\"\n\
              url = \"http://{0}/licenses?type={{type}}&holder={{holder_type}}:{{holder_number}}\"\n\
@@ -93,41 +94,18 @@ impl Library {
              [register.data_by_type.{2}]\n{3}[register.data_by_type.{4}]\n{5}",
             self.addr,
             same(&[
-                "license_id",
-                "type_code",
-                "name",
-                "number",
-                "issuer_name",
-                "issuer_code",
-                "area_code",
-                "issued_on",
-                "valid_from",
-                "valid_to",
-                "long_term",
-                "status",
-                "version",
+                "license_id", "type_code", "name", "number", "issuer_name", "issuer_code", "area_code", "issued_on",
+                "valid_from", "valid_to", "long_term", "status", "version",
             ]),
             super::papers::MARRIAGE,
-            same(&["data/cert_no", "data/registered_on", "data/authority", "data/op_type"])
-                .replace("\"/", "\"/")
-                .lines()
-                .map(|l| format!("{}\n", l.replacen("data/", "", 1)))
-                .collect::<String>(),
+            same(&["data/cert_no", "data/registered_on", "data/authority", "data/op_type"]).replace("\"/", "\"/")
+                .lines().map(|l| format!("{}\n", l.replacen("data/", "", 1))).collect::<String>(),
             super::papers::BUSINESS,
             same(&[
-                "data/uscc",
-                "data/name",
-                "data/type",
-                "data/legal_person",
-                "data/established_on",
-                "data/domicile",
-                "data/scope",
-                "data/registry",
-                "data/issued_on",
+                "data/uscc", "data/name", "data/type", "data/legal_person", "data/established_on", "data/domicile",
+                "data/scope", "data/registry", "data/issued_on",
             ])
-            .lines()
-            .map(|l| format!("{}\n", l.replacen("data/", "", 1)))
-            .collect::<String>(),
+            .lines().map(|l| format!("{}\n", l.replacen("data/", "", 1))).collect::<String>(),
         )
     }
 }

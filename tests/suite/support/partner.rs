@@ -93,8 +93,7 @@ fn config(member: Option<&Member>, http: Http) -> Arc<ClientConfig> {
     let mut config = match member {
         None => builder.with_no_client_auth(),
         Some(member) => {
-            let chain =
-                CertificateDer::pem_slice_iter(member.chain_pem.as_bytes()).map(Result::unwrap).collect();
+            let chain = CertificateDer::pem_slice_iter(member.chain_pem.as_bytes()).map(Result::unwrap).collect();
             let key = PrivateKeyDer::from_pem_slice(member.key_pem.as_bytes()).unwrap();
             builder.with_client_auth_cert(chain, key).unwrap()
         }
