@@ -15,5 +15,6 @@ mod support;
 
 mod architecture;
 mod cli;
+mod crash;
 mod demo;
 mod refusals;

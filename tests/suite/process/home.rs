@@ -169,7 +169,8 @@ impl Served {
 
     /// The exit code of a process that ends by itself.
     pub fn wait(&mut self) -> i32 {
-        until("the process ends", || self.child.try_wait().unwrap()).code().unwrap_or(-1)
+        let status = until("the process ends", || self.child.try_wait().unwrap());
+        status.code().unwrap_or_else(|| panic!("{status}: {}", self.log()))
     }
 
     /// SIGTERM and the exit code.

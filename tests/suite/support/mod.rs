@@ -18,5 +18,5 @@ pub use member::Member;
 pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial};
-pub use verdict::Verdict;
+pub use verdict::{Due, Verdict};
 pub use world::{Gateway, NOW, World, WorldPlan};
