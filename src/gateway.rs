@@ -6,6 +6,7 @@
 
 mod card;
 mod keys;
+mod pull;
 mod watch;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch as channel};
+use tokio::sync::{mpsc, oneshot, watch as channel};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Now};
@@ -77,6 +78,9 @@ const LOOK_AT_LEDGER: Duration = Duration::from_millis(200);
 /// How exchanges in flight are given time when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// Reloads that wait for the watch; the next one waits for a place.
+const MOST_RELOADS_WAITING: usize = 16;
+
 /// How the process was asked to run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -90,8 +94,7 @@ pub struct Running {
     pub partner_addr: SocketAddr,
     pub local_addr: Option<SocketAddr>,
     stop: channel::Sender<bool>,
-    reload: Arc<Notify>,
-    reloaded: channel::Receiver<u64>,
+    reload: mpsc::Sender<oneshot::Sender<()>>,
     tasks: JoinSet<()>,
 }
 
@@ -133,12 +136,14 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
 fn trust(config: &Config, now: Now) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
     let mut watch = TrustWatch::new(config);
     let (trust, _) = watch.look(None, now);
-    let faults = watch.faults();
-    if faults.is_empty() {
-        Ok((watch, trust))
-    } else {
-        Err(faults.into_iter().map(StartFault::Trust).collect())
+    let faults = watch.pki_faults();
+    if !faults.is_empty() {
+        return Err(faults.into_iter().map(StartFault::Trust).collect());
     }
+    for left_out in watch.faults() {
+        tracing::error!(target: "trust", fault = %StartFault::Trust(left_out), "file left out; `tongban check` tells all");
+    }
+    Ok((watch, trust))
 }
 
 async fn open_ledger(
@@ -238,17 +243,16 @@ async fn open_doors(
         ));
     }
 
-    let reload = Arc::new(Notify::new());
-    let (told, reloaded) = channel::channel(0);
+    let (reload, asked) = mpsc::channel(MOST_RELOADS_WAITING);
     tasks.spawn(watch::trust(
         house.clone(),
         watch::Watched { trust: watch, keys, directory },
-        reload.clone(),
-        told,
+        asked,
         stopped.clone(),
     ));
+    tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
-    Ok(Running { house, partner_addr, local_addr, stop, reload, reloaded, tasks })
+    Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }
 
 /// Shows a door's connections in the metrics.
@@ -280,13 +284,10 @@ async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Vec<Start
 impl Running {
     /// Reads every watched file now (SIGHUP) and returns when it is in force.
     pub async fn reload(&self) {
-        let mut seen = self.reloaded.clone();
-        let before = *seen.borrow_and_update();
-        self.reload.notify_one();
-        while *seen.borrow_and_update() == before {
-            if seen.changed().await.is_err() {
-                return;
-            }
+        let (told, looked) = oneshot::channel();
+        // Without a watch the gateway is stopping: nothing will be in force.
+        if self.reload.send(told).await.is_ok() {
+            let _ = looked.await;
         }
     }
 

@@ -57,11 +57,14 @@ impl Explain {
     pub fn run(self, common: &Common) -> Outcome {
         let config = common.load()?;
         let now = self.at.map_or_else(|| Clock::system().now(), Now::from_secs);
-        let trust = Trust::load(&config, now).map_err(|faults| {
+        let (trust, left_out) = Trust::load(&config, now).map_err(|faults| {
             Stop::Usage(
                 faults.into_iter().map(crate::gateway::StartFault::Trust).map(|f| f.to_string()).collect(),
             )
         })?;
+        for file in left_out {
+            out::complain(format_args!("left out: {}", crate::gateway::StartFault::Trust(file)));
+        }
         let view = View { me: config.region.code, trust, authorizer: Authorizer::default() };
         let mut input: Box<dyn BufRead> = match &self.file {
             Some(path) if path.as_os_str() != "-" => {
@@ -114,8 +117,9 @@ fn each_line(view: &View, peer: Option<&str>, now: Now, input: &mut dyn BufRead)
         };
         serde_json::to_writer(&mut sink, &verdict.line(&line.id))?;
         sink.write_all(b"\n")?;
+        // A driver may wait for each verdict before it sends the next message.
+        sink.flush()?;
     }
-    sink.flush()?;
     Ok(exit)
 }
 

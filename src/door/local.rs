@@ -105,7 +105,9 @@ impl LocalProblem {
         problem.insert("title_zh".into(), self.title_zh.into());
         problem.insert("status".into(), self.status.into());
         problem.insert("code".into(), self.code.into());
+        problem.insert("detail".into(), self.title.into());
         problem.insert("retry".into(), self.retry.into());
+        problem.insert("trace".into(), crate::house::new_trace().into());
         if let Some(exchange) = exchange {
             problem.insert("exchange".into(), exchange.into());
         }
@@ -140,13 +142,17 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
     }
     match route {
         Route::Partners => answer::json(StatusCode::OK, &house.partners_view()),
-        Route::Ping(region) => ping(house, region).await,
+        Route::Ping(region) => {
+            // Whatever stands in the body says nothing; it is read so that the connection lives on.
+            let _ = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await;
+            answer::after_body(ping(house, region).await)
+        }
         Route::Query => match body(request, &house).await {
-            Ok(body) => query(house, &body).await,
+            Ok(body) => answer::after_body(query(house, &body).await),
             Err(answer) => answer,
         },
         Route::Changed => match body(request, &house).await {
-            Ok(body) => changed(&house, &body).await,
+            Ok(body) => answer::after_body(changed(&house, &body).await),
             Err(answer) => answer,
         },
         Route::OpenApi => answer::empty(StatusCode::NOT_FOUND),
@@ -249,7 +255,7 @@ struct LocalQuery {
 async fn query(house: Arc<House>, body: &Value) -> HttpAnswer {
     let asked = match LocalQuery::deserialize(body) {
         Ok(asked) => asked,
-        Err(_) => return refusal(&house, Refusal::schema(crate::house::local_query_faults(body))),
+        Err(_) => return refusal(Refusal::schema(crate::house::local_query_faults(body))),
     };
     let agreement = match asked.agreement {
         Some(agreement) => agreement,
@@ -262,7 +268,7 @@ async fn query(house: Arc<House>, body: &Value) -> HttpAnswer {
                     "name the agreement: none or several in force list this item with this partner",
                     "请指明协议:与该伙伴就该事项生效的协议不存在或不止一份",
                 );
-                return refusal(&house, Refusal::schema(vec![fault]));
+                return refusal(Refusal::schema(vec![fault]));
             }
         },
     };
@@ -282,7 +288,7 @@ async fn query(house: Arc<House>, body: &Value) -> HttpAnswer {
     // Our own faults are told here, before a signed message carries them to a partner.
     let faults = house.question_faults(&question);
     if !faults.is_empty() {
-        return refusal(&house, Refusal::schema(faults));
+        return refusal(Refusal::schema(faults));
     }
     ask(house, question).await
 }
@@ -348,11 +354,14 @@ async fn changed(house: &House, body: &Value) -> HttpAnswer {
             house.lookup.changed(&changed).await;
             answer::json(StatusCode::OK, &json!({"dropped": true}))
         }
-        Err(faults) => refusal(house, Refusal::schema(faults)),
+        Err(faults) => refusal(Refusal::schema(faults)),
     }
 }
 
-fn refusal(house: &House, refusal: Refusal) -> HttpAnswer {
+fn refusal(refusal: Refusal) -> HttpAnswer {
     let status = answer::status(refusal.code.status());
-    answer::retry_after(answer::problem(status, &refusal.problem(&house.new_trace())), refusal.retry_after)
+    answer::retry_after(
+        answer::problem(status, &refusal.problem(&crate::house::new_trace())),
+        refusal.retry_after,
+    )
 }

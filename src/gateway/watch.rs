@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::folder::What;
 use crate::house::{House, Trust, TrustWatch};
@@ -28,20 +28,20 @@ pub struct Watched {
     pub directory: Arc<ArcSwap<Directory>>,
 }
 
-/// Looks at the files now and then, and at once when asked; `told` counts the looks.
+/// Looks at the files now and then, and at once when asked. An asker is answered after a look
+/// that began after its question: what it wrote before is in force.
 pub async fn trust(
     house: Arc<House>,
     mut watched: Watched,
-    asked: Arc<Notify>,
-    told: watch::Sender<u64>,
+    mut asked: mpsc::Receiver<oneshot::Sender<()>>,
     mut stopped: watch::Receiver<bool>,
 ) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = asked.notified() => {}
+        let asker = tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => None,
+            Some(asker) = asked.recv() => Some(asker),
             _ = stopped.changed() => return,
-        }
+        };
         let looked = {
             let house = house.clone();
             // Files are read by blocking calls; a slow disk must not hold up exchanges.
@@ -60,7 +60,10 @@ pub async fn trust(
             // The change is in force whether or not it could be noted; the log tells it too.
             let _ = house.ledger.record(leaf.into()).await;
         }
-        told.send_modify(|looks| *looks += 1);
+        if let Some(asker) = asker {
+            // Whoever asked and went away does not mind.
+            let _ = asker.send(());
+        }
     }
 }
 

@@ -14,7 +14,12 @@ mod process;
 mod support;
 
 mod architecture;
+mod checks;
+mod concurrency;
 mod cli;
 mod crash;
 mod demo;
+mod explain;
+mod lookup;
+mod matrix;
 mod refusals;

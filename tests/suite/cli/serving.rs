@@ -128,10 +128,13 @@ fn a_second_process_on_the_same_ledger_is_refused() {
 }
 
 #[test]
-fn a_broken_trust_file_is_told_before_any_door_opens() {
+fn a_broken_ca_file_stops_the_start_and_is_named() {
     let (_root, home) = home();
-    fs::write(home.file("trust/partners/331083.json"), "{\"id\":").unwrap();
-    home.serve_to_its_end().refused_in_one_line(&["trust/partners/331083.json"]);
+    let config = fs::read_to_string(home.file("gateway.toml")).unwrap();
+    let config = config.replace("client_ca = []", "client_ca = [\"trust/ca.crt\"]");
+    fs::write(home.file("gateway.toml"), config).unwrap();
+    fs::write(home.file("trust/ca.crt"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    home.serve_to_its_end().refused_in_one_line(&["trust/ca.crt"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,14 +86,13 @@ impl Home {
 
     /// Whoever holds this directory, for calls by hand.
     pub fn member(&self) -> Member {
-        Member {
-            region: self.region,
-            signing: SigningKey::load(&self.file("keys/sign.jwk")).unwrap().into(),
-            chain_pem: fs::read_to_string(self.file("keys/tls.crt")).unwrap(),
-            key_pem: fs::read_to_string(self.file("keys/tls.key")).unwrap(),
-            serial: 0_u64.into(),
-            pin: self.card["tls"]["spki_sha256"][0].as_str().unwrap().to_owned(),
-        }
+        let now = Clock::system().now();
+        let mut member = Member::pinned(self.region.as_str(), now);
+        member.signing = SigningKey::load(&self.file("keys/sign.jwk")).unwrap().into();
+        member.chain_pem = fs::read_to_string(self.file("keys/tls.crt")).unwrap();
+        member.key_pem = fs::read_to_string(self.file("keys/tls.key")).unwrap();
+        self.card["tls"]["spki_sha256"][0].as_str().unwrap().clone_into(&mut member.pin);
+        member
     }
 
     /// Every leaf of the ledger, oldest first, read beside whoever writes it.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::papers::licenses;
+use super::papers::{BUSINESS, MARRIAGE, licenses};
 
 /// What the library says to the next calls.
 #[derive(Clone)]
@@ -79,35 +79,61 @@ impl Library {
         self.gate.add_permits(OPEN);
     }
 
-    /// `[register]` of a gateway that asks this library.
+    /// `[register]` of a gateway that asks this library, whose documents look like ours.
     pub fn settings(&self) -> String {
-        let same = |names: &[&str]| {
-            names.iter().map(|name| format!("{name} = \"/{name}\"\n")).collect::<String>()
-        };
+        const HEADER: [&str; 13] = [
+            "license_id",
+            "type_code",
+            "name",
+            "number",
+            "issuer_name",
+            "issuer_code",
+            "area_code",
+            "issued_on",
+            "valid_from",
+            "valid_to",
+            "long_term",
+            "status",
+            "version",
+        ];
+        const OF_MARRIAGE: [&str; 4] = ["cert_no", "registered_on", "authority", "op_type"];
+        const OF_BUSINESS: [&str; 9] = [
+            "uscc",
+            "name",
+            "type",
+            "legal_person",
+            "established_on",
+            "domicile",
+            "scope",
+            "registry",
+            "issued_on",
+        ];
+        let door = self.addr;
+        let (header, marriage, business) =
+            (pointers("", &HEADER), pointers("/data", &OF_MARRIAGE), pointers("/data", &OF_BUSINESS));
         format!(
-            "kind = \"http\"\n\
-             url = \"http://{0}/licenses?type={{type}}&holder={{holder_type}}:{{holder_number}}\"\n\
-             url_by_id = \"http://{0}/licenses/{{license_id}}?type={{type}}\"\n\
-             timeout_ms = 1000\nrecords = \"/list\"\n\
-             [register.header]\n{1}\
-             [register.holders]\nlist = \"/holders\"\nname = \"/name\"\ntype_code = \"/type_code\"\ncode = \"/code\"\n\
-             [register.data_by_type.{2}]\n{3}[register.data_by_type.{4}]\n{5}",
-            self.addr,
-            same(&[
-                "license_id", "type_code", "name", "number", "issuer_name", "issuer_code", "area_code", "issued_on",
-                "valid_from", "valid_to", "long_term", "status", "version",
-            ]),
-            super::papers::MARRIAGE,
-            same(&["data/cert_no", "data/registered_on", "data/authority", "data/op_type"]).replace("\"/", "\"/")
-                .lines().map(|l| format!("{}\n", l.replacen("data/", "", 1))).collect::<String>(),
-            super::papers::BUSINESS,
-            same(&[
-                "data/uscc", "data/name", "data/type", "data/legal_person", "data/established_on", "data/domicile",
-                "data/scope", "data/registry", "data/issued_on",
-            ])
-            .lines().map(|l| format!("{}\n", l.replacen("data/", "", 1))).collect::<String>(),
+            r#"kind = "http"
+url = "http://{door}/licenses?type={{type}}&holder={{holder_type}}:{{holder_number}}"
+url_by_id = "http://{door}/licenses/{{license_id}}?type={{type}}"
+timeout_ms = 1000
+records = "/list"
+[register.header]
+{header}
+[register.holders]
+list = "/holders"
+name = "/name"
+type_code = "/type_code"
+code = "/code"
+[register.data_by_type.{MARRIAGE}]
+{marriage}
+[register.data_by_type.{BUSINESS}]
+{business}"#
         )
     }
+}
+
+fn pointers(parent: &str, names: &[&str]) -> String {
+    names.iter().map(|name| format!("{name} = \"{parent}/{name}\"\n")).collect()
 }
 
 async fn answer(

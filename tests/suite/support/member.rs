@@ -16,11 +16,19 @@ use tongban::keys::{Algorithm, SigningKey};
 pub struct Member {
     pub region: Region,
     pub signing: Arc<SigningKey>,
+    /// A key that stood before [`Member::signing`]; the card keeps it, past its `exp`.
+    pub retired: Arc<SigningKey>,
+    /// The next key; its `nbf` is still to come.
+    pub coming: Arc<SigningKey>,
+    now: i64,
     pub chain_pem: String,
     pub key_pem: String,
     pub serial: SerialNumber,
     pub pin: String,
 }
+
+/// When the next key comes into force (seconds after the start).
+pub const COMING: i64 = 600;
 
 pub fn region(code: &str) -> Region {
     Region::parse(code).unwrap()
@@ -38,19 +46,22 @@ impl Member {
     /// A certificate that only a pin on a card makes known.
     pub fn pinned(code: &str, now: Now) -> Self {
         let issued = self_signed(&Subject::gateway(&region(code), &[]), validity(now)).unwrap();
-        Self::of(code, new_key(Algorithm::Es256), issued)
+        Self::of(code, issued, now)
     }
 
     /// A certificate of the CA.
     pub fn certified(code: &str, ca: &CertificateAuthority, now: Now) -> Self {
         let issued = ca.issue(&Subject::gateway(&region(code), &[]), validity(now)).unwrap();
-        Self::of(code, new_key(Algorithm::Es256), issued)
+        Self::of(code, issued, now)
     }
 
-    fn of(code: &str, signing: Arc<SigningKey>, issued: Issued) -> Self {
+    fn of(code: &str, issued: Issued, now: Now) -> Self {
         Self {
             region: region(code),
-            signing,
+            signing: new_key(Algorithm::Es256),
+            retired: new_key(Algorithm::Es256),
+            coming: new_key(Algorithm::Es256),
+            now: now.secs(),
             chain_pem: issued.certificate_pem.clone(),
             key_pem: issued.private_key_pem.to_string(),
             serial: issued.serial.clone(),
@@ -73,9 +84,14 @@ impl Member {
 
     /// The card without pins: the CA speaks for the certificate.
     pub fn card(&self, endpoint: &str) -> Value {
+        let mut retired = self.retired.public_jwk();
+        retired["exp"] = self.now.into();
+        let mut coming = self.coming.public_jwk();
+        coming["nbf"] = (self.now + COMING).into();
+        let keys = [self.signing.public_jwk(), retired, coming];
         json!({
             "id": self.urn(), "region": self.region, "name": self.region.name(), "endpoint": endpoint,
-            "jwks": {"keys": [self.signing.public_jwk()]}, "contact": "0715-0000000", "status": "active"
+            "jwks": {"keys": keys}, "contact": "0715-0000000", "status": "active"
         })
     }
 

@@ -2,21 +2,29 @@
 //! that say anything they like.
 
 mod authority;
+mod corpus;
+mod court;
+mod leaves;
 mod library;
 mod local;
 mod member;
 mod message;
 mod papers;
 mod partner;
+mod scene;
 mod verdict;
 mod world;
 
-pub use authority::{IDP, LIST, LIST_INDEX};
-pub use library::Library;
+pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
+pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
+pub use court::{Court, Remembered, Used};
+pub use library::{Library, Says};
 pub use local::Local;
-pub use member::Member;
+pub use member::{COMING, Member, new_key};
 pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial};
-pub use verdict::{Due, Verdict};
+pub use scene::{Scene, holder, stage};
+
+pub use verdict::{Due, Verdict, open};
 pub use world::{Gateway, NOW, World, WorldPlan};

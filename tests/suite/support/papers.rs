@@ -189,3 +189,8 @@ pub fn lapsed_agreement() -> Value {
     lapsed["items"].as_array_mut().unwrap().truncate(2);
     lapsed
 }
+
+/// The same agreement of 咸安 with somebody else.
+pub fn others_agreement() -> Value {
+    agreement().to_string().replace(YUHUAN, "150421").parse().unwrap()
+}

@@ -5,23 +5,23 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::JoinSet;
 use tongban::cli::init::{Doors, create};
 use tongban::cli::pki::{CertificateAuthority, Validity};
 use tongban::clock::{Clock, Now};
 use tongban::config::Config;
-use tongban::envelope::new_message_id;
 use tongban::gateway::{self, Options, Running};
 use tongban::license;
 
-use super::authority::{Authority, IDP, LIST, LIST_INDEX};
+use super::authority::Authority;
 use super::local::Local;
 use super::member::{Member, region};
-use super::message::{Draft, b64, sha256};
 use super::papers::*;
 use super::partner::{Http, Line, Told, dial};
+use super::scene::Scene;
 use super::verdict::{Due, Verdict};
 
 /// 2030-03-18 in Shanghai; the clock stands still until a test moves it.
@@ -48,15 +48,11 @@ pub struct Gateway {
 }
 
 pub struct World {
-    pub clock: Clock,
-    pub ca: CertificateAuthority,
-    pub authority: Authority,
+    pub scene: Scene,
     /// 咸安: answers. The tests play 玉环 (and everybody else) by hand.
     pub xianan: Gateway,
     /// 玉环: its gateway runs only where the plan says [`WorldPlan::asking`].
     pub yuhuan: Gateway,
-    /// 滨海: a member without an agreement, known by its pin.
-    pub binhai: Member,
     line: OnceCell<Line>,
     /// Last, so that the gateways are gone before their files.
     _root: TempDir,
@@ -70,7 +66,7 @@ pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
 }
 
 impl WorldPlan {
-    /// These agreements instead of the usual two.
+    /// These agreements instead of the usual ones.
     pub fn agreements(mut self, agreements: Vec<Value>) -> Self {
         self.agreements = agreements;
         self
@@ -111,16 +107,28 @@ impl WorldPlan {
         self
     }
 
+    /// Builds everything on disk and starts the gateways.
     pub async fn start(self) -> World {
         let root = tempfile::tempdir().unwrap();
+        let (scene, mut xianan, mut yuhuan) = self.settle(root.path());
+        xianan.start(&scene.clock).await;
+        yuhuan.trust_card(&scene.answering.card(&format!("https://{}", xianan.door())));
+        if self.asking {
+            yuhuan.start(&scene.clock).await;
+        }
+        World { scene, xianan, yuhuan, line: OnceCell::new(), _root: root }
+    }
+
+    /// The two directories, nothing running: for the command line and for judging without a
+    /// door.
+    pub fn settle(&self, root: &Path) -> (Scene, Gateway, Gateway) {
         let clock = Clock::by_hand(Now::from_secs(NOW));
         let now = clock.now();
         let ca = CertificateAuthority::generate("Test CA", Validity { from: now, days: 800 }).unwrap();
         let authority = Authority::new();
-        let mut xianan = self.settle(&root.path().join("xianan"), XIANAN, &ca, now);
-        let mut yuhuan = self.settle(&root.path().join("yuhuan"), YUHUAN, &ca, now);
+        let xianan = self.make_home(&root.join("xianan"), XIANAN, &ca, now);
+        let yuhuan = self.make_home(&root.join("yuhuan"), YUHUAN, &ca, now);
         let binhai = Member::pinned(BINHAI, now);
-
         xianan.trust_card(&yuhuan.member.card(AWAY));
         xianan.trust_card(&binhai.pinning_card(AWAY));
         for gateway in [&xianan, &yuhuan] {
@@ -130,16 +138,12 @@ impl WorldPlan {
             }
         }
         xianan.import(&self.licenses, now);
-        xianan.start(&clock).await;
-        yuhuan.trust_card(&xianan.member.card(&format!("https://{}", xianan.door())));
-        if self.asking {
-            yuhuan.start(&clock).await;
-        }
-        World { clock, ca, authority, xianan, yuhuan, binhai, line: OnceCell::new(), _root: root }
+        let (answering, asking) = (xianan.member.clone(), yuhuan.member.clone());
+        (Scene { clock, ca, authority, answering, asking, binhai }, xianan, yuhuan)
     }
 
     /// A gateway's directory as `tongban init` makes it, with what this plan changes.
-    fn settle(&self, home: &Path, code: &str, ca: &CertificateAuthority, now: Now) -> Gateway {
+    fn make_home(&self, home: &Path, code: &str, ca: &CertificateAuthority, now: Now) -> Gateway {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let doors = Doors { partner: anywhere, local: anywhere, console: anywhere };
         create(home, region(code), region(code).name(), doors, now).unwrap();
@@ -214,6 +218,16 @@ impl Gateway {
         put(&self.agreement_file(agreement["id"].as_str().unwrap()), agreement.to_string());
     }
 
+    /// The file that holds the leaves of this month.
+    pub fn ledger_file(&self) -> PathBuf {
+        let day = self.running().house.clock.now().shanghai_day();
+        let half = if day.month() <= 6 { 1 } else { 2 };
+        let file = format!("data/ledger/{}h{half}/{}-{:02}.db", day.year(), day.year(), day.month());
+        let file = self.home.join(file);
+        assert!(file.is_file(), "{}", file.display());
+        file
+    }
+
     /// `license import`.
     pub fn import(&self, licenses: &[Value], now: Now) {
         let lines: String = licenses.iter().map(|license| format!("{license}\n")).collect();
@@ -223,10 +237,18 @@ impl Gateway {
     }
 }
 
+impl std::ops::Deref for World {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
 impl World {
     pub fn plan() -> WorldPlan {
         WorldPlan {
-            agreements: vec![agreement(), lapsed_agreement()],
+            agreements: vec![agreement(), lapsed_agreement(), others_agreement()],
             licenses: licenses(),
             register: String::new(),
             crl: false,
@@ -239,10 +261,6 @@ impl World {
         Self::plan().start().await
     }
 
-    pub fn now(&self) -> i64 {
-        self.clock.now().secs()
-    }
-
     /// 咸安's door for anybody.
     pub async fn dial(&self, member: &Member, http: Http) -> Result<Line, String> {
         dial(self.xianan.door(), Some(member), http).await
@@ -250,7 +268,7 @@ impl World {
 
     /// 玉环's connection to 咸安, one for the whole test.
     pub async fn line(&self) -> &Line {
-        self.line.get_or_init(|| async { self.dial(&self.yuhuan.member, Http::Two).await.unwrap() }).await
+        self.line.get_or_init(|| async { self.dial(&self.asking, Http::Two).await.unwrap() }).await
     }
 
     /// 玉环 sends, and reads the answer with every check of its own.
@@ -260,13 +278,32 @@ impl World {
         self.read(told, &message)
     }
 
+    /// 玉环 sends all of them, many at a time; the answers come in the same order.
+    pub async fn ask_all(&self, messages: Vec<Vec<u8>>) -> Vec<Verdict> {
+        // Fewer than the door's streams on one connection.
+        let places = Arc::new(Semaphore::new(48));
+        let mut under_way = JoinSet::new();
+        for (at, message) in messages.iter().cloned().enumerate() {
+            let line = self.line().await.clone();
+            let place = Arc::clone(&places).acquire_owned().await.unwrap();
+            under_way.spawn(async move {
+                let told = line.exchange(message).await;
+                drop(place);
+                (at, told)
+            });
+        }
+        let mut told = under_way.join_all().await;
+        told.sort_by_key(|(at, _)| *at);
+        told.into_iter().zip(messages).map(|((_, told), message)| self.read(told, &message)).collect()
+    }
+
     /// 咸安's answer to what 玉环 sent.
     pub fn read(&self, told: Told, request: &[u8]) -> Verdict {
-        self.read_as(&self.yuhuan.member, told, request)
+        self.read_as(&self.asking, told, request)
     }
 
     pub fn read_as(&self, asker: &Member, told: Told, request: &[u8]) -> Verdict {
-        let answering = &self.xianan.member;
+        let answering = &self.answering;
         Verdict::read(
             told,
             &Due {
@@ -284,74 +321,4 @@ impl World {
         let list = self.authority.status_list(revoked, self.now());
         put(&self.xianan.home.join("trust/authorities/lists/7.jwt"), list);
     }
-
-    // True messages, to be bent.
-
-    /// 玉环's `ping` to 咸安.
-    pub fn ping(&self) -> Draft {
-        self.ping_of(&self.yuhuan.member)
-    }
-
-    pub fn ping_of(&self, member: &Member) -> Draft {
-        let claims = json!({"ver": 1, "iss": member.urn(), "aud": self.xianan.member.urn(), "iat": self.now(),
-            "exp": self.now() + 60, "jti": new_message_id(), "op": "ping", "body": {}});
-        Draft::new("tongban-request+jwt", &member.signing, claims)
-    }
-
-    /// 玉环 asks for two fields of 测试·甲's marriage certificate, with an authorization.
-    pub fn lookup(&self) -> Draft {
-        self.lookup_of(&self.yuhuan.member).authorized(&self.authorization())
-    }
-
-    /// The same without an authorization.
-    pub fn lookup_of(&self, member: &Member) -> Draft {
-        self.ping_of(member).bent(|claims| {
-            claims["op"] = "license.query".into();
-            claims["item"] = ITEM.into();
-            claims["case"] = CASE.into();
-            claims["basis"] = "consent".into();
-            claims["purpose"] = "新生儿户口登记核验父母婚姻状况".into();
-            claims["operator"] = "YH0123".into();
-            claims["agreement"] = AGREEMENT.into();
-            claims["body"] = json!({"license": {"type": MARRIAGE, "holder": {"type": "111", "number": JIA}},
-                "mode": "read", "fields": ["cert_no", "registered_on"]});
-        })
-    }
-
-    /// 玉环 looks up under its statutory duty: no authorization needed.
-    pub fn duty(&self) -> Draft {
-        let body = json!({"license": {"type": BUSINESS, "holder": {"type": "001", "number": COMPANY}},
-            "mode": "read", "fields": ["uscc", "name"]});
-        self.lookup_of(&self.yuhuan.member)
-            .without("/case")
-            .with("/item", DUTY_ITEM)
-            .with("/basis", "statutory_duty")
-            .with("/body", body)
-    }
-
-    /// 测试·甲's authorization for [`World::lookup`]: one use, ten minutes.
-    pub fn authorization(&self) -> Draft {
-        self.authorization_of("111", JIA)
-    }
-
-    pub fn authorization_of(&self, holder_type: &str, number: &str) -> Draft {
-        let jti = new_message_id();
-        let claims = json!({
-            "ver": 1, "iss": IDP, "sub": "p-3f9c2d1e8b7a4c56", "aud": self.xianan.member.urn(),
-            "client_id": self.yuhuan.member.urn(), "iat": self.now(), "nbf": self.now(), "exp": self.now() + 600,
-            "jti": jti, "auth_time": self.now() - 10, "acr": "face", "holder": holder(&jti, holder_type, number),
-            "cnf": {"jkt": self.yuhuan.member.signing.kid()},
-            "authorization_details": [{"type": "urn:tongban:license", "actions": ["read"], "datatypes": [MARRIAGE],
-                "fields": ["cert_no", "registered_on"], "item": ITEM, "case": CASE, "purpose": "新生儿户口登记",
-                "max_uses": 1, "retention_days": 30}],
-            "sensitive": true, "guardian": null, "notice": "N-2026-03",
-            "status": {"status_list": {"idx": LIST_INDEX, "uri": LIST}}
-        });
-        Draft::new("tongban-authorization+jwt", &Arc::clone(&self.authority.key), claims)
-    }
-}
-
-/// The digest of protocol §3.3, computed here by its words.
-pub fn holder(jti: &str, holder_type: &str, number: &str) -> String {
-    b64(sha256(format!("{jti}\0{holder_type}\0{number}").as_bytes()))
 }

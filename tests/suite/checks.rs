@@ -1,0 +1,394 @@
+//! The checks of protocol §3.4: each has a test of its own, and they come in their order.
+//!
+//! The list of checks and their tests is [`checks!`] below: step, test, and the bent message of
+//! `support/corpus.rs` that only this check stops. Take any check out of the corridor and the
+//! test beside it fails. The two steps before the judge are made at the door:
+//!
+//! | step | tests |
+//! |---|---|
+//! | member | `refusals::a_stranger_gets_no_handshake`, `refusals::a_suspended_and_a_removed_member_are_told_that_they_are_none`, `withdrawal` |
+//! | media type, size, budget | `refusals::only_the_request_type_without_an_encoding_is_read`, `refusals::more_than_a_message_may_be_is_refused_unread`, `refusals::a_partner_beyond_its_agreed_rate_is_told_when_to_come_again` |
+//! | first use | `refusals::the_same_message_again_is_a_replay_and_another_under_its_jti_is_reuse` and here |
+//! | quota | `refusals::a_partner_beyond_its_agreed_rate_is_told_when_to_come_again` and here |
+//! | use count | `refusals::an_authorization_for_one_use_is_used_up_by_one_answer` and here |
+//! | act, ledger, sign | `lookup`, `concurrency`, `refusals::what_cannot_be_recorded_is_not_answered` |
+
+use std::sync::LazyLock;
+
+use serde_json::json;
+use tongban::inbound::steps::Step;
+use tongban::keys::Algorithm;
+
+use crate::support::*;
+
+/// One court for all: it remembers nothing.
+static COURT: LazyLock<Court> = LazyLock::new(Court::new);
+
+macro_rules! checks {
+    ($($step:ident: $test:ident = $case:literal;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                let cases = bent_messages(&COURT.scene);
+                let case = cases.into_iter().find(|case| case.name == $case).expect("a case of that name");
+                let verdict = COURT.verdict(&case.body, Remembered::default());
+                assert_eq!(verdict, Some((Step::$step, case.says.to_owned())), "{}", case.name);
+            }
+        )*
+        const LISTED: &[(Step, &str)] = &[$((Step::$step, $case)),*];
+    };
+}
+
+checks! {
+    Characters: only_base64url_characters_and_dots = "padding";
+    Characters: nothing_behind_the_message = "a newline behind it";
+    Characters: exactly_three_parts_not_two = "two parts";
+    Characters: exactly_three_parts_not_four = "four parts";
+    Characters: no_part_is_empty = "a detached payload";
+    Characters: base64url_is_canonical = "another spelling of the signature";
+    Header: the_header_is_strict_json = "a header with a member twice, escaped";
+    Header: the_header_has_nothing_but_three_members = "a header with crit";
+    Header: the_header_has_all_three_members = "a header without kid";
+    Header: the_header_has_strings_only = "a header whose alg is a number";
+    Header: the_header_is_short = "a header over 512 characters";
+    Typ: the_message_says_what_it_is = "a response's typ";
+    Kid: the_key_is_registered = "a key nobody has";
+    Kid: the_key_is_the_members_own = "another member's key";
+    Kid: the_key_has_the_gateway_role = "an authority's key";
+    Kid: the_key_is_not_past_its_exp = "a key past its exp";
+    Kid: the_key_is_not_before_its_nbf = "a key before its nbf";
+    Alg: the_algorithm_is_the_keys = "another key's alg";
+    Alg: none_is_no_algorithm = "alg none";
+    Signature: the_signature_is_the_keys = "another's signature";
+    Signature: the_signature_covers_the_payload = "another payload under the signature";
+    Signature: the_signature_has_its_length = "a longer signature";
+    Payload: the_payload_is_an_object = "a payload that is a list";
+    Payload: the_payload_is_all_there_is = "something behind the payload";
+    Payload: no_member_stands_twice = "a member twice, escaped";
+    Payload: numbers_are_integers = "a fraction";
+    Payload: numbers_are_exact = "a number beyond 2^53";
+    Payload: zero_has_no_sign = "minus zero";
+    Payload: nesting_is_limited = "thirteen levels";
+    Payload: values_are_limited = "more than 2 000 values";
+    Payload: text_has_no_private_use = "a private-use character";
+    Payload: text_has_no_controls = "a control character";
+    Payload: text_does_not_turn_around = "a bidirectional override";
+    Payload: names_follow_the_rules_of_text = "a forbidden character in a name";
+    Payload: the_payload_is_utf8 = "bytes that are no UTF-8";
+    OpSize: a_lookup_is_at_most_32_kib = "a lookup above 32 KiB";
+    Envelope: the_op_is_known = "an unknown op";
+    Envelope: the_version_is_1 = "another version";
+    Envelope: claims_are_closed = "an unknown member";
+    Envelope: exp_is_later_than_iat = "an exp that is not later than iat";
+    Envelope: the_item_code_holds = "an item with a bad credit code";
+    Envelope: the_case_number_holds = "a case with a bad check character";
+    Envelope: a_ping_has_no_business = "a ping that names an item";
+    Issuer: the_issuer_is_the_tls_member = "another member's name";
+    Audience: the_message_is_for_us = "for somebody else";
+    Times: the_message_is_not_of_the_future = "31 s ahead";
+    Times: the_message_has_not_expired = "past exp by the skew";
+    Times: the_message_does_not_live_long = "a life of 121 s";
+    Agreement: the_agreement_is_here = "an agreement nobody has";
+    Agreement: the_agreement_is_the_partners = "an agreement of two others";
+    Agreement: the_agreement_is_in_force = "an agreement that has ended";
+    Agreement: the_item_is_known = "an item nobody has agreed on";
+    Agreement: the_item_is_agreed = "an item of the lapsed agreement";
+    Agreement: the_op_is_agreed = "an item without lookups";
+    Agreement: the_basis_is_agreed = "a basis that is not agreed";
+    Body: a_pings_body_is_empty = "a ping with something in it";
+    Body: the_body_meets_its_schema = "an unknown mode";
+    Body: the_id_number_holds = "an ID number with a bad check character";
+    Body: the_id_numbers_owner_is_born = "an ID number born tomorrow";
+    Body: the_credit_code_holds = "a bad credit code";
+    Body: the_license_id_holds = "a license id with a bad check character";
+    Body: the_license_id_is_of_the_type = "a license id of another type";
+    License: the_license_type_is_known = "a license type nobody knows";
+    License: the_license_type_is_agreed = "a license type that no agreement lists";
+    License: the_mode_is_agreed = "a mode that is not agreed";
+    License: the_answering_region_is_agreed = "a license type whose holders are elsewhere";
+    License: every_field_is_agreed = "a field that is not agreed";
+    License: every_expected_field_is_agreed = "an expected field that is not agreed";
+    License: every_field_is_shareable = "a field that is never shared";
+    Authorization: consent_needs_an_authorization = "no authorization";
+    Authorization: the_token_is_short = "an authorization above 8 KiB";
+    Authorization: the_tokens_header_is_ours = "an authorization with crit";
+    Authorization: the_token_says_what_it_is = "a request in place of an authorization";
+    Authorization: the_tokens_key_is_an_authoritys = "an authorization by the asking gateway";
+    Authorization: the_tokens_algorithm_is_the_keys = "an authorization without alg";
+    Authorization: the_tokens_signature_holds = "a forged authorization";
+    Authorization: the_tokens_payload_is_strict = "an authorization with a member twice";
+    Authorization: the_tokens_claims_are_closed = "an authorization with an unknown member";
+    Authorization: the_tokens_issuer_owns_the_key = "an authorization in another's name";
+    Authorization: the_token_is_for_us = "an authorization for another gateway";
+    Authorization: the_token_is_the_askers = "an authorization of another asker";
+    Authorization: the_token_has_begun = "an authorization of tomorrow";
+    Authorization: the_token_was_made_by_now = "an authorization made in the future";
+    Authorization: the_token_has_not_expired = "an authorization of yesterday";
+    Authorization: the_token_for_one_use_lives_a_quarter_of_an_hour = "one use for an hour";
+    Authorization: the_token_for_many_lives_a_day = "many uses for two days";
+    Authorization: the_token_is_the_holders = "another person's authorization";
+    Authorization: the_tokens_holder_has_that_document = "the same number as another document";
+    Authorization: a_guardian_speaks_for_the_ward_only = "a guardian's authorization for another child";
+    Authorization: the_token_is_bound_to_the_signing_key = "an authorization bound to another key";
+    Authorization: the_status_list_is_configured = "a status list nobody configured";
+    Authorization: the_status_list_has_that_place = "outside the status list";
+    Authorization: the_token_is_not_withdrawn = "a withdrawn authorization";
+    Authorization: the_token_covers_every_field = "a field that is not granted";
+    Authorization: the_token_covers_the_type = "another license type granted";
+    Authorization: the_token_covers_the_action = "verify granted, read asked";
+    Authorization: the_token_covers_the_item = "another item granted";
+    Authorization: the_token_covers_the_case = "another case granted";
+    Authorization: a_case_that_is_granted_must_be_named = "a case granted, none named";
+    Authorization: an_entry_of_another_type_covers_nothing = "an entry of another type";
+    Authorization: one_entry_covers_alone = "two entries that cover together";
+    Authorization: a_sensitive_type_needs_a_special_yes = "a sensitive type without the citizen's special yes";
+    Authorization: a_token_beside_a_duty_is_checked_too = "a bad authorization beside a statutory duty";
+}
+
+#[test]
+fn the_true_messages_pass_every_check() {
+    let scene = &COURT.scene;
+    for message in [scene.ping(), scene.lookup(), scene.duty()] {
+        assert_eq!(COURT.verdict(&message.bytes(), Remembered::default()), None);
+    }
+}
+
+#[test]
+fn the_member_is_active() {
+    let ping = COURT.scene.ping().bytes();
+    let stranger = Member::pinned("150421", COURT.scene.clock.now());
+    let verdict = COURT.verdict_on(stranger.region, &ping, Remembered::default());
+    assert_eq!(verdict, Some((Step::Member, "not-a-member".into())));
+}
+
+#[test]
+fn a_jti_is_used_once() {
+    for (used, says) in [(Used::SameContent, "replay"), (Used::OtherContent, "jti-reuse")] {
+        let remembered = Remembered { used_id: Some(used), ..Remembered::default() };
+        for message in [COURT.scene.ping(), COURT.scene.lookup()] {
+            assert_eq!(COURT.verdict(&message.bytes(), remembered), Some((Step::FirstUse, says.into())));
+        }
+    }
+}
+
+#[test]
+fn the_agreements_quota_is_kept() {
+    let remembered = Remembered { over_quota: true, ..Remembered::default() };
+    let lookup = COURT.scene.lookup().bytes();
+    assert_eq!(COURT.verdict(&lookup, remembered), Some((Step::Agreement, "rate-limited".into())));
+}
+
+#[test]
+fn uses_are_counted() {
+    let remembered = Remembered { uses: 1, ..Remembered::default() };
+    let lookup = COURT.scene.lookup().bytes();
+    assert_eq!(
+        COURT.verdict(&lookup, remembered),
+        Some((Step::Authorization, "authorization-used-up".into()))
+    );
+}
+
+#[test]
+fn every_step_of_the_judge_is_in_the_list() {
+    let elsewhere = [Step::Member, Step::Size, Step::FirstUse];
+    for step in Step::ALL {
+        let listed = LISTED.iter().any(|(s, _)| *s == step);
+        assert_eq!(listed, !elsewhere.contains(&step), "{}", step.word());
+    }
+    assert!(LISTED.windows(2).all(|pair| pair[0].0 <= pair[1].0), "the list is in the order of the checks");
+}
+
+/// A message that more than one thing is wrong with.
+struct Bent {
+    draft: Draft,
+    token: Option<Draft>,
+    /// A member twice in the payload.
+    twice: bool,
+    /// Blanks that make it too large for its op.
+    large: bool,
+    tail: String,
+    remembered: Remembered,
+}
+
+/// One thing that is wrong. Two that touch the same place are not combined.
+struct Wrong {
+    says: &'static str,
+    touches: &'static str,
+    bend: fn(&Scene, &mut Bent),
+}
+
+const fn wrong(says: &'static str, touches: &'static str, bend: fn(&Scene, &mut Bent)) -> Wrong {
+    Wrong { says, touches, bend }
+}
+
+/// Puts `value` at a claim.
+fn claim(bent: &mut Bent, pointer: &str, value: impl Into<serde_json::Value>) {
+    bent.draft = bent.draft.clone().with(pointer, value);
+}
+
+fn token(bent: &mut Bent, bend: impl FnOnce(Draft) -> Draft) {
+    bent.token = bent.token.take().map(bend);
+}
+
+/// In the order of protocol §3.4: of any two the earlier one decides.
+const ORDER: &[Wrong] = &[
+    wrong("malformed/characters", "", |_, bent| bent.tail.push_str("=")),
+    wrong("malformed/parts", "", |_, bent| bent.tail.insert_str(0, ".AAAA")),
+    wrong("malformed/base64url", "", |_, bent| bent.tail.push_str("AAA")),
+    wrong("malformed/header", "", |_, bent| bent.draft = bent.draft.clone().header("crit", json!([]))),
+    wrong("malformed/typ", "", |_, bent| bent.draft = bent.draft.clone().header("typ", "JWT")),
+    wrong("signature-invalid/kid-not-yours", "", |scene, bent| {
+        bent.draft = bent.draft.clone().header("kid", scene.binhai.signing.kid());
+    }),
+    wrong("signature-invalid/alg-not-registered", "", |_, bent| {
+        bent.draft = bent.draft.clone().header("alg", "none");
+    }),
+    wrong("signature-invalid/signature-mismatch", "", |_, bent| {
+        bent.draft = bent.draft.clone().forged_by(&new_key(Algorithm::Es256));
+    }),
+    wrong("malformed/JSON", "", |_, bent| bent.twice = true),
+    wrong("too-large", "", |_, bent| bent.large = true),
+    wrong("unknown-op", "op", |_, bent| claim(bent, "/op", "nonsense")),
+    wrong("schema-violation", "", |_, bent| claim(bent, "/operator", "")),
+    wrong("issuer-mismatch", "", |scene, bent| claim(bent, "/iss", scene.binhai.urn())),
+    wrong("audience-mismatch", "", |scene, bent| claim(bent, "/aud", scene.binhai.urn())),
+    wrong("not-yet-valid", "times", |scene, bent| {
+        claim(bent, "/iat", scene.now() + 100);
+        claim(bent, "/exp", scene.now() + 9_000);
+    }),
+    wrong("message-expired", "times", |scene, bent| {
+        claim(bent, "/iat", scene.now() - 9_000);
+        claim(bent, "/exp", scene.now() - 100);
+    }),
+    wrong("lifetime-too-long", "times", |scene, bent| claim(bent, "/exp", scene.now() + 9_000)),
+    wrong("jti-reuse", "", |_, bent| bent.remembered.used_id = Some(Used::OtherContent)),
+    wrong("no-agreement", "", |_, bent| claim(bent, "/agreement", "none")),
+    wrong("unknown-item", "item", |_, bent| claim(bent, "/item", NO_ITEM)),
+    wrong("item-not-agreed", "item", |_, bent| claim(bent, "/item", LAPSED_ITEM)),
+    wrong("op-not-agreed", "item", |_, bent| claim(bent, "/item", QUIET_ITEM)),
+    wrong("basis-not-agreed", "", |_, bent| claim(bent, "/basis", "emergency")),
+    wrong("rate-limited", "", |_, bent| bent.remembered.over_quota = true),
+    wrong("schema-violation", "", |_, bent| claim(bent, "/body/max_age", -1)),
+    wrong("unknown-license-type", "type", |_, bent| claim(bent, "/body/license/type", NO_TYPE)),
+    wrong("license-not-agreed", "type", |_, bent| claim(bent, "/body/license/type", DIVORCE)),
+    wrong("field-not-agreed", "", |_, bent| claim(bent, "/body/fields", vec!["cert_no", "man"])),
+    wrong("authorization-missing", "", |_, bent| bent.token = None),
+    wrong("authorization-invalid/header", "", |_, bent| token(bent, |token| token.header("crit", json!([])))),
+    wrong("authorization-invalid/typ", "", |_, bent| token(bent, |token| token.header("typ", "JWT"))),
+    wrong("authorization-invalid/kid-not-theirs", "", |scene, bent| {
+        let kid = scene.asking.signing.kid().to_owned();
+        token(bent, |token| token.header("kid", kid));
+    }),
+    wrong("authorization-invalid/alg-not-registered", "", |_, bent| {
+        token(bent, |token| token.header("alg", "none"));
+    }),
+    wrong("authorization-invalid/signature-mismatch", "", |_, bent| {
+        token(bent, |token| token.forged_by(&new_key(Algorithm::Es256)));
+    }),
+    wrong("authorization-invalid/schema", "", |_, bent| token(bent, |token| token.with("/canary", 1))),
+    wrong("authorization-invalid/issuer", "", |_, bent| {
+        token(bent, |token| token.with("/iss", "urn:tongban:idp:ehubei"));
+    }),
+    wrong("authorization-invalid/audience", "", |scene, bent| {
+        token(bent, |token| token.with("/aud", scene.binhai.urn()));
+    }),
+    wrong("authorization-invalid/client", "", |scene, bent| {
+        token(bent, |token| token.with("/client_id", scene.binhai.urn()));
+    }),
+    wrong("authorization-invalid/not-yet-valid", "token times", |scene, bent| {
+        token(bent, |token| token.with("/nbf", scene.now() + 100).with("/exp", scene.now() + 99_000));
+    }),
+    wrong("authorization-expired", "token times", |scene, bent| {
+        let now = scene.now();
+        token(bent, |token| {
+            token.with("/iat", now - 9_000).with("/nbf", now - 9_000).with("/exp", now - 100)
+        });
+    }),
+    wrong("authorization-invalid/lifetime", "token times", |scene, bent| {
+        token(bent, |token| token.with("/exp", scene.now() + 99_000));
+    }),
+    wrong("authorization-invalid/holder", "", |_, bent| {
+        token(bent, |token| {
+            let holder = holder(token.jti(), "111", BING);
+            token.with("/holder", holder)
+        });
+    }),
+    wrong("authorization-invalid/key-binding", "", |scene, bent| {
+        token(bent, |token| token.with("/cnf/jkt", scene.binhai.signing.kid()));
+    }),
+    wrong("authorization-invalid/status-list-unknown", "status", |_, bent| {
+        token(bent, |token| token.with("/status/status_list/uri", "https://elsewhere.example/1"));
+    }),
+    wrong("authorization-invalid/status-index", "status", |_, bent| {
+        token(bent, |token| token.with("/status/status_list/idx", 1_000_000));
+    }),
+    wrong("authorization-revoked", "status", |_, bent| {
+        token(bent, |token| token.with("/status/status_list/idx", REVOKED_INDEX));
+    }),
+    wrong("authorization-insufficient", "", |_, bent| {
+        token(bent, |token| token.with("/authorization_details/0/item", DUTY_ITEM));
+    }),
+    wrong("authorization-used-up", "", |_, bent| bent.remembered.uses = 1),
+];
+
+/// What the judge says of a lookup with all these faults.
+fn verdict(faults: &[&Wrong]) -> Option<String> {
+    let scene = &COURT.scene;
+    let mut bent = Bent {
+        draft: scene.lookup(),
+        token: Some(scene.authorization()),
+        twice: false,
+        large: false,
+        tail: String::new(),
+        remembered: Remembered::default(),
+    };
+    for fault in faults {
+        (fault.bend)(scene, &mut bent);
+    }
+    let mut draft = match bent.token {
+        Some(token) => bent.draft.authorized(&token),
+        None => bent.draft.without("/authorization"),
+    };
+    let mut payload = draft.claims.to_string();
+    if bent.twice {
+        payload.insert_str(1, "\"ver\":1,");
+    }
+    if bent.large {
+        payload.push_str(&" ".repeat(32 * 1024));
+    }
+    draft = draft.raw_payload(payload);
+    let message = draft.text() + &bent.tail;
+    COURT.verdict(message.as_bytes(), bent.remembered).map(|(_, says)| says)
+}
+
+#[test]
+fn of_two_faults_the_earlier_check_decides() {
+    let mut wrong = Vec::new();
+    for (at, first) in ORDER.iter().enumerate() {
+        if verdict(&[first]).as_deref() != Some(first.says) {
+            wrong.push(format!("{} alone: {:?}", first.says, verdict(&[first])));
+        }
+        for later in &ORDER[at + 1..] {
+            if !first.touches.is_empty() && first.touches == later.touches {
+                continue;
+            }
+            let told = verdict(&[later, first]);
+            if told.as_deref() != Some(first.says) {
+                wrong.push(format!("{} and {}: {told:?}", first.says, later.says));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn with_every_fault_at_once_the_first_check_decides_each_time() {
+    // Mend them one after the other, from the front: each time the next one is told.
+    let mut places = std::collections::HashSet::new();
+    let apart: Vec<&Wrong> =
+        ORDER.iter().filter(|fault| fault.touches.is_empty() || places.insert(fault.touches)).collect();
+    for at in 0..apart.len() {
+        let faults: Vec<&Wrong> = apart[at..].iter().rev().copied().collect();
+        assert_eq!(verdict(&faults).as_deref(), Some(apart[at].says));
+    }
+}
