@@ -126,7 +126,9 @@ fn every_room_looks_only_at_the_rooms_before_it() {
         for other in looks_at(&fs::read_to_string(path).unwrap()) {
             let is_room = known.contains(&other.as_str());
             if is_room && other != room && !allowed.contains(&other.as_str()) {
-                wrong.entry(format!("{} → {other}", path.strip_prefix(src()).unwrap().display())).or_insert(());
+                wrong
+                    .entry(format!("{} → {other}", path.strip_prefix(src()).unwrap().display()))
+                    .or_insert(());
             }
         }
     }
@@ -153,7 +155,10 @@ fn only_the_ledger_knows_that_there_is_a_storage_engine() {
 
 #[test]
 fn the_direction_test_can_fail() {
-    assert_eq!(looks_at("use crate::{clock::Now, door};\nlet x = crate::gateway::start();"), ["clock", "door", "gateway"]);
+    assert_eq!(
+        looks_at("use crate::{clock::Now, door};\nlet x = crate::gateway::start();"),
+        ["clock", "door", "gateway"]
+    );
     assert!(looks_at("// crate::door\nuse mycrate::door;").is_empty());
     assert!(!allowed("peer").contains(&"envelope") && allowed("envelope").contains(&"peer"));
 }

@@ -1,6 +1,7 @@
 //! A small world for tests: two counties' gateways, an authority, a register, and partners
 //! that say anything they like.
 
+mod answerer;
 mod authority;
 mod corpus;
 mod court;
@@ -15,6 +16,7 @@ mod scene;
 mod verdict;
 mod world;
 
+pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
@@ -23,8 +25,8 @@ pub use local::Local;
 pub use member::{COMING, Member, new_key};
 pub use message::{Draft, b64, sha256};
 pub use papers::*;
-pub use partner::{Http, Line, Told, dial};
+pub use partner::{Http, Line, Told, dial, shown_certificate};
 pub use scene::{Scene, holder, stage};
 
 pub use verdict::{Due, Verdict, open};
-pub use world::{Gateway, NOW, World, WorldPlan};
+pub use world::{Gateway, NOW, World, WorldPlan, crl, put};

@@ -150,7 +150,8 @@ impl WorldPlan {
         let member = Member::at_home(home, code, ca, now);
         put(&home.join("trust/ca.crt"), ca.certificate_pem());
         let file = home.join("gateway.toml");
-        let mut text = fs::read_to_string(&file).unwrap().replace("client_ca = []", "client_ca = [\"trust/ca.crt\"]");
+        let mut text =
+            fs::read_to_string(&file).unwrap().replace("client_ca = []", "client_ca = [\"trust/ca.crt\"]");
         if self.crl {
             put(&home.join("trust/ca.crl"), crl(ca, 1, &[], now));
             text = text.replace("crl = []", "crl = [\"trust/ca.crl\"]");
