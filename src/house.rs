@@ -32,7 +32,6 @@ use crate::telemetry::{AnswerLabels, Metrics};
 
 pub use ready::Part;
 pub use trust::{Trust, TrustWatch, pulled_path};
-pub use view::local_query_faults;
 
 /// A server-made id that ties a refusal to our log.
 pub fn new_trace() -> String {

@@ -176,6 +176,11 @@ impl StatusLists {
         self.with(authority, uri, list)
     }
 
+    /// Whether a list was loaded, be it stale by now.
+    pub fn holds(&self, authority: &str, uri: &str) -> bool {
+        self.lists.get(authority).and_then(|lists| lists.get(uri)).is_some_and(Option::is_some)
+    }
+
     /// What the list says, in constant time.
     pub fn status(&self, authority: &str, uri: &str, index: u64, now: Now) -> Status {
         match self.lists.get(authority).and_then(|lists| lists.get(uri)) {

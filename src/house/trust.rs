@@ -247,10 +247,10 @@ impl TrustWatch {
                 let path = self.list_path(authority.id(), &source.source, &source.uri);
                 let place = (authority.id().to_owned(), source.uri.clone());
                 let listed = self.lists.entry(place).or_insert_with(|| ListFile::new(&path));
-                // The list moved; or the keys did, and a file once refused or forgotten counts now.
-                let unbelieved = || lists.status(authority.id(), &source.uri, 0, now) == Status::Stale;
-                if listed.file.path() != path || authorities_changed && unbelieved() {
-                    *listed = ListFile::new(&path);
+                // Read anew where it stands elsewhere now, or where a list that was given up with
+                // its key may be believed again.
+                if listed.file.path() != path || !lists.holds(authority.id(), &source.uri) {
+                    listed.file = WatchedFile::new(&path);
                 }
                 let bytes = match listed.file.poll() {
                     Poll::Unchanged => continue,

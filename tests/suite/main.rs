@@ -9,11 +9,18 @@
     clippy::indexing_slicing,
     reason = "a test that goes wrong shall stop at once and say where"
 )]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    reason = "the support is one box of tools for all files; each takes what it needs"
+)]
 
 mod process;
 mod support;
 
 mod architecture;
+mod asking;
 mod checks;
 mod concurrency;
 mod cli;
@@ -22,4 +29,6 @@ mod demo;
 mod explain;
 mod lookup;
 mod matrix;
+mod proof;
 mod refusals;
+mod withdrawal;

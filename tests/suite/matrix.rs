@@ -31,9 +31,10 @@ impl Table {
     /// What stands above is not said again.
     fn text(mut self) -> String {
         let columns = self.rows[0].len();
-        // A word that stands for a whole row may run on.
-        let whole = || self.rows.iter().filter(|row| row.len() == columns);
-        let width = |at: usize| whole().map(|row| row[at].len()).max().unwrap();
+        // A word that stands for the rest of its row may run on.
+        let fits = |row: &&Vec<String>, at: usize| row.len() == columns || at + 1 < row.len();
+        let width =
+            |at: usize| self.rows.iter().filter(|row| fits(row, at)).map(|row| row[at].len()).max().unwrap();
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         let mut above: Vec<String> = Vec::new();
@@ -202,7 +203,8 @@ fn rows(court: &Court, item: &str, basis: &str) -> Vec<Row> {
         for mode in ["read", "verify"] {
             for (what, field) in [("agreed", agreed), ("other", other)] {
                 let says = SAID.map(|said| {
-                    let says = says(court, court.scene.asking.region, &question(court, item, basis, kind, mode, field, said));
+                    let message = question(court, item, basis, kind, mode, field, said);
+                    let says = says(court, court.scene.asking.region, &message);
                     says.replace("authorization-", "...")
                 });
                 rows.push(([name, mode, what].map(str::to_owned), says.to_vec()));
@@ -212,7 +214,15 @@ fn rows(court: &Court, item: &str, basis: &str) -> Vec<Row> {
     rows
 }
 
-fn question(court: &Court, item: &str, basis: &str, kind: &str, mode: &str, field: &str, said: &str) -> Draft {
+fn question(
+    court: &Court,
+    item: &str,
+    basis: &str,
+    kind: &str,
+    mode: &str,
+    field: &str,
+    said: &str,
+) -> Draft {
     let scene = &court.scene;
     let number = if kind == BUSINESS { ("001", COMPANY) } else { ("111", JIA) };
     let mut body =
