@@ -33,7 +33,10 @@ impl CaseTags {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e).into()),
                 _ => write_private_file(&beside, key.as_ref())?,
             }
-            std::fs::rename(&beside, path).map_err(io)?;
+            // Durable under its name before the first leaf carries a tag made with it.
+            std::fs::rename(&beside, path)
+                .and_then(|()| std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
+                .map_err(io)?;
         }
         let key = read_private_file(path)?;
         if key.len() == KEY_BYTES {
