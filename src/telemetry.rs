@@ -163,6 +163,9 @@ pub fn start_logging() {
         .json()
         .flatten_event(true)
         .with_writer(std::io::stderr)
+        // It would complain with `eprintln!`, which panics: a log on a full disk must not
+        // take the gateway with it.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .try_init();
     if started.is_err() {

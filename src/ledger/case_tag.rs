@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::LedgerFault;
-use crate::keys::{read_private_file, write_private_file};
+use crate::keys::{KeyFileFault, read_private_file, write_private_file};
 
 /// Bytes of the key: the block HMAC-SHA256 is as strong as.
 const KEY_BYTES: usize = 32;
@@ -26,7 +26,17 @@ impl CaseTags {
         if !path.exists() {
             let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
             SystemRandom::new().fill(key.as_mut()).map_err(|_| LedgerFault::NoRandom)?;
-            write_private_file(path, key.as_ref())?;
+            // Beside, then renamed: a stop in between must not leave half a key for good.
+            let beside = path.with_extension("new");
+            let io = |e: std::io::Error| KeyFileFault::Io(beside.display().to_string(), e.kind());
+            match std::fs::remove_file(&beside) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e).into()),
+                _ => write_private_file(&beside, key.as_ref())?,
+            }
+            // Durable under its name before the first leaf carries a tag made with it.
+            std::fs::rename(&beside, path)
+                .and_then(|()| std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
+                .map_err(io)?;
         }
         let key = read_private_file(path)?;
         if key.len() == KEY_BYTES {

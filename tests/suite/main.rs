@@ -24,6 +24,7 @@ mod asking;
 mod checks;
 mod concurrency;
 mod cli;
+mod crash;
 mod demo;
 mod explain;
 mod lookup;

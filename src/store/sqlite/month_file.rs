@@ -30,6 +30,11 @@ impl MonthFile {
         read(&self.connection).map_err(|e| sqlite_fault("read", &self.path, &e))
     }
 
+    /// It holds tables, if not yet a leaf.
+    pub(super) fn is_begun(&self) -> Result<bool, StoreFault> {
+        self.read(|c| c.query_row("SELECT EXISTS(SELECT 1 FROM sqlite_schema)", [], |row| row.get(0)))
+    }
+
     /// First and last index; `None` when the file holds no leaf.
     pub fn span(&self) -> Result<Option<(u64, u64)>, StoreFault> {
         let (first, last): (Option<i64>, Option<i64>) = self.read(|c| {

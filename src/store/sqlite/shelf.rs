@@ -39,6 +39,12 @@ impl SqliteShelf {
             .filter(|month| month.shard() == shard)
             .collect();
         months.sort_unstable();
+        // A stop between making a month's file and its tables: the writer begins it again.
+        if let Some(newest) = months.last()
+            && !self.month(shard, *newest)?.is_begun()?
+        {
+            months.pop();
+        }
         Ok(months)
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::process::{Pair, Ran, Served, run, until};
+use crate::process::{Pair, Ran, Served, copy, run, until};
 
 /// A pair whose answering ledger holds some exchanges, every leaf under a checkpoint.
 async fn exchanges() -> (Pair, Served, Vec<String>) {
@@ -23,19 +23,6 @@ async fn exchanges() -> (Pair, Served, Vec<String>) {
         pair.xianan.verify().logs.iter().all(|log| log.sealed == log.leaves).then_some(())
     });
     (pair, serving, ids)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 fn audit(arguments: &[&str]) -> Ran {

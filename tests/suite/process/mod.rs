@@ -4,14 +4,15 @@
 mod home;
 mod pair;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use home::{Home, Served, free_address, get};
+pub use home::{Home, Served, get};
 pub use pair::{Message, Pair, day_plan};
 
 /// Longest wait for anything; reached only when something is wrong or the machine is dead
@@ -22,7 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// The binary, without what the caller's shell would add.
 pub fn tongban() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tongban"));
-    for name in ["TONGBAN_TOKEN", "RUST_LOG", "COLUMNS"] {
+    for name in ["TONGBAN_TOKEN", "TONGBAN_LOG", "COLUMNS"] {
         command.env_remove(name);
     }
     command
@@ -103,5 +104,19 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(began.elapsed() < PATIENCE, "still waiting: {what}");
         std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// A folder with everything in it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
