@@ -14,6 +14,9 @@ pub struct MonthFile {
     connection: Connection,
 }
 
+/// Octets of a database that has a header and nothing else.
+const FIRST_PAGE: u64 = 4096;
+
 impl MonthFile {
     pub(super) fn open(path: PathBuf) -> Result<Self, StoreFault> {
         Ok(Self { connection: open_reader(&path)?, path })
@@ -30,8 +33,12 @@ impl MonthFile {
         read(&self.connection).map_err(|e| sqlite_fault("read", &self.path, &e))
     }
 
-    /// It holds tables, if not yet a leaf.
+    /// It holds tables, if not yet a leaf. A file of more than its first page does, whatever
+    /// damage makes SQLite see nothing in it.
     pub(super) fn is_begun(&self) -> Result<bool, StoreFault> {
+        if std::fs::metadata(&self.path).is_ok_and(|meta| meta.len() > FIRST_PAGE) {
+            return Ok(true);
+        }
         self.read(|c| c.query_row("SELECT EXISTS(SELECT 1 FROM sqlite_schema)", [], |row| row.get(0)))
     }
 

@@ -39,9 +39,10 @@ impl SqliteShelf {
             .filter(|month| month.shard() == shard)
             .collect();
         months.sort_unstable();
-        // A stop between making a month's file and its tables: the writer begins it again.
+        // A stop between making a month's file and its tables: the writer begins it again. A
+        // damaged file stays in the list, for its reader to tell.
         if let Some(newest) = months.last()
-            && !self.month(shard, *newest)?.is_begun()?
+            && matches!(self.month(shard, *newest).and_then(|month| month.is_begun()), Ok(false))
         {
             months.pop();
         }
