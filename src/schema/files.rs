@@ -13,7 +13,7 @@ macro_rules! files {
 }
 
 /// Everything but the license types.
-pub(super) static DOCUMENTS: [File; 13] = files![
+pub(super) static DOCUMENTS: [File; 21] = files![
     "types",
     "codes",
     "request",
@@ -23,6 +23,14 @@ pub(super) static DOCUMENTS: [File; 13] = files![
     "ping",
     "license-query",
     "license-result",
+    "application-submit",
+    "application-event",
+    "application-receipt",
+    "application-status",
+    "application-status-result",
+    "verification-request",
+    "verification-answer",
+    "verification-receipt",
     "card",
     "authority",
     "agreement",
