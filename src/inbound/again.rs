@@ -101,7 +101,8 @@ impl Exchange<'_> {
 
     /// Stores the signed bytes; `false` when they must not leave.
     pub(super) async fn keep_answer(&self, row: AnswerRow, answer: &Answer) -> bool {
-        let Some(signed) = answer.signed.then(|| String::from_utf8(answer.body.to_vec()).ok()).flatten() else {
+        let Some(signed) = answer.signed.then(|| String::from_utf8(answer.body.to_vec()).ok()).flatten()
+        else {
             return true;
         };
         // The deed is carried first: the casebook takes both in order.
