@@ -13,7 +13,7 @@ macro_rules! files {
 }
 
 /// Everything but the license types.
-pub(super) static DOCUMENTS: [File; 13] = files![
+pub(super) static DOCUMENTS: [File; 14] = files![
     "types",
     "codes",
     "request",
@@ -27,6 +27,7 @@ pub(super) static DOCUMENTS: [File; 13] = files![
     "authority",
     "agreement",
     "license-header",
+    "calendar-year",
 ];
 
 /// One file per license type; `x-tongban` in it says what the gateway must know.

@@ -23,6 +23,7 @@ pub(super) fn check(kind: Kind, value: &Value, birthdays: Birthdays, faults: &mu
         Kind::Request | Kind::Response | Kind::Authorization => expiry(value, faults),
         Kind::LicenseQuery => query(value, birthdays, faults),
         Kind::Agreement => agreement(value, faults),
+        Kind::CalendarYear => super::calendar::check(value, faults),
         Kind::Card
         | Kind::Problem
         | Kind::Ping
