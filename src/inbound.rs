@@ -128,7 +128,11 @@ impl Exchange<'_> {
             };
             let leaf = self.leaf(&reply, &outcome);
             let recording = Instant::now();
-            let recorded = self.house.ledger.record(Entry { leaf, used_id, take_use: take_use.take() }).await;
+            let recorded = self
+                .house
+                .ledger
+                .record(Entry { leaf, used_id, take_use: take_use.take(), deed: None })
+                .await;
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
                 Ok(place) => {

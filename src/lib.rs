@@ -14,6 +14,7 @@ pub mod keys;
 pub mod schema;
 pub mod store;
 pub mod ledger;
+pub mod casebook;
 
 // Rooms, in the order a request meets them.
 pub mod peer;
@@ -21,6 +22,7 @@ pub mod envelope;
 pub mod policy;
 pub mod authorization;
 pub mod license;
+pub mod case;
 pub mod answer;
 
 // What every corridor and door shares.

@@ -12,7 +12,9 @@ mod response;
 mod tests;
 pub mod times;
 
-pub use claims::{Basis, Op, PingBody, RequestClaims, is_message_id, new_message_id};
+pub use claims::{
+    Basis, MOST_SHORT_MESSAGE_BYTES, Op, PingBody, RequestClaims, is_message_id, new_message_id,
+};
 pub use jws::MOST_MESSAGE_BYTES;
 pub use jws::{EnvelopeFault, MalformedReason, Opened, SignatureReason, SignedMessage, Typ, digest, seal};
 pub use replay::{Claim, FreshId, Replay, UsedId};

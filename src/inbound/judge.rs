@@ -10,7 +10,8 @@ use crate::authorization::{Action, Ask, Authorities, Authorizer, Consent, Status
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
-    self, Basis, Claim, EnvelopeFault, FreshId, Op, Opened, Replay, RequestClaims, SignedMessage, Typ, times,
+    self, Basis, Claim, EnvelopeFault, FreshId, MOST_SHORT_MESSAGE_BYTES, Op, Opened, Replay, RequestClaims,
+    SignedMessage, Typ, times,
 };
 use crate::license::{LicenseQuery, Mode};
 use crate::peer::PeerIdentity;
@@ -19,8 +20,8 @@ use crate::schema::{Catalog, LicenseType};
 
 use super::steps::Step;
 
-/// Octets of a message of any op but `application.*` (protocol §3): a lookup never needs more.
-pub const LOOKUP_LIMIT: usize = 32 * 1024;
+/// The operations that have a corridor here; the other ones of protocol §3.1 are `unknown-op`.
+const SERVED: [Op; 2] = [Op::Ping, Op::LicenseQuery];
 
 /// Seconds an id is remembered at most for a refusal before the first-use step, whose `exp` may
 /// say anything: as long as the ledger's month files are read back at a start.
@@ -177,8 +178,8 @@ fn within_op_size(payload: &Value, size: usize, seen: &mut Seen) -> Result<(), S
     let text = |name: &str| payload.get(name).and_then(Value::as_str);
     seen.jti = text("jti").filter(|jti| envelope::is_message_id(jti)).map(str::to_owned);
     let op = text("op");
-    seen.op = op.and_then(Op::from_name);
-    if size > LOOKUP_LIMIT && op.is_some_and(|op| !op.starts_with("application.")) {
+    seen.op = op.and_then(Op::from_name).filter(|op| SERVED.contains(op));
+    if size > MOST_SHORT_MESSAGE_BYTES && op.is_some_and(|op| !op.starts_with("application.")) {
         return stop(Step::OpSize, Refusal::too_large_for_op());
     }
     Ok(())
@@ -206,7 +207,7 @@ fn addressed(bench: &Bench<'_>, peer: &PeerIdentity, claims: &RequestClaims) -> 
 }
 
 fn in_time(bench: &Bench<'_>, claims: &RequestClaims) -> Result<(), Stopped> {
-    times::check(claims.iat, claims.exp, bench.now, times::MOST_LIFE).at(Step::Times)
+    times::check(claims.iat, claims.exp, bench.now, claims.op.longest_life()).at(Step::Times)
 }
 
 /// A signed refusal uses its id too (protocol §12), also one that comes before the first-use

@@ -50,8 +50,9 @@ impl Catalog {
 
     /// Checks `value` against the schema of `T` and makes it a `T`.
     ///
-    /// Birthdays inside ID numbers are not compared with today; a kind that carries ID
-    /// numbers ([`Kind::LicenseQuery`]) is admitted with [`Catalog::admit_on`].
+    /// Birthdays inside ID numbers are not compared with today; a kind that carries ID numbers
+    /// ([`Kind::LicenseQuery`], [`Kind::ApplicationSubmit`], [`Kind::VerificationRequest`]) is
+    /// admitted with [`Catalog::admit_on`].
     pub fn admit<T: Admissible>(&self, value: &Value) -> Result<Admitted<T>, Vec<Fault>> {
         self.judge(T::KIND, value, Birthdays::NotCompared)?;
         twin(value)

@@ -21,7 +21,7 @@ macro_rules! files {
 }
 
 /// Everything but the license types and the forms.
-pub(super) static DOCUMENTS: [File; 14] = files![
+pub(super) static DOCUMENTS: [File; 22] = files![
     "types",
     "codes",
     "request",
@@ -31,6 +31,14 @@ pub(super) static DOCUMENTS: [File; 14] = files![
     "ping",
     "license-query",
     "license-result",
+    "application-submit",
+    "application-event",
+    "application-receipt",
+    "application-status",
+    "application-status-result",
+    "verification-request",
+    "verification-answer",
+    "verification-receipt",
     "card",
     "authority",
     "agreement",

@@ -21,13 +21,20 @@ pub(super) enum Birthdays {
 pub(super) fn check(kind: Kind, value: &Value, birthdays: Birthdays, faults: &mut Faults) {
     match kind {
         Kind::Request | Kind::Response | Kind::Authorization => expiry(value, faults),
-        Kind::LicenseQuery => query(value, birthdays, faults),
+        Kind::LicenseQuery | Kind::VerificationRequest => query(value, birthdays, faults),
+        Kind::ApplicationSubmit => submit(value, birthdays, faults),
         Kind::Agreement => agreement(value, faults),
         Kind::CalendarYear => super::calendar::check(value, faults),
         Kind::Card
         | Kind::Problem
         | Kind::Ping
         | Kind::LicenseResult
+        | Kind::ApplicationEvent
+        | Kind::ApplicationReceipt
+        | Kind::ApplicationStatus
+        | Kind::ApplicationStatusResult
+        | Kind::VerificationAnswer
+        | Kind::VerificationReceipt
         | Kind::Authority
         | Kind::LicenseHeader => {}
     }
@@ -56,6 +63,25 @@ fn query(value: &Value, birthdays: Birthdays, faults: &mut Faults) {
     {
         let words = ("is of another type than the license asked for", "与所查证照类型不同");
         faults.push(Fault::new("/license/license_id", "license-type", words.0, words.1));
+    }
+}
+
+/// The applicant's and the agent's numbers by their types, and no material twice (protocol §6.1).
+fn submit(value: &Value, birthdays: Birthdays, faults: &mut Faults) {
+    for (person, at) in
+        [("/applicant", "/applicant/id_number"), ("/applicant/agent", "/applicant/agent/id_number")]
+    {
+        let Some(person) = value.pointer(person) else { continue };
+        if let (Some(kind), Some(number)) = (text(person, "id_type"), text(person, "id_number")) {
+            number_of(kind, number, birthdays, at, faults);
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    for (i, material) in value.get("materials").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if text(material, "code").is_some_and(|code| !seen.insert(code)) {
+            let pointer = format!("/materials/{i}/code");
+            faults.push(Fault::new(pointer, "uniqueItems", "names a material a second time", "材料重复"));
+        }
     }
 }
 
