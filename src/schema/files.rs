@@ -13,7 +13,7 @@ macro_rules! files {
 }
 
 /// Everything but the license types.
-pub(super) static DOCUMENTS: [File; 21] = files![
+pub(super) static DOCUMENTS: [File; 22] = files![
     "types",
     "codes",
     "request",
@@ -35,6 +35,7 @@ pub(super) static DOCUMENTS: [File; 21] = files![
     "authority",
     "agreement",
     "license-header",
+    "calendar-year",
 ];
 
 /// One file per license type; `x-tongban` in it says what the gateway must know.

@@ -7,6 +7,7 @@
 //! What a document means, and whether a license type is one an agreement names, is left
 //! to the rooms.
 
+mod calendar;
 mod catalog;
 mod document;
 mod files;
@@ -15,6 +16,7 @@ mod license_type;
 mod rules;
 mod telling;
 
+pub use calendar::load_calendar;
 pub use catalog::Catalog;
 pub use document::{LicenseDocument, LicenseHolder};
 pub use license_type::{CacheAges, LicenseType, Share};
@@ -43,10 +45,11 @@ pub enum Kind {
     Authority,
     LicenseHeader,
     Problem,
+    CalendarYear,
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Request,
         Self::Response,
         Self::Authorization,
@@ -66,6 +69,7 @@ impl Kind {
         Self::Authority,
         Self::LicenseHeader,
         Self::Problem,
+        Self::CalendarYear,
     ];
 
     /// The schema's name: `schemas/<name>.json`, `urn:tongban:schema:<name>`.
@@ -90,6 +94,7 @@ impl Kind {
             Self::Authority => "authority",
             Self::LicenseHeader => "license-header",
             Self::Problem => "problem",
+            Self::CalendarYear => "calendar-year",
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn check(kind: Kind, value: &Value, birthdays: Birthdays, faults: &mu
         Kind::LicenseQuery | Kind::VerificationRequest => query(value, birthdays, faults),
         Kind::ApplicationSubmit => submit(value, birthdays, faults),
         Kind::Agreement => agreement(value, faults),
+        Kind::CalendarYear => super::calendar::check(value, faults),
         Kind::Card
         | Kind::Problem
         | Kind::Ping

@@ -14,7 +14,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("json", &["clock", "fault"]),
     ("folder", &["clock", "fault", "json"]),
     ("keys", &["clock", "fault", "json"]),
-    ("schema", &["clock", "fault", "domain", "json"]),
+    ("schema", &["clock", "fault", "domain", "json", "folder"]),
     ("store", &["clock", "fault", "domain", "json", "keys"]),
     ("ledger", &["clock", "fault", "domain", "json", "keys", "store"]),
     ("peer", GROUND),
