@@ -5,7 +5,7 @@
 //! What an act says (numbers, dates, materials) and the chain of events is [`super::Case`]'s.
 
 use super::state::{Role, State};
-use crate::policy::HandlingMode;
+use crate::domain::HandlingMode;
 
 macro_rules! acts {
     ($($variant:ident $name:literal),* $(,)?) => {
@@ -161,18 +161,44 @@ const C: By = By::One(Role::Collecting);
 const H: By = By::One(Role::Handling);
 
 const BEFORE_A_DECISION: &[State] = &[
-    S::Submitted, S::Collected, S::Returned, S::Relayed, S::RelayFailed, S::Received, S::SupplementPending,
-    S::Accepted, S::AcceptedTolerant, S::InSpecial,
+    S::Submitted,
+    S::Collected,
+    S::Returned,
+    S::Relayed,
+    S::RelayFailed,
+    S::Received,
+    S::SupplementPending,
+    S::Accepted,
+    S::AcceptedTolerant,
+    S::InSpecial,
 ];
 /// Open at the handling side.
 const OPEN: &[State] = &[
-    S::Received, S::SupplementPending, S::Accepted, S::AcceptedTolerant, S::InSpecial, S::DecidedGrant,
-    S::DecidedDeny, S::Issued, S::Delivered,
+    S::Received,
+    S::SupplementPending,
+    S::Accepted,
+    S::AcceptedTolerant,
+    S::InSpecial,
+    S::DecidedGrant,
+    S::DecidedDeny,
+    S::Issued,
+    S::Delivered,
 ];
 const ENDED: &[State] = &[S::Delivered, S::Closed, S::NotAccepted, S::Terminated, S::Withdrawn];
 const RECEIVED_AND_AFTER: &[State] = &[
-    S::Received, S::SupplementPending, S::Accepted, S::AcceptedTolerant, S::InSpecial, S::NotAccepted,
-    S::Terminated, S::Withdrawn, S::DecidedGrant, S::DecidedDeny, S::Issued, S::Delivered, S::Closed,
+    S::Received,
+    S::SupplementPending,
+    S::Accepted,
+    S::AcceptedTolerant,
+    S::InSpecial,
+    S::NotAccepted,
+    S::Terminated,
+    S::Withdrawn,
+    S::DecidedGrant,
+    S::DecidedDeny,
+    S::Issued,
+    S::Delivered,
+    S::Closed,
 ];
 const ACCEPTED: &[State] = &[S::Accepted, S::AcceptedTolerant];
 

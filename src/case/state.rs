@@ -83,10 +83,7 @@ impl State {
 
     /// The handling side has not yet said that it has the case.
     pub const fn is_before_receipt(self) -> bool {
-        matches!(
-            self,
-            Self::Submitted | Self::Collected | Self::Returned | Self::Relayed | Self::RelayFailed
-        )
+        matches!(self, Self::Submitted | Self::Collected | Self::Returned | Self::Relayed | Self::RelayFailed)
     }
 
     /// Accepted and not yet decided: the legal clock runs, or is paused.

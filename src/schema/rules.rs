@@ -68,7 +68,9 @@ fn query(value: &Value, birthdays: Birthdays, faults: &mut Faults) {
 
 /// The applicant's and the agent's numbers by their types, and no material twice (protocol §6.1).
 fn submit(value: &Value, birthdays: Birthdays, faults: &mut Faults) {
-    for (person, at) in [("/applicant", "/applicant/id_number"), ("/applicant/agent", "/applicant/agent/id_number")] {
+    for (person, at) in
+        [("/applicant", "/applicant/id_number"), ("/applicant/agent", "/applicant/agent/id_number")]
+    {
         let Some(person) = value.pointer(person) else { continue };
         if let (Some(kind), Some(number)) = (text(person, "id_type"), text(person, "id_number")) {
             number_of(kind, number, birthdays, at, faults);
