@@ -25,6 +25,8 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     // `license` comes after `authorization` in the corridor and still knows nothing of it:
     // whether one may ask was decided before.
     ("license", &["ground", "policy"]),
+    // Knows no case and no license: parcels, partners and their quotas.
+    ("relay", &["ground", "policy"]),
     ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license"]),
     ("config", &["ground", "license"]),
     ("telemetry", &[]),
@@ -40,7 +42,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
 
 const GROUND: &[&str] =
     &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "casebook"];
-const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "answer"];
+const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "relay", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";
