@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::answer::Code;
 use crate::authorization::Authorizer;
+use crate::casebook::Casebook;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::domain::Region;
@@ -51,6 +52,7 @@ pub struct House {
     pub quotas: Quotas,
     pub lookup: Lookup,
     pub ledger: Ledger,
+    pub casebook: Casebook,
     pub clients: PartnerClients,
     pub metrics: Metrics,
     /// A request body must be there in this time (protocol §2).
@@ -79,6 +81,7 @@ pub struct Rooms {
     pub replay: Replay,
     pub lookup: Lookup,
     pub ledger: Ledger,
+    pub casebook: Casebook,
     pub clients: PartnerClients,
     pub card: Value,
 }
@@ -112,6 +115,7 @@ impl House {
             replay: rooms.replay,
             lookup: rooms.lookup,
             ledger: rooms.ledger,
+            casebook: rooms.casebook,
             clients: rooms.clients,
         }
     }

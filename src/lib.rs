@@ -22,7 +22,11 @@ pub mod envelope;
 pub mod policy;
 pub mod authorization;
 pub mod license;
+<<<<<<< HEAD
 pub mod relay;
+=======
+pub mod case;
+>>>>>>> main
 pub mod answer;
 
 // What every corridor and door shares.

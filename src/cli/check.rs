@@ -35,7 +35,9 @@ impl Check {
         }
         let catalog = Catalog::embedded();
         for agreement in trust.policy.agreements() {
-            for fault in agreement.types_without_schema(|code| catalog.license_type(code).is_some()) {
+            let types = agreement.types_without_schema(|code| catalog.license_type(code).is_some());
+            let forms = agreement.forms_without_schema(|name| catalog.form(name).is_some());
+            for fault in types.iter().chain(&forms) {
                 faults.push(format!("{}: {fault}", agreement.id()));
             }
         }
