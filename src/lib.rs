@@ -22,11 +22,8 @@ pub mod envelope;
 pub mod policy;
 pub mod authorization;
 pub mod license;
-<<<<<<< HEAD
-pub mod relay;
-=======
 pub mod case;
->>>>>>> main
+pub mod relay;
 pub mod answer;
 
 // What every corridor and door shares.

@@ -16,6 +16,7 @@ mod courier;
 mod lines;
 mod office;
 mod pace;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub use board::{Backlog, Board};
 pub use breaker::Shown as BreakerShown;
 pub use office::{Settings, run};
 pub use pace::Allowance;
+pub use shelf::{RedriveFault, Shelf, redrive};
 
 /// What a courier must know of a parcel that waits; the message itself stays on the shelf
 /// until its turn.

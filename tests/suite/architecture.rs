@@ -28,7 +28,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     // `case` and `license` do not know each other.
     ("case", &["ground", "policy"]),
     // Knows no case and no license: parcels, partners and their quotas.
-    ("relay", &["ground", "policy"]),
+    ("relay", &["ground", "envelope", "policy"]),
     ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license", "case"]),
     ("config", &["ground", "license"]),
     ("telemetry", &[]),
@@ -44,8 +44,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
 
 const GROUND: &[&str] =
     &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "casebook"];
-const ROOMS: &[&str] =
-    &["peer", "envelope", "policy", "authorization", "license", "case", "relay", "answer"];
+const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "case", "relay", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";
