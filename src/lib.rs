@@ -32,6 +32,7 @@ pub mod telemetry;
 pub mod house;
 
 // Corridors: know every room, decide nothing.
+pub mod casework;
 pub mod inbound;
 pub mod outbound;
 
