@@ -3,13 +3,14 @@
 //! What can be withdrawn (cards, agreements, authorities, CRLs, status lists, keys) stands
 //! in immutable snapshots that the watch swaps; a request takes one look and keeps it.
 
+mod materials;
 mod ready;
 mod trust;
 mod view;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -25,6 +26,7 @@ use crate::inbound::judge::Bench;
 use crate::keys::SigningKey;
 use crate::ledger::{Decision, Leaf, LeafKind, Ledger};
 use crate::license::{LicenseAnswer, Lookup};
+use crate::material::{Announcements, Shelf};
 use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
 use crate::schema::Catalog;
@@ -52,11 +54,13 @@ pub struct House {
     pub lookup: Lookup,
     pub ledger: Ledger,
     pub clients: PartnerClients,
+    pub materials: Shelf,
     pub metrics: Metrics,
     /// A request body must be there in this time (protocol §2).
     pub body_deadline: Duration,
     /// This gateway's card as last computed.
     pub card: ArcSwap<Value>,
+    announcements: OnceLock<Box<dyn Announcements>>,
     /// Refusals before the signature step, by partner and code, since the last count leaf.
     unsigned: Mutex<HashMap<(Region, Code), u64>>,
     /// The latest moment the clock has shown (ms), to notice when it steps back.
@@ -80,6 +84,7 @@ pub struct Rooms {
     pub lookup: Lookup,
     pub ledger: Ledger,
     pub clients: PartnerClients,
+    pub materials: Shelf,
     pub card: Value,
 }
 
@@ -100,6 +105,7 @@ impl House {
             metrics: Metrics::default(),
             body_deadline: BODY_DEADLINE,
             card: ArcSwap::from_pointee(rooms.card),
+            announcements: OnceLock::new(),
             unsigned: Mutex::default(),
             latest: AtomicI64::new(rooms.clock.now().ms()),
             clock_sane: AtomicBool::new(true),
@@ -113,6 +119,7 @@ impl House {
             lookup: rooms.lookup,
             ledger: rooms.ledger,
             clients: rooms.clients,
+            materials: rooms.materials,
         }
     }
 

@@ -17,6 +17,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("schema", &["clock", "fault", "domain", "json"]),
     ("store", &["clock", "fault", "domain", "json", "keys"]),
     ("ledger", &["clock", "fault", "domain", "json", "keys", "store"]),
+    ("material", &["clock", "domain"]),
     ("peer", GROUND),
     ("envelope", &["ground", "peer"]),
     ("policy", &["ground", "peer", "envelope"]),
@@ -37,7 +38,8 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
-const GROUND: &[&str] = &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger"];
+const GROUND: &[&str] =
+    &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "material"];
 const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "answer"];
 
 /// `store` is below `ledger`, and only the ledger may know which engine lies there.

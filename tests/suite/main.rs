@@ -28,6 +28,7 @@ mod crash;
 mod demo;
 mod explain;
 mod lookup;
+mod material;
 mod matrix;
 mod proof;
 mod refusals;
