@@ -121,6 +121,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     let clients = PartnerClients::new(keys.credentials.clone(), directory.clone(), clock.clone());
     let card = keys.card(&config, now);
     let house = Arc::new(House::new(Rooms {
+        web: pull::web_client(&config),
         lookup: Lookup::new(register),
         signing: keys.signing.clone(),
         config,

@@ -31,6 +31,7 @@ use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
+use crate::web::WebClient;
 
 pub use ready::Part;
 pub use trust::{Trust, TrustWatch, pulled_path};
@@ -55,6 +56,8 @@ pub struct House {
     pub ledger: Ledger,
     pub clients: PartnerClients,
     pub materials: Shelf,
+    /// For configured addresses that are no partner's.
+    pub web: WebClient,
     pub metrics: Metrics,
     /// A request body must be there in this time (protocol §2).
     pub body_deadline: Duration,
@@ -85,6 +88,7 @@ pub struct Rooms {
     pub ledger: Ledger,
     pub clients: PartnerClients,
     pub materials: Shelf,
+    pub web: WebClient,
     pub card: Value,
 }
 
@@ -120,6 +124,7 @@ impl House {
             ledger: rooms.ledger,
             clients: rooms.clients,
             materials: rooms.materials,
+            web: rooms.web,
         }
     }
 

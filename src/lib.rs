@@ -18,6 +18,7 @@ pub mod material;
 
 // Rooms, in the order a request meets them.
 pub mod peer;
+pub mod web;
 pub mod envelope;
 pub mod policy;
 pub mod authorization;

@@ -4,6 +4,8 @@
 //! `out.failed`) before the caller hears anything; not a word of an answer is believed
 //! before every check of protocol §3.2. After a crash every `out.sent` gets its end.
 
+pub mod redeem;
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -5,6 +5,7 @@
 //! entry in `gateway.toml` lists. An error carries the same members as a partner's problem.
 
 mod materials;
+mod redeem;
 
 use std::sync::Arc;
 
@@ -156,6 +157,10 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
             Ok(body) => answer::after_body(changed(&house, &body).await),
             Err(answer) => answer,
         },
+        Route::Redeem => match body(request, &house).await {
+            Ok(body) => answer::after_body(redeem::serve(&house, &body).await),
+            Err(answer) => answer,
+        },
         Route::Material(digest) => materials::serve(&house, request, digest).await,
         Route::OpenApi => answer::empty(StatusCode::NOT_FOUND),
     }
@@ -167,6 +172,7 @@ enum Route {
     Partners,
     Ping(Region),
     Material(MaterialDigest),
+    Redeem,
     OpenApi,
 }
 
@@ -175,6 +181,7 @@ impl Route {
         match path.strip_prefix("/local/v1/")? {
             "licenses/query" => Some(Self::Query),
             "licenses/changed" => Some(Self::Changed),
+            "authorizations/redeem" => Some(Self::Redeem),
             "partners" => Some(Self::Partners),
             "openapi.json" => Some(Self::OpenApi),
             rest if rest.starts_with("materials/") => {
@@ -193,7 +200,7 @@ impl Route {
 
     fn allow(&self) -> &'static str {
         match self {
-            Self::Query | Self::Changed | Self::Ping(_) => "POST",
+            Self::Query | Self::Changed | Self::Ping(_) | Self::Redeem => "POST",
             Self::Partners | Self::OpenApi => "GET",
             Self::Material(_) => materials::ALLOW,
         }
@@ -202,7 +209,8 @@ impl Route {
     /// What `may` in `gateway.toml` must list; `None` is open to every known system.
     fn permission(&self, method: &Method) -> Option<&'static str> {
         match self {
-            Self::Query => Some("license.query"),
+            // Whoever may look up with an authorization may take one up.
+            Self::Query | Self::Redeem => Some("license.query"),
             Self::Changed => Some("register.changed"),
             Self::Material(_) => materials::permission(method),
             Self::Partners | Self::OpenApi | Self::Ping(_) => None,

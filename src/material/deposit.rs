@@ -81,7 +81,6 @@ impl Deposit {
             return Ok(());
         }
         let gathered = std::mem::take(&mut self.gathered);
-        self.coming.stats.received_bytes.fetch_add(gathered.len() as u64, Ordering::Relaxed);
         let (slot, pen) = (Arc::clone(&self.live.slot), Arc::clone(&self.pen));
         // The same memory comes back for the next bytes.
         let (mut gathered, written) = blocking(move || {
@@ -89,6 +88,9 @@ impl Deposit {
             Ok((gathered, written))
         })
         .await?;
+        if written.is_ok() {
+            self.coming.stats.received_bytes.fetch_add(gathered.len() as u64, Ordering::Relaxed);
+        }
         gathered.clear();
         self.gathered = gathered;
         written

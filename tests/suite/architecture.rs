@@ -19,9 +19,10 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("ledger", &["clock", "fault", "domain", "json", "keys", "store"]),
     ("material", &["clock", "domain"]),
     ("peer", GROUND),
+    ("web", &["peer"]),
     ("envelope", &["ground", "peer"]),
     ("policy", &["ground", "peer", "envelope"]),
-    ("authorization", &["ground", "peer", "envelope", "policy"]),
+    ("authorization", &["ground", "peer", "web", "envelope", "policy"]),
     // `license` comes after `authorization` in the corridor and still knows nothing of it:
     // whether one may ask was decided before.
     ("license", &["ground", "policy"]),
@@ -40,7 +41,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
 
 const GROUND: &[&str] =
     &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "material"];
-const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "answer"];
+const ROOMS: &[&str] = &["peer", "web", "envelope", "policy", "authorization", "license", "answer"];
 
 /// `store` is below `ledger`, and only the ledger may know which engine lies there.
 const ONLY_THE_LEDGER_KNOWS_THE_STORE: &str = "store";

@@ -31,5 +31,6 @@ mod lookup;
 mod material;
 mod matrix;
 mod proof;
+mod redeem;
 mod refusals;
 mod withdrawal;
