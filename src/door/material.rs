@@ -206,24 +206,23 @@ impl Unmet {
     /// The answer, and its code for the minute's counts where it has one.
     fn told(self) -> (Option<Code>, HttpAnswer) {
         let refusal = match self {
-            Self::Refused(refusal) => Ok(refusal),
+            Self::Refused(refusal) => refusal,
+            Self::Fault(MaterialFault::Gap { have }) => {
+                return (None, so_far(StatusCode::RANGE_NOT_SATISFIABLE, have));
+            }
             Self::Fault(fault) => refusal_of(fault),
-            Self::Slow => Err(answer::empty(StatusCode::REQUEST_TIMEOUT)),
-            Self::Broken => Err(answer::empty(StatusCode::BAD_REQUEST)),
+            Self::Slow => return (None, answer::empty(StatusCode::REQUEST_TIMEOUT)),
+            Self::Broken => return (None, answer::empty(StatusCode::BAD_REQUEST)),
         };
-        match refusal {
-            Ok(refusal) => (Some(refusal.code), answer::refusal(&refusal)),
-            Err(answer) => (None, answer),
-        }
+        (Some(refusal.code), answer::refusal(&refusal))
     }
 }
 
-/// What the sender may know; a gap is no refusal but the place to go on at.
-fn refusal_of(fault: MaterialFault) -> Result<Refusal, HttpAnswer> {
+/// What the sender may know.
+fn refusal_of(fault: MaterialFault) -> Refusal {
     let fails =
         |rule: &str, message: &str, zh: &str| Refusal::schema(vec![Fault::new("", rule, message, zh)]);
-    Ok(match fault {
-        MaterialFault::Gap { have } => return Err(so_far(StatusCode::RANGE_NOT_SATISFIABLE, have)),
+    match fault {
         MaterialFault::TooLarge => Code::TooLarge.into(),
         MaterialFault::NotHere => Code::UnknownMaterial.into(),
         MaterialFault::OtherDigest => fails(
@@ -239,12 +238,15 @@ fn refusal_of(fault: MaterialFault) -> Result<Refusal, HttpAnswer> {
             "is not as long as its Content-Range says",
             "内容长度与 Content-Range 不符",
         ),
-        MaterialFault::TakenOver | MaterialFault::TooMany => Code::Overloaded.into(),
+        // A gap is answered with the place to go on at, before this.
+        MaterialFault::TakenOver | MaterialFault::TooMany | MaterialFault::Gap { .. } => {
+            Code::Overloaded.into()
+        }
         MaterialFault::DiskFull | MaterialFault::Disk(_) => {
             tracing::error!(target: "material", %fault, "a material was not taken");
             Code::Overloaded.into()
         }
-    })
+    }
 }
 
 #[cfg(test)]
