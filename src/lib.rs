@@ -15,6 +15,7 @@ pub mod schema;
 pub mod store;
 pub mod ledger;
 pub mod material;
+pub mod casebook;
 
 // Rooms, in the order a request meets them.
 pub mod peer;
@@ -23,6 +24,8 @@ pub mod envelope;
 pub mod policy;
 pub mod authorization;
 pub mod license;
+pub mod case;
+pub mod relay;
 pub mod answer;
 
 // What every corridor and door shares.
