@@ -14,10 +14,12 @@ pub mod keys;
 pub mod schema;
 pub mod store;
 pub mod ledger;
+pub mod material;
 pub mod casebook;
 
 // Rooms, in the order a request meets them.
 pub mod peer;
+pub mod web;
 pub mod envelope;
 pub mod policy;
 pub mod authorization;

@@ -6,6 +6,7 @@
 
 pub mod outcome;
 pub mod parcel;
+pub mod redeem;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -4,6 +4,9 @@
 //! Every caller shows a bearer token, of which only the hash is stored, and may do what its
 //! entry in `gateway.toml` lists. An error carries the same members as a partner's problem.
 
+mod materials;
+mod redeem;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +20,7 @@ use crate::domain::Region;
 use crate::envelope::Op;
 use crate::house::House;
 use crate::license::Changed;
+use crate::material::MaterialDigest;
 use crate::outbound::{self, Answered, AskFault, Question};
 use crate::peer::SendFault;
 
@@ -123,7 +127,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
         return answer;
     }
     let Some(route) = Route::of(&path) else { return answer::empty(StatusCode::NOT_FOUND) };
-    if request.method() != route.method() {
+    if !route.serves(request.method()) {
         return answer::not_allowed(route.allow());
     }
     if let Route::OpenApi = route {
@@ -135,7 +139,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         return refused;
     };
-    if route.permission().is_some_and(|what| !client.may(what)) {
+    if route.permission(request.method()).is_some_and(|what| !client.may(what)) {
         return NOT_PERMITTED.answer(None, &[]);
     }
     match route {
@@ -153,6 +157,11 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
             Ok(body) => answer::after_body(changed(&house, &body).await),
             Err(answer) => answer,
         },
+        Route::Redeem => match body(request, &house).await {
+            Ok(body) => answer::after_body(redeem::serve(&house, &body).await),
+            Err(answer) => answer,
+        },
+        Route::Material(digest) => materials::serve(&house, request, digest).await,
         Route::OpenApi => answer::empty(StatusCode::NOT_FOUND),
     }
 }
@@ -162,6 +171,8 @@ enum Route {
     Changed,
     Partners,
     Ping(Region),
+    Material(MaterialDigest),
+    Redeem,
     OpenApi,
 }
 
@@ -170,8 +181,12 @@ impl Route {
         match path.strip_prefix("/local/v1/")? {
             "licenses/query" => Some(Self::Query),
             "licenses/changed" => Some(Self::Changed),
+            "authorizations/redeem" => Some(Self::Redeem),
             "partners" => Some(Self::Partners),
             "openapi.json" => Some(Self::OpenApi),
+            rest if rest.starts_with("materials/") => {
+                MaterialDigest::parse(rest.strip_prefix("materials/")?).map(Self::Material)
+            }
             rest => {
                 let region = rest.strip_prefix("partners/")?.strip_suffix("/ping")?;
                 Region::parse(region).ok().map(Self::Ping)
@@ -179,22 +194,25 @@ impl Route {
         }
     }
 
-    fn method(&self) -> Method {
-        match self {
-            Self::Query | Self::Changed | Self::Ping(_) => Method::POST,
-            Self::Partners | Self::OpenApi => Method::GET,
-        }
+    fn serves(&self, method: &Method) -> bool {
+        self.allow().split(", ").any(|allowed| allowed == method.as_str())
     }
 
     fn allow(&self) -> &'static str {
-        if self.method() == Method::POST { "POST" } else { "GET" }
+        match self {
+            Self::Query | Self::Changed | Self::Ping(_) | Self::Redeem => "POST",
+            Self::Partners | Self::OpenApi => "GET",
+            Self::Material(_) => materials::ALLOW,
+        }
     }
 
     /// What `may` in `gateway.toml` must list; `None` is open to every known system.
-    fn permission(&self) -> Option<&'static str> {
+    fn permission(&self, method: &Method) -> Option<&'static str> {
         match self {
-            Self::Query => Some("license.query"),
+            // Whoever may look up with an authorization may take one up.
+            Self::Query | Self::Redeem => Some("license.query"),
             Self::Changed => Some("register.changed"),
+            Self::Material(_) => materials::permission(method),
             Self::Partners | Self::OpenApi | Self::Ping(_) => None,
         }
     }

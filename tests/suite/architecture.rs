@@ -17,11 +17,13 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("schema", &["clock", "fault", "domain", "json", "folder"]),
     ("store", &["clock", "fault", "domain", "json", "keys"]),
     ("ledger", &["clock", "fault", "domain", "json", "keys", "store"]),
+    ("material", &["clock", "domain"]),
     ("casebook", &["clock", "fault", "domain", "json", "store", "ledger"]),
     ("peer", GROUND),
+    ("web", &["peer"]),
     ("envelope", &["ground", "peer"]),
     ("policy", &["ground", "peer", "envelope"]),
-    ("authorization", &["ground", "peer", "envelope", "policy"]),
+    ("authorization", &["ground", "peer", "web", "envelope", "policy"]),
     // `license` comes after `authorization` in the corridor and still knows nothing of it:
     // whether one may ask was decided before.
     ("license", &["ground", "policy"]),
@@ -42,9 +44,11 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
-const GROUND: &[&str] =
-    &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "casebook"];
-const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "case", "relay", "answer"];
+const GROUND: &[&str] = &[
+    "clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "material", "casebook",
+];
+const ROOMS: &[&str] =
+    &["peer", "web", "envelope", "policy", "authorization", "license", "case", "relay", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";
