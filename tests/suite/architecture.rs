@@ -29,8 +29,9 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("case", &["ground", "policy"]),
     // Knows no case and no license: parcels, partners and their quotas.
     ("relay", &["ground", "envelope", "policy"]),
+    ("webhook", &["ground", "peer", "relay"]),
     ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license", "case"]),
-    ("config", &["ground", "license"]),
+    ("config", &["ground", "license", "relay", "webhook"]),
     ("telemetry", &[]),
     ("inbound", &["ground", "rooms", "telemetry", "house"]),
     ("outbound", &["ground", "rooms", "telemetry", "house"]),
@@ -44,7 +45,8 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
 
 const GROUND: &[&str] =
     &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "casebook"];
-const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "case", "relay", "answer"];
+const ROOMS: &[&str] =
+    &["peer", "envelope", "policy", "authorization", "license", "case", "relay", "webhook", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";
