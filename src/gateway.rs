@@ -105,6 +105,9 @@ pub struct Running {
 pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Running, Vec<StartFault>> {
     let now = clock.now();
     let keys = Keys::load(&config, &options)?;
+    let calendar = config
+        .load_calendar()
+        .map_err(|faults| faults.into_iter().map(StartFault::Trust).collect::<Vec<_>>())?;
     let (watch, trust) = trust(&config, now)?;
     let directory = Arc::new(ArcSwap::new(trust.directory.clone()));
     let trust = Arc::new(ArcSwap::from_pointee(trust));
@@ -127,6 +130,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         config,
         clock: clock.clone(),
         trust,
+        calendar,
         replay,
         ledger,
         casebook,

@@ -20,7 +20,7 @@ use crate::authorization::Authorizer;
 use crate::casebook::Casebook;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
-use crate::domain::Region;
+use crate::domain::{Calendar, Region};
 use crate::envelope::Replay;
 use crate::inbound::judge::Bench;
 use crate::keys::SigningKey;
@@ -45,6 +45,8 @@ pub struct House {
     pub me: Region,
     pub clock: Clock,
     pub catalog: &'static Catalog,
+    /// The working days in force.
+    pub calendar: ArcSwap<Calendar>,
     pub signing: Arc<ArcSwap<SigningKey>>,
     pub trust: Arc<ArcSwap<Trust>>,
     pub authorizer: Authorizer,
@@ -75,6 +77,7 @@ type Gauges = Box<dyn Fn(&Metrics) + Send>;
 /// What [`House::new`] needs: the rooms that were built before it.
 pub struct Rooms {
     pub config: Config,
+    pub calendar: Calendar,
     pub clock: Clock,
     pub signing: Arc<ArcSwap<SigningKey>>,
     pub trust: Arc<ArcSwap<Trust>>,
@@ -98,6 +101,7 @@ impl House {
         Self {
             me: rooms.config.region.code,
             catalog: Catalog::embedded(),
+            calendar: ArcSwap::from_pointee(rooms.calendar),
             authorizer: Authorizer::default(),
             quotas: Quotas::default(),
             metrics: Metrics::default(),

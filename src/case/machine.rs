@@ -5,7 +5,7 @@
 //! What an act says (numbers, dates, materials) and the chain of events is [`super::Case`]'s.
 
 use super::state::{Role, State};
-use crate::policy::HandlingMode;
+use crate::domain::HandlingMode;
 
 macro_rules! acts {
     ($($variant:ident $name:literal),* $(,)?) => {

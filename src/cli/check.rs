@@ -33,6 +33,11 @@ impl Check {
                 faults.push(format!("{}: {fault}", file.file.display()));
             }
         }
+        for file in config.load_calendar().err().unwrap_or_default() {
+            for fault in &file.faults {
+                faults.push(format!("{}: {fault}", file.file.display()));
+            }
+        }
         let catalog = Catalog::embedded();
         for agreement in trust.policy.agreements() {
             let types = agreement.types_without_schema(|code| catalog.license_type(code).is_some());

@@ -4,13 +4,13 @@
 //! Promises: a pure function of start, due and now, so that both sides of a case show the
 //! same colour from the same events. Who is told of a colour is left to others.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calendar::{Calendar, Unpublished};
 use crate::clock::Now;
 
 /// How a running clock stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Colour {
     Green,
