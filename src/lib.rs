@@ -26,6 +26,7 @@ pub mod authorization;
 pub mod license;
 pub mod case;
 pub mod relay;
+pub mod webhook;
 pub mod answer;
 
 // What every corridor and door shares.
