@@ -13,8 +13,10 @@
 mod support;
 
 mod architecture;
+mod asking;
 mod checks;
 mod concurrency;
 mod explain;
 mod lookup;
 mod refusals;
+mod withdrawal;

@@ -11,6 +11,7 @@ mod message;
 mod papers;
 mod partner;
 mod scene;
+mod stub;
 mod verdict;
 mod world;
 
@@ -24,5 +25,6 @@ pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial};
 pub use scene::{Scene, holder, stage};
+pub use stub::{Asked, Said, Stub};
 pub use verdict::{Verdict, open};
-pub use world::{Gateway, NOW, World, WorldPlan};
+pub use world::{Gateway, NOW, World, WorldPlan, crl, put};

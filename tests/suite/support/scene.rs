@@ -12,9 +12,10 @@ use super::member::Member;
 use super::message::{Draft, b64, sha256};
 use super::papers::*;
 
+#[derive(Clone)]
 pub struct Scene {
     pub clock: Clock,
-    pub ca: CertificateAuthority,
+    pub ca: Arc<CertificateAuthority>,
     pub authority: Authority,
     /// 咸安.
     pub answering: Member,

@@ -124,7 +124,8 @@ impl WorldPlan {
     pub fn settle(&self, root: &Path) -> (Scene, Gateway, Gateway) {
         let clock = Clock::by_hand(Now::from_secs(NOW));
         let now = clock.now();
-        let ca = CertificateAuthority::generate("Test CA", Validity { from: now, days: 800 }).unwrap();
+        let ca =
+            Arc::new(CertificateAuthority::generate("Test CA", Validity { from: now, days: 800 }).unwrap());
         let authority = Authority::new();
         let xianan = self.make_home(&root.join("xianan"), XIANAN, &ca, now);
         let yuhuan = self.make_home(&root.join("yuhuan"), YUHUAN, &ca, now);
@@ -227,6 +228,17 @@ impl Gateway {
         let file = self.home.join(file);
         assert!(file.is_file(), "{}", file.display());
         file
+    }
+
+    /// Every leaf of the present log, as JSON.
+    pub async fn leaves(&self) -> Vec<Value> {
+        let ledger = &self.running().house.ledger;
+        assert!(ledger.flush().await);
+        let origin = ledger.origin();
+        (0..)
+            .map_while(|index| ledger.entry(&origin, index).unwrap())
+            .map(|entry| serde_json::from_slice(&entry.leaf).unwrap())
+            .collect()
     }
 
     /// `license import`.
