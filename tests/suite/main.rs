@@ -18,5 +18,6 @@ mod checks;
 mod concurrency;
 mod explain;
 mod lookup;
+mod matrix;
 mod refusals;
 mod withdrawal;

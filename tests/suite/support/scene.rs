@@ -23,6 +23,8 @@ pub struct Scene {
     pub asking: Member,
     /// 滨海: a member without an agreement, known by its pin.
     pub binhai: Member,
+    /// 赤壁: a suspended member.
+    pub chibi: Member,
 }
 
 impl Scene {

@@ -130,8 +130,12 @@ impl WorldPlan {
         let xianan = self.make_home(&root.join("xianan"), XIANAN, &ca, now);
         let yuhuan = self.make_home(&root.join("yuhuan"), YUHUAN, &ca, now);
         let binhai = Member::pinned(BINHAI, now);
+        let chibi = Member::certified(CHIBI, &ca, now);
         xianan.trust_card(&yuhuan.member.card(AWAY));
         xianan.trust_card(&binhai.pinning_card(AWAY));
+        let mut suspended = chibi.card(AWAY);
+        suspended["status"] = "suspended".into();
+        xianan.trust_card(&suspended);
         for gateway in [&xianan, &yuhuan] {
             authority.move_in(&gateway.home, now.secs());
             for agreement in &self.agreements {
@@ -140,7 +144,7 @@ impl WorldPlan {
         }
         xianan.import(&self.licenses, now);
         let (answering, asking) = (xianan.member.clone(), yuhuan.member.clone());
-        (Scene { clock, ca, authority, answering, asking, binhai }, xianan, yuhuan)
+        (Scene { clock, ca, authority, answering, asking, binhai, chibi }, xianan, yuhuan)
     }
 
     /// A gateway's directory as `tongban init` makes it, with what this plan changes.
