@@ -19,5 +19,7 @@ mod concurrency;
 mod explain;
 mod lookup;
 mod matrix;
+mod order;
 mod refusals;
+mod restart;
 mod withdrawal;

@@ -123,7 +123,7 @@ async fn an_agreement_ends_with_its_last_day_in_shanghai() {
 async fn a_revoked_certificate_is_refused_on_its_open_connection() {
     let world = World::plan().crl().start().await;
     assert_eq!(ping(&world).await, "ok");
-    let revoked = crl(&world.ca, 2, &[world.asking.serial.clone()], world.clock.now());
+    let revoked = crl(&world.ca, 2, std::slice::from_ref(&world.asking.serial), world.clock.now());
     put(&world.xianan.home.join("trust/ca.crl"), revoked);
     world.xianan.reload().await;
     assert_eq!(ping(&world).await, "not-a-member");

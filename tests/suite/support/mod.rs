@@ -16,15 +16,15 @@ mod verdict;
 mod world;
 
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
-pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
+pub use corpus::{CANARY, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
 pub use library::{Library, Says};
 pub use local::Local;
 pub use member::{COMING, Member, new_key};
 pub use message::{Draft, b64, sha256};
 pub use papers::*;
-pub use partner::{Http, Line, Told, dial};
+pub use partner::{Http, dial};
 pub use scene::{Scene, holder, stage};
 pub use stub::{Asked, Said, Stub};
 pub use verdict::{Verdict, open};
-pub use world::{Gateway, NOW, World, WorldPlan, crl, put};
+pub use world::{NOW, World, crl, put};

@@ -66,12 +66,6 @@ pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
 }
 
 impl WorldPlan {
-    /// These agreements instead of the usual ones.
-    pub fn agreements(mut self, agreements: Vec<Value>) -> Self {
-        self.agreements = agreements;
-        self
-    }
-
     /// The usual agreement, bent.
     pub fn agreement(mut self, bend: impl FnOnce(&mut Value)) -> Self {
         bend(&mut self.agreements[0]);
