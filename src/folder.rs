@@ -233,6 +233,8 @@ impl Names {
 /// One file whose content is wanted again whenever it changed: a certificate, a key, a CRL.
 pub struct WatchedFile {
     path: PathBuf,
+    /// Bytes.
+    most: u64,
     stamp: Option<Stamp>,
     content: Option<[u8; 32]>,
     /// The content was read twice under the same stamp. A write within the file system's
@@ -270,7 +272,12 @@ impl Stamp {
 
 impl WatchedFile {
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), stamp: None, content: None, settled: false, fault: None }
+        Self::up_to(path, LARGEST_FILE)
+    }
+
+    /// For a kind of file with another limit than [`LARGEST_FILE`] (bytes).
+    pub fn up_to(path: &Path, most: u64) -> Self {
+        Self { path: path.to_owned(), most, stamp: None, content: None, settled: false, fault: None }
     }
 
     pub fn path(&self) -> &Path {
@@ -302,7 +309,7 @@ impl WatchedFile {
         if self.settled && self.stamp == Some(Stamp::of(&meta)) {
             return Ok(None);
         }
-        let (bytes, stamp) = read_whole(&self.path)?;
+        let (bytes, stamp) = read_whole(&self.path, self.most)?;
         self.settled = self.stamp == Some(stamp);
         self.stamp = Some(stamp);
         let mut hash = [0; 32];
@@ -317,17 +324,19 @@ impl WatchedFile {
 
 /// The bytes and the stamp they were read under; a file written meanwhile is refused, the
 /// next poll sees it again.
-fn read_whole(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Stamp), Fault> {
+fn read_whole(path: &Path, most: u64) -> Result<(Zeroizing<Vec<u8>>, Stamp), Fault> {
     // A FIFO put in a trust folder must not hang the gateway.
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let mut file =
         OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(|_| unreadable())?;
     let before = regular(&file)?;
-    if before.size > LARGEST_FILE {
-        return Err(Fault::new("", "too-large", "is larger than 1 MiB", "文件超过1 MiB"));
+    if before.size > most {
+        let most = most / (1024 * 1024);
+        let words = (format!("is larger than {most} MiB"), format!("文件超过{most} MiB"));
+        return Err(Fault::new("", "too-large", words.0, words.1));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(before.size).unwrap_or(0) + 1));
-    (&mut file).take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|_| unreadable())?;
+    (&mut file).take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|_| unreadable())?;
     if regular(&file)? != before || bytes.len() as u64 != before.size {
         return Err(Fault::new("", "being-written", "is being written", "文件正在写入"));
     }

@@ -6,6 +6,7 @@
 
 mod card;
 mod keys;
+mod pull;
 mod watch;
 
 use std::net::SocketAddr;
@@ -135,12 +136,14 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
 fn trust(config: &Config, now: Now) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
     let mut watch = TrustWatch::new(config);
     let (trust, _) = watch.look(None, now);
-    let faults = watch.faults();
-    if faults.is_empty() {
-        Ok((watch, trust))
-    } else {
-        Err(faults.into_iter().map(StartFault::Trust).collect())
+    let faults = watch.pki_faults();
+    if !faults.is_empty() {
+        return Err(faults.into_iter().map(StartFault::Trust).collect());
     }
+    for left_out in watch.faults() {
+        tracing::error!(target: "trust", fault = %StartFault::Trust(left_out), "file left out; `tongban check` tells all");
+    }
+    Ok((watch, trust))
 }
 
 async fn open_ledger(
@@ -247,6 +250,7 @@ async fn open_doors(
         asked,
         stopped.clone(),
     ));
+    tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }

@@ -31,8 +31,12 @@ use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 
 pub use ready::Part;
-pub use trust::{Trust, TrustWatch};
-pub use view::local_query_faults;
+pub use trust::{Trust, TrustWatch, pulled_path};
+
+/// A server-made id that ties a refusal to our log.
+pub fn new_trace() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
 
 /// The rooms of one running gateway.
 pub struct House {
@@ -123,11 +127,6 @@ impl House {
             catalog: self.catalog,
             now,
         }
-    }
-
-    /// A server-made id that ties a refusal to our log.
-    pub fn new_trace(&self) -> String {
-        uuid::Uuid::now_v7().simple().to_string()
     }
 
     pub fn own_card(&self) -> Arc<Value> {

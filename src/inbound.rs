@@ -7,7 +7,7 @@
 pub mod judge;
 pub mod steps;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -38,7 +38,6 @@ pub struct Answer {
 pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer {
     let started = Instant::now();
     let now = house.clock.now();
-    let trace = house.new_trace();
     let mut seen = Seen::default();
     let judged = {
         let trust = house.trust.load();
@@ -49,8 +48,16 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
     house.metrics.phase("judge", judged_at - started);
 
     let digest = digest(&body);
-    let mut exchange =
-        Exchange { house: &house, peer: peer.region(), now, started, trace, body: &body, digest, seen };
+    let mut exchange = Exchange {
+        house: &house,
+        peer: peer.region(),
+        now,
+        started,
+        trace: OnceLock::new(),
+        body: &body,
+        digest,
+        seen,
+    };
     let answer = match judged {
         Ok(asked) => exchange.act(asked).await,
         Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
@@ -68,7 +75,8 @@ struct Exchange<'a> {
     peer: Region,
     now: Now,
     started: Instant,
-    trace: String,
+    /// Made when it is first told: most exchanges of a quiet log need none.
+    trace: OnceLock<String>,
     body: &'a Bytes,
     /// SHA-256 of the exact request body.
     digest: [u8; 32],
@@ -113,9 +121,10 @@ impl Exchange<'_> {
     async fn settle(&mut self, mut reply: Reply, mut take_use: Option<TakeUse>) -> Answer {
         let used_id = self.seen.claim.as_ref().map(FreshId::used).map(durable);
         loop {
-            let outcome = match &reply {
-                Reply::Result(result) => result.clone(),
-                Reply::Refused(refusal) => refusal.problem(&self.trace),
+            let outcome = match &mut reply {
+                // Moved: the reply is needed for its kind from here on.
+                Reply::Result(result) => std::mem::take(result),
+                Reply::Refused(refusal) => refusal.problem(self.trace()),
             };
             let leaf = self.leaf(&reply, &outcome);
             let recording = Instant::now();
@@ -204,13 +213,17 @@ impl Exchange<'_> {
         }
         self.house.count_unsigned(self.peer, refusal.code);
         self.note(Some(&refusal), None);
-        let body = answer::unsigned_problem(&refusal, &self.trace);
+        let body = answer::unsigned_problem(&refusal, self.trace());
         Answer {
             status: refusal.code.status(),
             signed: false,
             retry_after: refusal.retry_after,
             body: body.into(),
         }
+    }
+
+    fn trace(&self) -> &str {
+        self.trace.get_or_init(crate::house::new_trace)
     }
 
     /// One counter and one structured event per exchange.
@@ -235,7 +248,7 @@ impl Exchange<'_> {
             status = refusal.map_or(200, |r| r.code.status()),
             index = place.map(|p| p.index),
             us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            trace = %self.trace,
+            trace = self.trace(),
         );
     }
 }

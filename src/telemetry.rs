@@ -135,7 +135,7 @@ impl Metrics {
         r.register("ready", "1 if the part is ready, else 0", self.ready.clone());
         r.register(
             "trust_files_refused",
-            "Changed trust files that were refused and changed nothing",
+            "Changed trust and key files that were refused and changed nothing",
             self.trust_refused.clone(),
         );
     }

@@ -20,7 +20,7 @@ pub use authority::{
 };
 pub use authorizer::{Authorizer, Consent};
 pub use cover::{Action, Ask};
-pub use status_list::{Status, StatusList, StatusListFault, StatusLists};
+pub use status_list::{MOST_LIST_FILE_BYTES, Status, StatusList, StatusListFault, StatusLists};
 pub use token::{
     AuthorizationClaims, Confirmation, Detail, Guardian, LicenseDetail, StatusClaim, StatusReference,
     holder_digest, token_id,

@@ -83,6 +83,11 @@ impl StatusList {
         Ok(Self { bits, packed: unpack(lst)?, iat, exp, kid })
     }
 
+    /// When the authority signed it (seconds since the epoch): of two lists the later counts.
+    pub fn iat(&self) -> i64 {
+        self.iat
+    }
+
     /// The status at `index`, least significant bits first (§4.1); `None` outside the list.
     fn at(&self, index: u64) -> Option<u8> {
         let per_byte = u64::from(8 / self.bits);
@@ -149,17 +154,31 @@ impl StatusLists {
         Self { lists }
     }
 
-    /// The same lists with one put in force. A list older than the one in force is refused: an
-    /// old file must not bring a revoked token back.
+    /// The same lists with one put in force, whatever was there before: a file that the
+    /// operator put in place counts within 60 s (protocol §3.3).
     pub fn with(&self, authority: &str, uri: &str, list: StatusList) -> Result<Self, StatusListFault> {
         let mut next = self.clone();
         let place = next.lists.get_mut(authority).and_then(|lists| lists.get_mut(uri));
         match place {
             None => return Err(StatusListFault::NotConfigured),
-            Some(Some(current)) if current.iat > list.iat => return Err(StatusListFault::Older),
             Some(place) => *place = Some(Arc::new(list)),
         }
         Ok(next)
+    }
+
+    /// [`StatusLists::with`] for a list that came over the network: one older than the list in
+    /// force is refused, so that a stale copy on the way cannot bring a revoked token back.
+    pub fn with_newer(&self, authority: &str, uri: &str, list: StatusList) -> Result<Self, StatusListFault> {
+        let current = self.lists.get(authority).and_then(|lists| lists.get(uri)).and_then(Option::as_ref);
+        if current.is_some_and(|current| current.iat > list.iat) {
+            return Err(StatusListFault::Older);
+        }
+        self.with(authority, uri, list)
+    }
+
+    /// Whether a list was loaded, be it stale by now.
+    pub fn holds(&self, authority: &str, uri: &str) -> bool {
+        self.lists.get(authority).and_then(|lists| lists.get(uri)).is_some_and(Option::is_some)
     }
 
     /// What the list says, in constant time.

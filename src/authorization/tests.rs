@@ -525,14 +525,14 @@ fn a_list_that_is_not_the_authoritys_own_and_sound_is_not_taken() {
 }
 
 #[test]
-fn an_older_list_never_replaces_a_newer_one() {
+fn an_older_list_from_the_network_never_replaces_a_newer_one() {
     let mut house = house();
     house.put_list(&list(&house.idp, &list_claims(1, &[1])));
     let mut claims = list_claims(1, &[0]);
     claims["iat"] = (AT - 61).into();
     let older =
         StatusList::parse(list(&house.idp, &claims).as_bytes(), &house.idp_keys(), LIST, NOW).unwrap();
-    assert_eq!(house.lists.with(IDP, LIST, older).err(), Some(StatusListFault::Older));
+    assert_eq!(house.lists.with_newer(IDP, LIST, older).err(), Some(StatusListFault::Older));
     assert_eq!(house.lists.status(IDP, LIST, 0, NOW), Status::Revoked);
     let any =
         StatusList::parse(list(&house.idp, &list_claims(1, &[0])).as_bytes(), &house.idp_keys(), LIST, NOW);

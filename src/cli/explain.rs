@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::answer::{Code, Refusal};
 use crate::authorization::Authorizer;
 use crate::clock::{Clock, Now};
+use crate::config::Config;
 use crate::domain::Region;
 use crate::house::Trust;
 use crate::inbound::judge::{Bench, FreshMemory, Seen, Stopped, judge};
@@ -57,12 +58,7 @@ impl Explain {
     pub fn run(self, common: &Common) -> Outcome {
         let config = common.load()?;
         let now = self.at.map_or_else(|| Clock::system().now(), Now::from_secs);
-        let trust = Trust::load(&config, now).map_err(|faults| {
-            Stop::Usage(
-                faults.into_iter().map(crate::gateway::StartFault::Trust).map(|f| f.to_string()).collect(),
-            )
-        })?;
-        let view = View { me: config.region.code, trust, authorizer: Authorizer::default() };
+        let mut view = View::of(config);
         let mut input: Box<dyn BufRead> = match &self.file {
             Some(path) if path.as_os_str() != "-" => {
                 Box::new(std::io::BufReader::new(std::fs::File::open(path).map_err(|e| {
@@ -72,14 +68,14 @@ impl Explain {
             _ => Box::new(std::io::stdin().lock()),
         };
         if self.jsonl {
-            return Ok(each_line(&view, self.peer.as_deref(), now, &mut input)?);
+            return each_line(&mut view, self.peer.as_deref(), now, &mut input);
         }
         let Some(peer) = &self.peer else { return Err(Stop::usage("--as REGION is missing")) };
         let mut body = Vec::new();
         input.read_to_end(&mut body).context("the message cannot be read")?;
         // A file saved by an editor ends in a newline that never was on the wire.
         let body = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
-        let verdict = view.judge(peer, body, now);
+        let verdict = view.judge(peer, body, now)?;
         if common.json {
             out::json(&verdict.whole())
         } else {
@@ -89,14 +85,14 @@ impl Explain {
     }
 }
 
-fn each_line(view: &View, peer: Option<&str>, now: Now, input: &mut dyn BufRead) -> anyhow::Result<Exit> {
+fn each_line(view: &mut View, peer: Option<&str>, now: Now, input: &mut dyn BufRead) -> Outcome {
     let mut sink = std::io::BufWriter::new(std::io::stdout().lock());
     let mut raw = Vec::new();
     let mut number = 0_u64;
     let mut exit = Exit::Well;
     while {
         raw.clear();
-        input.read_until(b'\n', &mut raw)? > 0
+        input.read_until(b'\n', &mut raw).context("a line cannot be read")? > 0
     } {
         number += 1;
         if raw.iter().all(u8::is_ascii_whitespace) {
@@ -109,48 +105,97 @@ fn each_line(view: &View, peer: Option<&str>, now: Now, input: &mut dyn BufRead)
         };
         let at = line.at.map_or(now, Now::from_secs);
         let verdict = match line.peer.as_deref().or(peer) {
-            Some(peer) => view.judge(peer, line.body.as_bytes(), at),
+            Some(peer) => view.judge(peer, line.body.as_bytes(), at)?,
             None => Verdict::stopped(Step::Member, Code::NotAMember),
         };
-        serde_json::to_writer(&mut sink, &verdict.line(&line.id))?;
-        sink.write_all(b"\n")?;
+        writeln!(sink, "{}", verdict.line(&line.id)).context("a verdict cannot be written")?;
+        // A driver may wait for each verdict before it sends the next message.
+        sink.flush().context("a verdict cannot be written")?;
     }
-    sink.flush()?;
     Ok(exit)
 }
 
 /// A body may hold anything a hostile peer can send, so a lone surrogate in it must not
-/// lose the line: it becomes U+FFFD, which no message may contain either.
+/// lose the line: it becomes U+FFFD, which no message may contain either. Whole pairs and
+/// other escapes stay what they are.
 fn read_line(raw: &[u8]) -> Option<Line> {
     serde_json::from_slice(raw).ok().or_else(|| {
         let text = String::from_utf8_lossy(raw);
-        let lone = regex::Regex::new(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").ok()?;
-        serde_json::from_str(&lone.replace_all(&text, "\u{fffd}")).ok()
+        let escapes = r"(?s)\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)";
+        let mended = regex::Regex::new(escapes).ok()?.replace_all(&text, |escape: &regex::Captures<'_>| {
+            let lone = escape.get(1).is_some();
+            if lone { "\u{fffd}".to_owned() } else { escape.get(0).map_or("", |all| all.as_str()).to_owned() }
+        });
+        serde_json::from_str(&mended).ok()
     })
 }
 
 /// One gateway's view: what the door would judge with.
 struct View {
     me: Region,
-    trust: Trust,
+    trust: TrustAt,
     authorizer: Authorizer,
 }
 
 impl View {
-    fn judge(&self, peer: &str, body: &[u8], now: Now) -> Verdict {
-        let member = Region::parse(peer).ok().and_then(|region| self.trust.directory.assume(region));
-        let Some(peer) = member else { return Verdict::stopped(Step::Member, Code::NotAMember) };
+    fn of(config: Config) -> Self {
+        Self {
+            me: config.region.code,
+            trust: TrustAt { config, last: None },
+            authorizer: Authorizer::default(),
+        }
+    }
+
+    fn judge(&mut self, peer: &str, body: &[u8], now: Now) -> Result<Verdict, Stop> {
+        let trust = self.trust.at(now)?;
+        let member = Region::parse(peer).ok().and_then(|region| trust.directory.assume(region));
+        let Some(peer) = member else { return Ok(Verdict::stopped(Step::Member, Code::NotAMember)) };
         let bench = Bench {
             me: self.me,
-            policy: &self.trust.policy,
-            authorities: &self.trust.authorities,
-            status_lists: &self.trust.status_lists,
+            policy: &trust.policy,
+            authorities: &trust.authorities,
+            status_lists: &trust.status_lists,
             authorizer: &self.authorizer,
             catalog: Catalog::embedded(),
             now,
         };
         let judged = judge(&bench, &peer, body, &FreshMemory, &mut Seen::default());
-        Verdict { stopped: judged.err() }
+        Ok(Verdict { stopped: judged.err() })
+    }
+}
+
+/// The trust files as a gateway would have read them by the moment a message is judged: a
+/// status list counts from its own `iat` on, and the key that signed it has its times.
+struct TrustAt {
+    config: Config,
+    last: Option<Reading>,
+}
+
+struct Reading {
+    at: Now,
+    trust: Trust,
+    /// Every status list was taken: what was in force then is in force later, too.
+    whole: bool,
+}
+
+impl TrustAt {
+    fn at(&mut self, now: Now) -> Result<&Trust, Stop> {
+        let reading = match self.last.take() {
+            Some(last) if last.at == now || (last.whole && last.at < now) => last,
+            last => self.read(now, last.is_none())?,
+        };
+        Ok(&self.last.insert(reading).trust)
+    }
+
+    fn read(&self, at: Now, first: bool) -> Result<Reading, Stop> {
+        let told = |file| crate::gateway::StartFault::Trust(file).to_string();
+        let (trust, left_out) = Trust::load(&self.config, at)
+            .map_err(|faults| Stop::Usage(faults.into_iter().map(told).collect()))?;
+        let whole = trust.stale_lists(at) == 0;
+        for file in left_out.into_iter().filter(|_| first) {
+            out::complain(format_args!("left out: {}", told(file)));
+        }
+        Ok(Reading { at, trust, whole })
     }
 }
 

@@ -135,7 +135,7 @@ fn types(as_json: bool) -> Exit {
             kind.fields().collect::<Vec<_>>().join(" "),
         ]
     });
-    out::line(out::table(
+    let mut table = out::table(
         [
             "code 代码",
             "name 名称",
@@ -145,7 +145,12 @@ fn types(as_json: bool) -> Exit {
             "fields 字段",
         ],
         rows,
-    ));
+    );
+    // A code is copied from here: it stays in one piece.
+    if let Some(codes) = table.column_mut(0) {
+        codes.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+    }
+    out::line(table);
     Exit::Well
 }
 

@@ -6,6 +6,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
+use super::listener::BodyRead;
+
 pub type HttpAnswer = Response<Full<Bytes>>;
 
 /// `no-store`: what is answered here is somebody's data or of this moment.
@@ -59,6 +61,12 @@ pub fn retry_after(mut answer: HttpAnswer, seconds: Option<u32>) -> HttpAnswer {
     if let Some(seconds) = seconds {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    answer
+}
+
+/// Marks an answer whose request body was read to its end.
+pub fn after_body(mut answer: HttpAnswer) -> HttpAnswer {
+    answer.extensions_mut().insert(BodyRead);
     answer
 }
 

@@ -9,14 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode, header};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::answer::Refusal;
 use crate::config::LocalClient;
 use crate::domain::Region;
 use crate::envelope::Op;
-use crate::fault::Fault;
 use crate::house::House;
 use crate::license::Changed;
 use crate::outbound::{self, Answered, AskFault, Question};
@@ -105,7 +103,9 @@ impl LocalProblem {
         problem.insert("title_zh".into(), self.title_zh.into());
         problem.insert("status".into(), self.status.into());
         problem.insert("code".into(), self.code.into());
+        problem.insert("detail".into(), self.title.into());
         problem.insert("retry".into(), self.retry.into());
+        problem.insert("trace".into(), crate::house::new_trace().into());
         if let Some(exchange) = exchange {
             problem.insert("exchange".into(), exchange.into());
         }
@@ -140,13 +140,17 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
     }
     match route {
         Route::Partners => answer::json(StatusCode::OK, &house.partners_view()),
-        Route::Ping(region) => ping(house, region).await,
+        Route::Ping(region) => {
+            // Whatever stands in the body says nothing; it is read so that the connection lives on.
+            let _ = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await;
+            answer::after_body(ping(house, region).await)
+        }
         Route::Query => match body(request, &house).await {
-            Ok(body) => query(house, &body).await,
+            Ok(body) => answer::after_body(query(house, &body).await),
             Err(answer) => answer,
         },
         Route::Changed => match body(request, &house).await {
-            Ok(body) => changed(&house, &body).await,
+            Ok(body) => answer::after_body(changed(&house, &body).await),
             Err(answer) => answer,
         },
         Route::OpenApi => answer::empty(StatusCode::NOT_FOUND),
@@ -231,60 +235,13 @@ async fn body(request: Request<Incoming>, house: &House) -> Result<Value, HttpAn
 }
 
 /// `POST /local/v1/licenses/query`: the members of protocol §3.1 that a caller knows.
-/// `agreement` may be left out where one agreement in force names the item.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LocalQuery {
-    to: Region,
-    item: String,
-    case: Option<String>,
-    basis: String,
-    purpose: String,
-    operator: String,
-    agreement: Option<String>,
-    authorization: Option<String>,
-    body: Value,
-}
-
+/// `agreement` may be left out where one agreement in force names the item. Our own faults
+/// are told here, all of them, before a signed message carries them to a partner.
 async fn query(house: Arc<House>, body: &Value) -> HttpAnswer {
-    let asked = match LocalQuery::deserialize(body) {
-        Ok(asked) => asked,
-        Err(_) => return refusal(&house, Refusal::schema(crate::house::local_query_faults(body))),
-    };
-    let agreement = match asked.agreement {
-        Some(agreement) => agreement,
-        None => match house.only_agreement(asked.to, &asked.item) {
-            Some(agreement) => agreement,
-            None => {
-                let fault = Fault::new(
-                    "/agreement",
-                    "required",
-                    "name the agreement: none or several in force list this item with this partner",
-                    "请指明协议:与该伙伴就该事项生效的协议不存在或不止一份",
-                );
-                return refusal(&house, Refusal::schema(vec![fault]));
-            }
-        },
-    };
-    let mut business = Map::new();
-    business.insert("item".into(), asked.item.into());
-    if let Some(case) = asked.case {
-        business.insert("case".into(), case.into());
+    match house.local_query(body) {
+        Ok(question) => ask(house, question).await,
+        Err(faults) => refusal(Refusal::schema(faults)),
     }
-    business.insert("basis".into(), asked.basis.into());
-    business.insert("purpose".into(), asked.purpose.into());
-    business.insert("operator".into(), asked.operator.into());
-    business.insert("agreement".into(), agreement.into());
-    if let Some(authorization) = asked.authorization {
-        business.insert("authorization".into(), authorization.into());
-    }
-    let question = Question { to: asked.to, op: Op::LicenseQuery, business, body: asked.body };
-    // Our own faults are told here, before a signed message carries them to a partner.
-    let faults = house.question_faults(&question);
-    if !faults.is_empty() {
-        return refusal(&house, Refusal::schema(faults));
-    }
-    ask(house, question).await
 }
 
 async fn ping(house: Arc<House>, to: Region) -> HttpAnswer {
@@ -348,11 +305,14 @@ async fn changed(house: &House, body: &Value) -> HttpAnswer {
             house.lookup.changed(&changed).await;
             answer::json(StatusCode::OK, &json!({"dropped": true}))
         }
-        Err(faults) => refusal(house, Refusal::schema(faults)),
+        Err(faults) => refusal(Refusal::schema(faults)),
     }
 }
 
-fn refusal(house: &House, refusal: Refusal) -> HttpAnswer {
+fn refusal(refusal: Refusal) -> HttpAnswer {
     let status = answer::status(refusal.code.status());
-    answer::retry_after(answer::problem(status, &refusal.problem(&house.new_trace())), refusal.retry_after)
+    answer::retry_after(
+        answer::problem(status, &refusal.problem(&crate::house::new_trace())),
+        refusal.retry_after,
+    )
 }

@@ -25,7 +25,7 @@ pub fn serve(house: &Arc<House>, method: &Method, path: &str) -> Option<HttpAnsw
         }
         "/readyz" => {
             let parts = house.readiness();
-            let ready = parts.iter().all(|part| part.ready);
+            let ready = parts.iter().all(|part| part.ready || !part.needed);
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             answer::json(status, &json!({"ready": ready, "parts": parts}))
         }

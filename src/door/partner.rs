@@ -34,7 +34,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
         Ok(peer) => peer,
         Err(reason) => {
             tracing::warn!(target: "door", remote = %conn.remote(), reason = %reason, "not a member");
-            return refuse(&house, Code::NotAMember.into());
+            return refuse(Code::NotAMember.into());
         }
     };
     let path = request.uri().path();
@@ -67,26 +67,26 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
 
 async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdentity) -> HttpAnswer {
     if !right_media_type(&request) {
-        return refuse(&house, Code::MediaType.into());
+        return refuse(Code::MediaType.into());
     }
     if announced_size(&request).is_some_and(|size| size > MESSAGE_LIMIT as u64) {
-        return refuse(&house, Code::TooLarge.into());
+        return refuse(Code::TooLarge.into());
     }
     // Before the budget: a clock that stepped back is not the partner's doing.
     if !house.may_serve() {
-        return refuse(&house, Code::LedgerUnavailable.into());
+        return refuse(Code::LedgerUnavailable.into());
     }
     let now = house.clock.now();
     let _budget = match house.partner_budget(peer.region(), now) {
         Ok(budget) => budget,
         Err(limited) => {
             house.count_unsigned(peer.region(), Code::RateLimited);
-            return refuse(&house, Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
+            return refuse(Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
         }
     };
     let body = match collect_body(request.into_body(), MESSAGE_LIMIT, house.body_deadline).await {
         Ok(body) => body,
-        Err(BodyFault::TooLarge) => return refuse(&house, Code::TooLarge.into()),
+        Err(BodyFault::TooLarge) => return refuse(Code::TooLarge.into()),
         Err(BodyFault::Timeout) => return answer::empty(StatusCode::REQUEST_TIMEOUT),
         Err(BodyFault::Broken) => return answer::empty(StatusCode::BAD_REQUEST),
     };
@@ -96,9 +96,9 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
         Ok(told) => {
             let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };
             let sent = answer::bytes(answer::status(told.status), content_type, told.body);
-            answer::retry_after(sent, told.retry_after)
+            answer::after_body(answer::retry_after(sent, told.retry_after))
         }
-        Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(_) => answer::after_body(answer::empty(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
 
@@ -113,8 +113,8 @@ fn announced_size(request: &Request<Incoming>) -> Option<u64> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn refuse(house: &House, refusal: Refusal) -> HttpAnswer {
-    let body = unsigned_problem(&refusal, &house.new_trace());
+fn refuse(refusal: Refusal) -> HttpAnswer {
+    let body = unsigned_problem(&refusal, &crate::house::new_trace());
     let sent = answer::bytes(answer::status(refusal.code.status()), "application/problem+json", body);
     answer::retry_after(sent, refusal.retry_after)
 }

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::claims::Op;
 use super::jws::{EnvelopeFault, SignedMessage, Typ};
 use super::times::{self, TimeFault};
 use crate::clock::Now;
@@ -145,7 +146,40 @@ pub fn check_response(
         Catalog::embedded().admit(&opened.payload).map_err(ResponseFault::Schema)?.into_inner();
     times::exp_after_iat(claims.iat, claims.exp).map_err(|fault| ResponseFault::Schema(vec![fault]))?;
     one_of_result_and_problem(&claims)?;
-    if claims.op == asked.op { Ok(claims) } else { Err(ResponseFault::Op) }
+    if claims.op != asked.op {
+        return Err(ResponseFault::Op);
+    }
+    outcome_of_its_op(&claims)?;
+    Ok(claims)
+}
+
+/// A problem says the status it came with. A lookup or a ping succeeds with 200 only, and a
+/// lookup's result has its own schema: what it lacks or has too much the caller would take for
+/// a fact.
+fn outcome_of_its_op(claims: &ResponseClaims) -> Result<(), ResponseFault> {
+    let fault = |pointer: &str| {
+        let words = ("is not the status of this outcome", "与应答结果的状态不符");
+        Err(ResponseFault::Schema(vec![Fault::new(pointer, "status", words.0, words.1)]))
+    };
+    let Some(result) = &claims.result else {
+        let says = claims.problem.as_ref().and_then(|problem| problem.get("status"));
+        return if says == Some(&Value::from(claims.status)) { Ok(()) } else { fault("/problem/status") };
+    };
+    let lookup = claims.op == Op::LicenseQuery.name();
+    if (lookup || claims.op == Op::Ping.name()) && claims.status != 200 {
+        return fault("/status");
+    }
+    let Err(mut faults) =
+        (if lookup { Catalog::embedded().check(Kind::LicenseResult, result) } else { Ok(()) })
+    else {
+        return Ok(());
+    };
+    // "Not found" without the ways on says less, but nothing wrong.
+    faults.retain(|fault| (fault.pointer.as_str(), fault.rule.as_ref()) != ("/ways", "required"));
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(ResponseFault::Schema(faults.into_iter().map(|fault| fault.under("/result")).collect()))
 }
 
 /// A success has a result and no problem, a refusal the other way round.

@@ -677,3 +677,11 @@ proptest::proptest! {
         });
     }
 }
+
+#[test]
+fn the_characters_of_a_message_are_base64url_and_the_dot() {
+    for byte in 0..=u8::MAX {
+        let expected = byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        assert_eq!(super::jws::is_message_character(byte), expected, "{byte}");
+    }
+}

@@ -99,6 +99,9 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
     }
     for renewed in watched.keys.look(&house.config) {
         let word = if renewed.taken { "renewed" } else { "refused" };
+        if !renewed.taken {
+            house.metrics.trust_refused.inc();
+        }
         tracing::info!(target: "trust", file = %renewed.file.display(), change = word);
         leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Key) });
         if renewed.taken {

@@ -13,6 +13,8 @@ use super::House;
 pub struct Part {
     pub part: &'static str,
     pub ready: bool,
+    /// Without it nothing is served; the others close only what they guard.
+    pub needed: bool,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub why: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -22,7 +24,12 @@ pub struct Part {
 impl Part {
     fn new(part: &'static str, ready: bool, why: &'static str, why_zh: &'static str) -> Self {
         let (why, why_zh) = if ready { ("", "") } else { (why, why_zh) };
-        Self { part, ready, why, why_zh }
+        Self { part, ready, needed: true, why, why_zh }
+    }
+
+    /// A part whose fault closes only what it guards.
+    fn guarding(part: &'static str, ready: bool, why: &'static str, why_zh: &'static str) -> Self {
+        Self { needed: false, ..Self::new(part, ready, why, why_zh) }
     }
 }
 
@@ -51,7 +58,7 @@ impl House {
                 "最新检查点未覆盖最近的日志",
             ),
             Part::new(
-                "certificate",
+                "keys",
                 self.clients.own_certificate_valid(now),
                 "this gateway's own certificate is not valid now",
                 "本网关证书当前无效",
@@ -62,7 +69,7 @@ impl House {
                 "a certificate revocation list is past its nextUpdate",
                 "证书吊销列表已过期",
             ),
-            Part::new(
+            Part::guarding(
                 "status_lists",
                 trust.stale_lists(now) == 0,
                 "an authority's status list is missing or past its exp",

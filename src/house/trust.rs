@@ -7,7 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::authorization::{Authorities, Authority, Status, StatusList, StatusListWhere, StatusLists};
+use crate::authorization::{
+    Authorities, Authority, MOST_LIST_FILE_BYTES, Status, StatusList, StatusListWhere, StatusLists,
+};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::domain::Region;
@@ -25,12 +27,13 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Reads everything once; every fault of every file is told.
-    pub fn load(config: &Config, now: Now) -> Result<Self, Vec<FileFault>> {
+    /// Reads everything once. A CA or revocation list that cannot be used is an error; a
+    /// document that cannot is left out and told beside the rest, as in a running gateway.
+    pub fn load(config: &Config, now: Now) -> Result<(Self, Vec<FileFault>), Vec<FileFault>> {
         let mut watch = TrustWatch::new(config);
         let (trust, _) = watch.look(None, now);
-        let faults = watch.faults();
-        if faults.is_empty() { Ok(trust) } else { Err(faults) }
+        let faults = watch.pki_faults();
+        if faults.is_empty() { Ok((trust, watch.faults())) } else { Err(faults) }
     }
 }
 
@@ -156,6 +159,12 @@ impl TrustWatch {
         (Trust { directory, policy, authorities: known, status_lists }, changes)
     }
 
+    /// CAs and revocation lists that cannot be used: without them nobody can be judged.
+    pub fn pki_faults(&self) -> Vec<FileFault> {
+        let cas = self.cas.iter().filter_map(Pem::file_fault);
+        cas.chain(self.crls.iter().filter_map(Pem::file_fault)).collect()
+    }
+
     /// Every fault that stands now.
     pub fn faults(&self) -> Vec<FileFault> {
         let mut faults = self.cards.faults();
@@ -238,6 +247,11 @@ impl TrustWatch {
                 let path = self.list_path(authority.id(), &source.source, &source.uri);
                 let place = (authority.id().to_owned(), source.uri.clone());
                 let listed = self.lists.entry(place).or_insert_with(|| ListFile::new(&path));
+                // Read anew where it stands elsewhere now, or where a list that was given up with
+                // its key may be believed again.
+                if listed.file.path() != path || !lists.holds(authority.id(), &source.uri) {
+                    listed.file = WatchedFile::new(&path);
+                }
                 let bytes = match listed.file.poll() {
                     Poll::Unchanged => continue,
                     Poll::Changed(bytes) => Ok(bytes),
@@ -245,7 +259,10 @@ impl TrustWatch {
                 };
                 let next = bytes.and_then(|bytes| {
                     StatusList::parse(&bytes, authority.keys(), &source.uri, now)
-                        .and_then(|list| lists.with(authority.id(), &source.uri, list))
+                        .and_then(|list| match source.source {
+                            StatusListWhere::File(_) => lists.with(authority.id(), &source.uri, list),
+                            StatusListWhere::Https(_) => lists.with_newer(authority.id(), &source.uri, list),
+                        })
                         .map_err(|fault| Fault::new("", "status-list", fault.to_string(), "状态列表无法使用"))
                 });
                 match next {
@@ -256,7 +273,7 @@ impl TrustWatch {
                     }
                     Err(fault) => {
                         // Tried again at the next look: what is missing may be the key.
-                        listed.file = WatchedFile::new(&path);
+                        listed.file = ListFile::new(&path).file;
                         if listed.fault.as_ref() != Some(&fault) {
                             listed.fault = Some(fault.clone());
                             changes.push(Change { file: path, what: What::Refused(vec![fault]) });
@@ -289,7 +306,7 @@ struct ListFile {
 
 impl ListFile {
     fn new(path: &Path) -> Self {
-        Self { file: WatchedFile::new(path), fault: None }
+        Self { file: WatchedFile::up_to(path, MOST_LIST_FILE_BYTES as u64), fault: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the local door shows of the house, and the checks it makes before a partner would.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::domain::Region;
@@ -21,9 +23,10 @@ impl House {
             .cards()
             .map(|card| {
                 let last = self.clients.last_attempt(card.region());
-                let agreements: Vec<Value> = trust
-                    .policy
-                    .between(self.me, card.region())
+                let mut agreements: Vec<_> = trust.policy.between(self.me, card.region()).collect();
+                agreements.sort_by(|a, b| a.id().cmp(b.id()));
+                let agreements: Vec<Value> = agreements
+                    .into_iter()
                     .map(|agreement| {
                         json!({
                             "id": agreement.id(),
@@ -59,9 +62,51 @@ impl House {
         naming.next().is_none().then(|| only.id().to_owned())
     }
 
-    /// All faults of a question, before a signed message carries them to a partner. Pointers
-    /// are those of the local request, whose members have the envelope's names.
-    pub fn question_faults(&self, question: &Question) -> Vec<Fault> {
+    /// The question that a local query asks, or everything that is wrong with it: its members
+    /// and, as far as they are there, what they mean.
+    pub fn local_query(&self, body: &Value) -> Result<Question, Vec<Fault>> {
+        let mut faults = local_query_faults(body);
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        let mut business = Map::new();
+        for (name, _) in MEMBERS.iter().filter(|(name, _)| *name != "to" && *name != "body") {
+            if let Some(value) = text(name) {
+                business.insert((*name).to_owned(), value.into());
+            }
+        }
+        let to = text("to").and_then(|to| Region::parse(to).ok());
+        if body.get("agreement").is_none_or(Value::is_null)
+            && let Some((to, item)) = to.zip(text("item"))
+        {
+            match self.only_agreement(to, item) {
+                Some(agreement) => drop(business.insert("agreement".into(), agreement.into())),
+                None => faults.push(Fault::new(
+                    "/agreement",
+                    "required",
+                    "name the agreement: none or several in force list this item with this partner",
+                    "请指明协议:与该伙伴就该事项生效的协议不存在或不止一份",
+                )),
+            }
+        }
+        let nameless = !business.contains_key("agreement");
+        let question = Question {
+            // Where it is missing, that is told; the other faults do not depend on it.
+            to: to.unwrap_or(self.me),
+            op: Op::LicenseQuery,
+            business,
+            body: body.get("body").cloned().unwrap_or_default(),
+        };
+        let told: HashSet<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+        faults.extend(
+            self.question_faults(&question).into_iter().filter(|fault| {
+                !told.contains(&fault.pointer) && !(nameless && fault.pointer == "/agreement")
+            }),
+        );
+        faults.truncate(MOST_FAULTS);
+        if faults.is_empty() { Ok(question) } else { Err(faults) }
+    }
+
+    /// Pointers are those of the local request, whose members have the envelope's names.
+    fn question_faults(&self, question: &Question) -> Vec<Fault> {
         let mut claims = Map::new();
         claims.insert("ver".into(), 1.into());
         claims.insert("iss".into(), self.me.gateway_urn().into());
@@ -88,19 +133,21 @@ fn faults_of<T: Admissible>(catalog: &Catalog, value: &Value) -> Vec<Fault> {
     catalog.admit::<T>(value).err().unwrap_or_default()
 }
 
+/// The members of a local query, and whether they must be there.
+const MEMBERS: [(&str, bool); 9] = [
+    ("to", true),
+    ("item", true),
+    ("case", false),
+    ("basis", true),
+    ("purpose", true),
+    ("operator", true),
+    ("agreement", false),
+    ("authorization", false),
+    ("body", true),
+];
+
 /// Every fault in the members of a local query itself (not yet in what they mean).
-pub fn local_query_faults(body: &Value) -> Vec<Fault> {
-    const MEMBERS: [(&str, bool); 9] = [
-        ("to", true),
-        ("item", true),
-        ("case", false),
-        ("basis", true),
-        ("purpose", true),
-        ("operator", true),
-        ("agreement", false),
-        ("authorization", false),
-        ("body", true),
-    ];
+fn local_query_faults(body: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     let Some(object) = body.as_object() else {
         return vec![Fault::new("", "type", "must be an object", "必须是对象")];
@@ -110,6 +157,7 @@ pub fn local_query_faults(body: &Value) -> Vec<Fault> {
             None if required => {
                 faults.push(Fault::new(format!("/{name}"), "required", "is missing", "缺少该成员"));
             }
+            Some(Value::Null) if !required => {}
             Some(value) if name != "body" && !value.is_string() => {
                 faults.push(Fault::new(format!("/{name}"), "type", "must be a string", "必须是字符串"));
             }

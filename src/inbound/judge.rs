@@ -10,8 +10,7 @@ use crate::authorization::{Action, Ask, Authorities, Authorizer, Consent, Status
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
-    self, Basis, Claim, EnvelopeFault, FreshId, Op, Opened, Replay, RequestClaims, SignedMessage, TimeFault,
-    Typ, times,
+    self, Basis, Claim, EnvelopeFault, FreshId, Op, Opened, Replay, RequestClaims, SignedMessage, Typ, times,
 };
 use crate::license::{LicenseQuery, Mode};
 use crate::peer::PeerIdentity;
@@ -22,6 +21,10 @@ use super::steps::Step;
 
 /// Octets of a message of any op but `application.*` (protocol §3): a lookup never needs more.
 pub const LOOKUP_LIMIT: usize = 32 * 1024;
+
+/// Seconds an id is remembered at most for a refusal before the first-use step, whose `exp` may
+/// say anything: as long as the ledger's month files are read back at a start.
+const LONGEST_MEMORY: i64 = 28 * 86_400;
 
 /// What the judge may remember between requests. The door's memory is durable; `explain`
 /// takes ids and uses as fresh.
@@ -106,13 +109,32 @@ pub fn judge(
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<Asked, Stopped> {
-    let opened = open(bench, peer, body)?;
+    let mut opened = open(bench, peer, body)?;
     seen.verified = true;
+    let exp = opened.payload.get("exp").and_then(Value::as_i64).unwrap_or(0);
+    match claims_and_body(bench, peer, body, &mut opened, memory, seen) {
+        Err(stopped) if stopped.step < Step::FirstUse && stopped.refusal.is_signed() => {
+            use_up(bench, peer, &opened, exp, memory, seen)?;
+            Err(stopped)
+        }
+        judged => judged,
+    }
+}
+
+/// Everything after the signature and the strict payload.
+fn claims_and_body(
+    bench: &Bench<'_>,
+    peer: &PeerIdentity,
+    body: &[u8],
+    opened: &mut Opened,
+    memory: &impl Memory,
+    seen: &mut Seen,
+) -> Result<Asked, Stopped> {
     within_op_size(&opened.payload, body.len(), seen)?;
-    let claims = envelope(bench, &opened.payload, seen)?;
+    let claims = envelope(bench, std::mem::take(&mut opened.payload), seen)?;
     addressed(bench, peer, &claims)?;
-    in_time(bench, &claims, &opened, memory, seen)?;
-    first_use(bench, &claims, &opened, memory, seen)?;
+    in_time(bench, &claims)?;
+    first_use(bench, &claims, opened, memory, seen)?;
     if claims.op == Op::Ping {
         bench.catalog.admit::<envelope::PingBody>(&claims.body).map_err(body_faults).at(Step::Body)?;
         return Ok(Asked::Ping);
@@ -123,7 +145,7 @@ pub fn judge(
         .at(Step::Agreement)?;
     seen.agreement = Some(*grant.agreement().digest());
     seen.quota = Some(memory.quota(&grant, peer.region(), bench.now).at(Step::Agreement)?);
-    license(bench, peer, &claims, &opened, &grant, memory, seen)
+    license(bench, peer, &claims, opened, &grant, memory, seen)
 }
 
 /// characters → parts → header → typ → kid → alg → signature → strict payload.
@@ -162,12 +184,12 @@ fn within_op_size(payload: &Value, size: usize, seen: &mut Seen) -> Result<(), S
     Ok(())
 }
 
-fn envelope(bench: &Bench<'_>, payload: &Value, seen: &mut Seen) -> Result<RequestClaims, Stopped> {
+fn envelope(bench: &Bench<'_>, payload: Value, seen: &mut Seen) -> Result<RequestClaims, Stopped> {
     if payload.get("op").is_some_and(Value::is_string) && seen.op.is_none() {
         return stop(Step::Envelope, Code::UnknownOp);
     }
     let claims: RequestClaims =
-        bench.catalog.admit(payload).map_err(Refusal::schema).at(Step::Envelope)?.into_inner();
+        bench.catalog.admit_whole(payload).map_err(Refusal::schema).at(Step::Envelope)?.into_inner();
     seen.item.clone_from(&claims.item);
     seen.case.clone_from(&claims.case);
     Ok(claims)
@@ -183,29 +205,32 @@ fn addressed(bench: &Bench<'_>, peer: &PeerIdentity, claims: &RequestClaims) -> 
     Ok(())
 }
 
-/// A message that is not yet valid would pass later: its signed refusal uses its id too
-/// (protocol §12), so it is claimed here. The other two faults never heal.
-fn in_time(
+fn in_time(bench: &Bench<'_>, claims: &RequestClaims) -> Result<(), Stopped> {
+    times::check(claims.iat, claims.exp, bench.now, times::MOST_LIFE).at(Step::Times)
+}
+
+/// A signed refusal uses its id too (protocol §12), also one that comes before the first-use
+/// step. The code stays that of the step: the same message sent again fails there again.
+fn use_up(
     bench: &Bench<'_>,
-    claims: &RequestClaims,
+    peer: &PeerIdentity,
     opened: &Opened,
+    exp: i64,
     memory: &impl Memory,
     seen: &mut Seen,
 ) -> Result<(), Stopped> {
-    let Err(fault) = times::check(claims.iat, claims.exp, bench.now, times::MOST_LIFE) else { return Ok(()) };
-    if fault == TimeFault::NotYetValid
-        && claims.exp - claims.iat <= times::MOST_LIFE
-        && let Claim::Fresh(token) = memory.first_use(
-            &claims.iss,
-            &claims.jti,
-            &opened.content_digest,
-            times::keep_until(claims.exp),
-            bench.now,
-        )
-    {
-        seen.claim = Some(token);
+    let Some(jti) = &seen.jti else { return Ok(()) };
+    let now = bench.now.secs();
+    let keep_until =
+        times::keep_until(exp).clamp(times::keep_until(now + times::MOST_LIFE), now + LONGEST_MEMORY);
+    // Under the TLS peer's name, not the claimed issuer's: nobody uses up another's ids.
+    let urn = peer.region().gateway_urn();
+    match memory.first_use(&urn, jti, &opened.content_digest, keep_until, bench.now) {
+        Claim::Fresh(id) => seen.claim = Some(id),
+        Claim::Repeat | Claim::Reuse => {}
+        Claim::Full => return stop(Step::FirstUse, Code::Overloaded),
     }
-    stop(Step::Times, fault)
+    Ok(())
 }
 
 fn first_use(

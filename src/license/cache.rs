@@ -24,6 +24,10 @@ use crate::schema::CacheAges;
 /// No register call holds its askers longer than this, whatever its own time limit.
 const LONGEST_LOAD: Duration = Duration::from_secs(35);
 
+/// How often the register is asked what changed, at most (microseconds). The embedded one takes
+/// file locks to answer; a cached record is told this much after an import's commit at the latest.
+const LOOK_EVERY_US: u64 = 1_000;
+
 /// Where an answer's records came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -84,6 +88,9 @@ pub(super) struct Cache {
     entries: moka::future::Cache<Ask, Arc<Held>>,
     marks: Marks,
     flights: Mutex<HashMap<Ask, Flight>>,
+    begun: Instant,
+    /// When the register was last asked what changed: microseconds since `begun`.
+    looked: AtomicU64,
     counts: Counts,
 }
 
@@ -109,12 +116,14 @@ impl Cache {
             entries,
             marks: Marks::default(),
             flights: Mutex::default(),
+            begun: Instant::now(),
+            looked: AtomicU64::new(0),
             counts: Counts::default(),
         })
     }
 
     pub async fn find(self: &Arc<Self>, ask: &Ask, want: Want, now: Now) -> Result<Found, RegisterFault> {
-        self.marks.note_all(&self.register.changes());
+        self.look_for_changes();
         let held = self.entries.get(ask).await.filter(|h| self.marks.holds(h.born, &h.depends));
         if let Some(held) = &held
             && want.is_fresh(held.told(), now)
@@ -133,6 +142,15 @@ impl Cache {
                 Ok(Found { held, source: Source::Cache, stale: true })
             }
             (Err(fault), _) => Err(fault),
+        }
+    }
+
+    fn look_for_changes(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let looked = self.looked.load(Ordering::Relaxed);
+        if looked == 0 || now.saturating_sub(looked) >= LOOK_EVERY_US {
+            self.looked.store(now.max(1), Ordering::Relaxed);
+            self.marks.note_all(&self.register.changes());
         }
     }
 

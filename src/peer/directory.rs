@@ -209,6 +209,10 @@ impl Directory {
             return Err(NotAMember::OwnRegion);
         }
         let card = self.card(region).ok_or(NotAMember::Stranger(region))?;
+        if !self.crls_fresh(now) {
+            // Past its nextUpdate a list says nothing of anybody: the door closes (protocol §11).
+            return Err(NotAMember::Untrusted(region, Distrust::StaleRevocationList));
+        }
         let until = match self.trust.judge(chain, usage, now) {
             Ok(until) => until,
             Err(why) => {

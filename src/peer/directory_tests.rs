@@ -131,7 +131,11 @@ fn a_pin_stands_in_for_the_ca_and_for_nothing_else() {
     };
     let own = Leaf::of(YUHUAN).self_signed();
     assert_eq!(pinned(&own, Trust::default()), Ok(region(YUHUAN)));
-    assert_eq!(pinned(&own, trust(&[&ca], &[ca.crl(&[], -DAY, -1)])), Ok(region(YUHUAN)));
+    assert_eq!(
+        pinned(&own, trust(&[&ca], &[ca.crl(&[], -DAY, -1)])),
+        distrust(Distrust::StaleRevocationList),
+        "a stale list closes the door for everybody"
+    );
     // An alternative, not a restriction beside the CA.
     let of_ca = ca.issue(&Leaf::of(YUHUAN));
     let card = yuhuan(vec![[0; 32]], Status::Active);

@@ -43,7 +43,9 @@ pub enum TrustFileFault {
     Empty,
     #[error("certificate {0} of the file cannot be a CA")]
     Certificate(usize),
-    #[error("revocation list {0} of the file cannot be used")]
+    #[error(
+        "revocation list {0} of the file is not an RFC 5280 list with its extensions (CRL number, authority key identifier)"
+    )]
     RevocationList(usize),
 }
 

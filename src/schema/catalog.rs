@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::civil::Date;
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
+use serde::Deserializer;
 use serde_json::Value;
 
 use super::document::LicenseDocument;
@@ -49,6 +50,13 @@ impl Catalog {
     /// numbers ([`Kind::LicenseQuery`]) is admitted with [`Catalog::admit_on`].
     pub fn admit<T: Admissible>(&self, value: &Value) -> Result<Admitted<T>, Vec<Fault>> {
         self.judge(T::KIND, value, Birthdays::NotCompared)?;
+        twin(value)
+    }
+
+    /// [`Catalog::admit`] of a value that is not needed afterwards: its texts are moved, not
+    /// copied.
+    pub fn admit_whole<T: Admissible>(&self, value: Value) -> Result<Admitted<T>, Vec<Fault>> {
+        self.judge(T::KIND, &value, Birthdays::NotCompared)?;
         twin(value)
     }
 
@@ -157,7 +165,7 @@ impl Catalog {
     }
 }
 
-fn twin<T: Admissible>(value: &Value) -> Result<Admitted<T>, Vec<Fault>> {
+fn twin<'v, T: Admissible>(value: impl Deserializer<'v>) -> Result<Admitted<T>, Vec<Fault>> {
     T::deserialize(value).map(|twin| Admitted(twin.normalised())).map_err(|_| misshapen())
 }
 

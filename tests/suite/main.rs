@@ -10,16 +10,20 @@
     reason = "a test that goes wrong shall stop at once and say where"
 )]
 
+mod process;
 mod support;
 
 mod architecture;
 mod asking;
 mod checks;
 mod concurrency;
+mod cli;
+mod demo;
 mod explain;
 mod lookup;
 mod matrix;
 mod order;
+mod proof;
 mod refusals;
 mod restart;
 mod withdrawal;

@@ -1,126 +1,288 @@
-//! Who may do what: member × op × agreement × item × basis × license type × mode, as one table
-//! for a reviewer to read. Drawn by the judge itself; each request has the authorization that
-//! would cover it, so that the table tells the agreements' word and nobody else's.
+//! Who may do what: the whole authority matrix in one document that a reviewer can read,
+//! `snapshots/suite__matrix__authority.snap`. A check that goes away or moves changes it.
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tongban::domain::Region;
 
 use crate::support::*;
 
-const TYPES: [(&str, &str, &str); 5] = [
-    ("marriage", MARRIAGE, "cert_no"),
-    ("household", HOUSEHOLD, "address"),
-    ("business", BUSINESS, "uscc"),
-    ("divorce", DIVORCE, "cert_no"),
-    ("unknown", NO_TYPE, "cert_no"),
-];
-
-const ITEMS: [(&str, &str); 5] = [
-    ("newborn", ITEM),
-    ("housing-fund", DUTY_ITEM),
-    ("reissue", QUIET_ITEM),
-    ("lapsed", LAPSED_ITEM),
-    ("unknown", NO_ITEM),
-];
-
-const AGREEMENTS: [(&str, &str); 4] = [
-    ("in-force", AGREEMENT),
-    ("lapsed", "421202-331083-2010"),
-    ("of-others", "421202-150421-2020"),
-    ("unknown", "421202-331083-1999"),
-];
-
-/// The verdict on one lookup.
-fn lookup(court: &Court, member: &Member, claims: (&str, &str, &str), what: (&str, &str, &str)) -> String {
-    let scene = &court.scene;
-    let ((agreement, item, basis), (kind, field, mode)) = (claims, what);
-    let message =
-        scene.lookup_of(member).with("/agreement", agreement).with("/item", item).with("/basis", basis);
-    let asked = if mode == "read" {
-        json!({"license": {"type": kind, "holder": {"type": "111", "number": JIA}}, "mode": mode, "fields": [field]})
-    } else {
-        json!({"license": {"type": kind, "holder": {"type": "111", "number": JIA}}, "mode": mode,
-               "expect": {field: "x"}})
-    };
-    let message = message.with("/body", asked);
-    let message = if basis == "consent" {
-        let token = scene
-            .authorization()
-            .with("/client_id", member.urn())
-            .with("/cnf/jkt", member.signing.kid())
-            .with("/authorization_details/0/datatypes", vec![kind])
-            .with("/authorization_details/0/fields", vec![field])
-            .with("/authorization_details/0/item", item);
-        message.authorized(&token)
-    } else {
-        message
-    };
-    verdict(court, member, &message)
+/// The verdict on a message that came over `peer`'s connection.
+fn says(court: &Court, peer: Region, message: &Draft) -> String {
+    let verdict = court.verdict_on(peer, &message.bytes(), Remembered::default());
+    verdict.map_or_else(|| "yes".to_owned(), |(_, word)| word)
 }
 
-fn verdict(court: &Court, member: &Member, message: &Draft) -> String {
-    court
-        .verdict_on(member.region, &message.bytes(), Remembered::default())
-        .map_or_else(|| "YES".to_owned(), |(_, says)| says)
+/// Rows of words under a heading, each column as wide as its widest word.
+struct Table {
+    rows: Vec<Vec<String>>,
 }
 
-/// One word where all say the same.
-fn folded(words: &[(&str, String)]) -> String {
-    match words.split_first() {
-        Some(((_, first), rest)) if rest.iter().all(|(_, word)| word == first) => first.clone(),
-        _ => words.iter().map(|(name, word)| format!("{name} {word}")).collect::<Vec<_>>().join(" · "),
+impl Table {
+    fn new(heading: &[&str]) -> Self {
+        Self { rows: vec![heading.iter().map(|&word| word.to_owned()).collect()] }
+    }
+
+    fn row(&mut self, words: impl IntoIterator<Item = String>) {
+        self.rows.push(words.into_iter().collect());
+    }
+
+    /// What stands above is not said again.
+    fn text(mut self) -> String {
+        let columns = self.rows[0].len();
+        // A word that stands for the rest of its row may run on.
+        let fits = |row: &&Vec<String>, at: usize| row.len() == columns || at + 1 < row.len();
+        let width =
+            |at: usize| self.rows.iter().filter(|row| fits(row, at)).map(|row| row[at].len()).max().unwrap();
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        let mut above: Vec<String> = Vec::new();
+        for (number, row) in self.rows.drain(..).enumerate() {
+            for (at, word) in row.iter().enumerate() {
+                let same = number > 1 && at < 3 && above[..=at] == row[..=at];
+                let word = if same { "\"" } else { word };
+                write!(text, "{word:<width$}  ", width = widths[at]).unwrap();
+            }
+            text.truncate(text.trim_end().len());
+            text.push('\n');
+            if number == 0 {
+                text.push_str(&"-".repeat(widths.iter().map(|width| width + 2).sum::<usize>() - 2));
+                text.push('\n');
+            }
+            above = row;
+        }
+        text
     }
 }
 
 #[test]
-fn the_authority_matrix_is_this_table() {
+fn the_authority_matrix() {
     let court = Court::new();
-    let scene = &court.scene;
-    let stranger = Member::certified(STRANGER, &scene.ca, scene.clock.now());
-    let mut table = String::new();
-    for (who, member) in [
-        ("331083 partner", &scene.asking),
-        ("320922 member without agreement", &scene.binhai),
-        ("421281 suspended", &scene.chibi),
-        ("150421 stranger", &stranger),
-        ("421202 ourselves", &scene.answering),
-    ] {
-        writeln!(table, "{who}").unwrap();
-        writeln!(table, "  ping: {}", verdict(&court, member, &scene.ping_of(member))).unwrap();
-        let mut by_agreement = Vec::new();
-        for (agreement_name, agreement) in AGREEMENTS {
-            let mut rows = Vec::new();
-            for (item_name, item) in ITEMS {
-                for basis in ["consent", "statutory_duty", "emergency"] {
-                    for mode in ["read", "verify"] {
-                        let words = TYPES.map(|(type_name, kind, field)| {
-                            (type_name, lookup(&court, member, (agreement, item, basis), (kind, field, mode)))
-                        });
-                        rows.push((format!("{item_name}, {basis}, {mode}"), folded(&words)));
-                    }
-                }
-            }
-            by_agreement.push((agreement_name, rows));
+    let text = format!(
+        "Gateway 421202 judges. \"yes\": every check of protocol 3.4 passed; else the code of the refusal.\n\n\
+         1. Who: member x agreement named x op (\"(always)\": whatever the op)\n\n{}\n\
+         2. What: item x basis x license x mode x field x the citizen's authorization\n\
+         (... stands for authorization-; * for everything that may stand there; \"(always)\": whatever the citizen said)\n\n{}\n\
+         3. Whose: the authorization against the one who asks\n\n{}",
+        who(&court),
+        what(&court),
+        whose(&court)
+    );
+    insta::with_settings!({prepend_module_to_snapshot => true, omit_expression => true}, {
+        insta::assert_snapshot!("authority", text);
+    });
+}
+
+fn who(court: &Court) -> String {
+    let members = [
+        ("331083 party", &court.scene.asking),
+        ("320922 member", &court.scene.binhai),
+        ("421202 ourselves", &court.scene.answering),
+        ("150421 stranger", &stranger(court)),
+    ]
+    .map(|(name, member)| (name, member.clone()));
+    let agreements =
+        [("in force", AGREEMENT), ("lapsed", "421202-331083-2010"), ("not here", "421202-331083-1999")];
+    let ops = [
+        "ping",
+        "license.query",
+        "application.submit",
+        "verification.request",
+        "ledger.reconcile",
+        "nonsense",
+    ];
+    let mut table = Table::new(&["member", "agreement", "ping", ops[1], ops[2], ops[3], ops[4], ops[5]]);
+    for (name, member) in members {
+        let rows = agreements.map(|(state, agreement)| {
+            let says = ops.map(|op| {
+                let token = court.scene.authorization();
+                let token = token.with("/client_id", member.urn()).with("/cnf/jkt", member.signing.kid());
+                let message = match op {
+                    "ping" => court.scene.ping_of(&member),
+                    op => court.scene.lookup_of(&member).authorized(&token).with("/op", op),
+                };
+                let message = if op == "ping" { message } else { message.with("/agreement", agreement) };
+                says(court, member.region, &message)
+            });
+            (state, says.to_vec())
+        });
+        for same in rows.chunk_by(|(_, a), (_, b)| a == b) {
+            let states: Vec<&str> = same.iter().map(|(state, _)| *state).collect();
+            let place = [name.to_owned(), states.join(", ")].into_iter();
+            table.row(place.chain(once_if_same(same[0].1.clone())));
         }
-        let mut all = by_agreement.iter().flat_map(|(_, rows)| rows).map(|(_, words)| words);
-        let first = all.next().unwrap();
-        if all.all(|words| words == first) {
-            writeln!(table, "  license.query, whatever agreement, item, basis, mode and type: {first}")
-                .unwrap();
+    }
+    table.text()
+}
+
+fn stranger(court: &Court) -> Member {
+    Member::pinned("150421", court.scene.clock.now())
+}
+
+/// The columns of the second table: what the citizen has said.
+const SAID: [&str; 6] =
+    ["nothing", "yes to this", "yes to other fields", "yes, not sensitive", "withdrawn", "past its exp"];
+
+/// A license type with its field that is agreed, and one that is not.
+const LICENSES: [(&str, &str, &str, &str); 5] = [
+    ("marriage", MARRIAGE, "cert_no", "man"),
+    ("household", HOUSEHOLD, "address", "registrar"),
+    ("business", BUSINESS, "name", "legal_person"),
+    ("divorce", DIVORCE, "cert_no", "photo"),
+    ("unheard of", NO_TYPE, "cert_no", "x"),
+];
+
+const ITEMS: [(&str, &str); 5] = [
+    ("newborn", ITEM),
+    ("housing fund", DUTY_ITEM),
+    ("reissue", QUIET_ITEM),
+    ("lapsed", LAPSED_ITEM),
+    ("in no agreement", NO_ITEM),
+];
+
+fn what(court: &Court) -> String {
+    let mut table = Table::new(&[&["item", "basis", "license", "mode", "field"], &SAID[..]].concat());
+    for (item_name, item) in ITEMS {
+        let by_basis: Vec<(&str, Vec<Row>)> =
+            ["consent", "statutory_duty", "emergency"].map(|basis| (basis, rows(court, item, basis))).into();
+        // Where nothing that follows matters, one row says it.
+        let first = by_basis[0].1[0].1.clone();
+        if by_basis.iter().flat_map(|(_, rows)| rows).all(|(_, says)| *says == first) {
+            let place = [item_name, "*", "*", "*", "*"].map(str::to_owned).into_iter();
+            table.row(place.chain(once_if_same(first)));
             continue;
         }
-        for (agreement, rows) in by_agreement {
-            writeln!(table, "  license.query under agreement {agreement}").unwrap();
-            let first = &rows[0].1;
-            if rows.iter().all(|(_, words)| words == first) {
-                writeln!(table, "    whatever item, basis, mode and type: {first}").unwrap();
-                continue;
-            }
-            for (row, words) in rows {
-                writeln!(table, "    {row}: {words}").unwrap();
+        // Bases with the same verdicts stand together.
+        for same in by_basis.chunk_by(|(_, a), (_, b)| a == b) {
+            let bases: Vec<&str> = same.iter().map(|(basis, _)| *basis).collect();
+            for (place, says) in folded(&same[0].1) {
+                let place = [item_name.to_owned(), bases.join(", ")].into_iter().chain(place);
+                table.row(place.chain(once_if_same(says)));
             }
         }
     }
-    insta::assert_snapshot!("authority_matrix", table);
+    table.text()
+}
+
+/// One word for a row of equal words.
+fn once_if_same(says: Vec<String>) -> Vec<String> {
+    if says.iter().all(|word| *word == says[0]) { vec![format!("{} (always)", says[0])] } else { says }
+}
+
+/// Where (license, mode, field) and what is said to each authorization.
+type Row = ([String; 3], Vec<String>);
+
+/// License types with one verdict on everything make one row, and all of them together too.
+fn folded(rows: &[Row]) -> Vec<Row> {
+    let any = |_: &str| "*".to_owned();
+    if rows.iter().all(|(_, says)| *says == rows[0].1) {
+        return vec![(["", "", ""].map(any), rows[0].1.clone())];
+    }
+    let mut folded = Vec::new();
+    for of_license in rows.chunk_by(|(a, _), (b, _)| a[0] == b[0]) {
+        if of_license.iter().all(|(_, says)| *says == of_license[0].1) {
+            folded.push(([of_license[0].0[0].clone(), any(""), any("")], of_license[0].1.clone()));
+            continue;
+        }
+        for of_mode in of_license.chunk_by(|(a, _), (b, _)| a[1] == b[1]) {
+            if of_mode.iter().all(|(_, says)| *says == of_mode[0].1) {
+                let [license, mode, _] = of_mode[0].0.clone();
+                folded.push(([license, mode, any("")], of_mode[0].1.clone()));
+            } else {
+                folded.extend_from_slice(of_mode);
+            }
+        }
+    }
+    folded
+}
+
+fn rows(court: &Court, item: &str, basis: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (name, kind, agreed, other) in LICENSES {
+        for mode in ["read", "verify"] {
+            for (what, field) in [("agreed", agreed), ("other", other)] {
+                let says = SAID.map(|said| {
+                    let message = question(court, item, basis, kind, mode, field, said);
+                    let says = says(court, court.scene.asking.region, &message);
+                    says.replace("authorization-", "...")
+                });
+                rows.push(([name, mode, what].map(str::to_owned), says.to_vec()));
+            }
+        }
+    }
+    rows
+}
+
+fn question(
+    court: &Court,
+    item: &str,
+    basis: &str,
+    kind: &str,
+    mode: &str,
+    field: &str,
+    said: &str,
+) -> Draft {
+    let scene = &court.scene;
+    let number = if kind == BUSINESS { ("001", COMPANY) } else { ("111", JIA) };
+    let mut body =
+        json!({"license": {"type": kind, "holder": {"type": number.0, "number": number.1}}, "mode": mode});
+    match mode {
+        "read" => body["fields"] = json!([field]),
+        _ => body["expect"] = json!({field: "x"}),
+    }
+    let message =
+        scene.lookup_of(&scene.asking).with("/item", item).with("/basis", basis).with("/body", body);
+    let token = scene
+        .authorization_of(number.0, number.1)
+        .with("/authorization_details/0/item", item)
+        .with("/authorization_details/0/datatypes", vec![kind])
+        .with("/authorization_details/0/fields", vec![field]);
+    let now = scene.now();
+    match said {
+        "nothing" => message,
+        "yes to this" => message.authorized(&token),
+        "yes to other fields" => {
+            message.authorized(&token.with("/authorization_details/0/fields", vec!["op_type"]))
+        }
+        "yes, not sensitive" => message.authorized(&token.with("/sensitive", false)),
+        "withdrawn" => message.authorized(&token.with("/status/status_list/idx", REVOKED_INDEX)),
+        _ => {
+            message.authorized(&token.with("/iat", now - 700).with("/nbf", now - 700).with("/exp", now - 600))
+        }
+    }
+}
+
+fn whose(court: &Court) -> String {
+    let scene = &court.scene;
+    let other = scene.binhai.signing.kid();
+    let ward = |token: Draft, number: &str| {
+        let digest = holder(token.jti(), "111", number);
+        token.with("/guardian", json!({"holder": digest, "relation": "51"}))
+    };
+    let about = |number: &str| scene.lookup_of(&scene.asking).with("/body/license/holder/number", number);
+    let asked: [(&str, Draft, Draft); 13] = [
+        ("the holder, to us, for the asker", about(JIA), scene.authorization()),
+        ("another person", about(JIA), scene.authorization_of("111", YI)),
+        ("the holder, by another document", about(JIA), scene.authorization_of("112", JIA)),
+        ("a guardian, for the ward", about(WARD), ward(scene.authorization(), WARD)),
+        ("a guardian, for themselves", about(JIA), ward(scene.authorization(), WARD)),
+        ("a guardian, for another child", about(WARD), ward(scene.authorization(), DING)),
+        ("to another gateway", about(JIA), scene.authorization().with("/aud", scene.binhai.urn())),
+        ("for another asker", about(JIA), scene.authorization().with("/client_id", scene.binhai.urn())),
+        ("bound to another key", about(JIA), scene.authorization().with("/cnf/jkt", other)),
+        ("bound to no key", about(JIA), scene.authorization().without("/cnf")),
+        ("for another case", about(JIA), entry(scene, "case", json!("K42010042120220261012000000257"))),
+        ("for another item", about(JIA), entry(scene, "item", json!(DUTY_ITEM))),
+        ("signed by the asker itself", about(JIA), scene.authorization().signed_by(&scene.asking.signing)),
+    ];
+    let mut table = Table::new(&["the authorization is of or", "says"]);
+    for (whose, message, token) in asked {
+        table.row([whose.to_owned(), says(court, scene.asking.region, &message.authorized(&token))]);
+    }
+    table.text()
+}
+
+fn entry(scene: &Scene, member: &str, value: Value) -> Draft {
+    scene.authorization().with(&format!("/authorization_details/0/{member}"), value)
 }

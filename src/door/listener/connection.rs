@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -145,13 +145,24 @@ where
         }
         return refusal;
     }
+    let unread_closes = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
     let served = PanicCaught(Box::pin(async { service(request, caller).await }));
-    served.await.unwrap_or_else(|Panicked| {
+    let mut answer = served.await.unwrap_or_else(|Panicked| {
         count(&stats.panics);
         tracing::error!("a request's service panicked");
         bare(StatusCode::INTERNAL_SERVER_ERROR)
-    })
+    });
+    // An HTTP/1.1 connection ends where a body was left unread: the client must hear it, or
+    // its next request dies with the connection.
+    if unread_closes && answer.extensions().get::<BodyRead>().is_none() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
+
+/// An answer given after the whole request body was read carries this among its extensions.
+#[derive(Clone, Copy)]
+pub struct BodyRead;
 
 /// A future whose panic is a value. In place rather than in a task of its own: a stream
 /// that is reset takes its work with it, or resets would multiply work.
@@ -200,7 +211,13 @@ async fn drive<C: Future>(
             let grace = match (leave_by, pulse.verdict(now)) {
                 (_, Verdict::Cut) => return Poll::Ready(End::Cut),
                 (Some(by), _) if by <= now => return Poll::Ready(End::Cut),
-                (None, _) if stop.as_mut().poll(cx).is_ready() => limits.drain,
+                (None, _) if stop.as_mut().poll(cx).is_ready() => {
+                    if pulse.in_flight() {
+                        limits.drain
+                    } else {
+                        IDLE_LEAVE
+                    }
+                }
                 (None, Verdict::WindDown) if pulse.in_flight() => limits.drain,
                 (None, Verdict::WindDown) => IDLE_LEAVE,
                 (leave_by, verdict) => {

@@ -33,6 +33,7 @@ pub use body::{BODY_DEADLINE, BodyFault, collect_body};
 pub use caller::ConnInfo;
 pub use hygiene::refuse_odd;
 
+pub use connection::BodyRead;
 use connection::{Http, Protocol};
 use tally::Tally;
 

@@ -1,9 +1,9 @@
 //! The embedded register: one SQLite file that `license import` fills, beside a running
 //! `serve` if need be.
 //!
-//! Promises: a reader sees whole batches; what an import changed is known before the next
-//! cached record is served ([`EmbeddedRegister::changes`]); a record is checked again when
-//! it is read, because a file can be touched by others.
+//! Promises: a reader sees whole batches; what an import changed is known to whoever asks
+//! ([`EmbeddedRegister::changes`]), and the cache asks every millisecond; a record is checked
+//! again when it is read, because a file can be touched by others.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;

@@ -44,7 +44,8 @@ impl Court {
         let (scene, xianan, _) = plan.settle(root.path());
         let list = scene.authority.status_list(&[REVOKED_INDEX], scene.now());
         put(&xianan.home.join("trust/authorities/lists/7.jwt"), list);
-        let trust = Trust::load(&xianan.config(), scene.clock.now()).unwrap();
+        let (trust, left_out) = Trust::load(&xianan.config(), scene.clock.now()).unwrap();
+        assert_eq!(left_out, [], "every trust file is taken");
         Self { scene, trust, authorizer: Authorizer::default() }
     }
 

@@ -1,9 +1,11 @@
 //! A small world for tests: two counties' gateways, an authority, a register, and partners
 //! that say anything they like.
 
+mod answerer;
 mod authority;
 mod corpus;
 mod court;
+mod leaves;
 mod library;
 mod local;
 mod member;
@@ -11,20 +13,20 @@ mod message;
 mod papers;
 mod partner;
 mod scene;
-mod stub;
 mod verdict;
 mod world;
 
+pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
-pub use corpus::{CANARY, REVOKED_INDEX, bent_messages};
+pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
 pub use library::{Library, Says};
 pub use local::Local;
 pub use member::{COMING, Member, new_key};
 pub use message::{Draft, b64, sha256};
 pub use papers::*;
-pub use partner::{Http, dial};
+pub use partner::{Http, Line, Told, dial, shown_certificate};
 pub use scene::{Scene, holder, stage};
-pub use stub::{Asked, Said, Stub};
-pub use verdict::{Verdict, open};
-pub use world::{NOW, World, crl, put};
+
+pub use verdict::{Due, Verdict, open};
+pub use world::{Gateway, NOW, World, WorldPlan, crl, put};

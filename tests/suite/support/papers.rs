@@ -10,11 +10,6 @@ pub const YUHUAN: &str = "331083";
 /// 滨海: a member without an agreement.
 pub const BINHAI: &str = "320922";
 
-/// 赤壁: a suspended member.
-pub const CHIBI: &str = "421281";
-/// 敖汉 is nobody's partner here.
-pub const STRANGER: &str = "150421";
-
 pub const AGREEMENT: &str = "421202-331083-2020";
 /// 新生儿户口登记: consent only.
 pub const ITEM: &str = "11421202TECT0001914000709001000";

@@ -77,6 +77,14 @@ pub async fn dial(door: SocketAddr, member: Option<&Member>, http: Http) -> Resu
     }
 }
 
+/// The certificate that a door shows, in DER.
+pub async fn shown_certificate(door: SocketAddr, member: &Member) -> Vec<u8> {
+    let stream = TcpStream::connect(door).await.unwrap();
+    let tls = TlsConnector::from(config(Some(member), Http::Two));
+    let stream = tls.connect(ServerName::IpAddress(door.ip().into()), stream).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
 const fn alpn(http: Http) -> &'static [u8] {
     match http {
         Http::One => b"http/1.1",

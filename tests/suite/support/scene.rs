@@ -12,10 +12,9 @@ use super::member::Member;
 use super::message::{Draft, b64, sha256};
 use super::papers::*;
 
-#[derive(Clone)]
 pub struct Scene {
     pub clock: Clock,
-    pub ca: Arc<CertificateAuthority>,
+    pub ca: CertificateAuthority,
     pub authority: Authority,
     /// 咸安.
     pub answering: Member,
@@ -23,8 +22,6 @@ pub struct Scene {
     pub asking: Member,
     /// 滨海: a member without an agreement, known by its pin.
     pub binhai: Member,
-    /// 赤壁: a suspended member.
-    pub chibi: Member,
 }
 
 impl Scene {

@@ -66,6 +66,12 @@ pub fn put(path: &Path, bytes: impl AsRef<[u8]>) {
 }
 
 impl WorldPlan {
+    /// These agreements instead of the usual ones.
+    pub fn agreements(mut self, agreements: Vec<Value>) -> Self {
+        self.agreements = agreements;
+        self
+    }
+
     /// The usual agreement, bent.
     pub fn agreement(mut self, bend: impl FnOnce(&mut Value)) -> Self {
         bend(&mut self.agreements[0]);
@@ -118,18 +124,13 @@ impl WorldPlan {
     pub fn settle(&self, root: &Path) -> (Scene, Gateway, Gateway) {
         let clock = Clock::by_hand(Now::from_secs(NOW));
         let now = clock.now();
-        let ca =
-            Arc::new(CertificateAuthority::generate("Test CA", Validity { from: now, days: 800 }).unwrap());
+        let ca = CertificateAuthority::generate("Test CA", Validity { from: now, days: 800 }).unwrap();
         let authority = Authority::new();
         let xianan = self.make_home(&root.join("xianan"), XIANAN, &ca, now);
         let yuhuan = self.make_home(&root.join("yuhuan"), YUHUAN, &ca, now);
         let binhai = Member::pinned(BINHAI, now);
-        let chibi = Member::certified(CHIBI, &ca, now);
         xianan.trust_card(&yuhuan.member.card(AWAY));
         xianan.trust_card(&binhai.pinning_card(AWAY));
-        let mut suspended = chibi.card(AWAY);
-        suspended["status"] = "suspended".into();
-        xianan.trust_card(&suspended);
         for gateway in [&xianan, &yuhuan] {
             authority.move_in(&gateway.home, now.secs());
             for agreement in &self.agreements {
@@ -138,7 +139,7 @@ impl WorldPlan {
         }
         xianan.import(&self.licenses, now);
         let (answering, asking) = (xianan.member.clone(), yuhuan.member.clone());
-        (Scene { clock, ca, authority, answering, asking, binhai, chibi }, xianan, yuhuan)
+        (Scene { clock, ca, authority, answering, asking, binhai }, xianan, yuhuan)
     }
 
     /// A gateway's directory as `tongban init` makes it, with what this plan changes.
@@ -226,17 +227,6 @@ impl Gateway {
         let file = self.home.join(file);
         assert!(file.is_file(), "{}", file.display());
         file
-    }
-
-    /// Every leaf of the present log, as JSON.
-    pub async fn leaves(&self) -> Vec<Value> {
-        let ledger = &self.running().house.ledger;
-        assert!(ledger.flush().await);
-        let origin = ledger.origin();
-        (0..)
-            .map_while(|index| ledger.entry(&origin, index).unwrap())
-            .map(|entry| serde_json::from_slice(&entry.leaf).unwrap())
-            .collect()
     }
 
     /// `license import`.

@@ -1,0 +1,265 @@
+//! The closed loop: so many requests in flight, the next one when an answer is whole.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use bytes::Bytes;
+use clap::ValueEnum;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Method, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tongban::clock::Clock;
+use tongban::envelope::{Asked, check_response, digest};
+use tongban::ledger::checkpoint::Checkpoint;
+
+use crate::requests::Request;
+use crate::scene::Scene;
+
+/// Streams on one HTTP/2 connection.
+const STREAMS: u16 = 8;
+/// Of so many answers one is kept and checked whole after the window (the bar is one of a hundred).
+const SAMPLE: usize = 50;
+/// A leaf stands under a signed checkpoint within 10 s (protocol §7).
+const SEALED_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    H1,
+    H2,
+}
+
+/// How to reach the gateway.
+pub struct Line {
+    connector: TlsConnector,
+    scene_addr: std::net::SocketAddr,
+    protocol: Protocol,
+    in_flight: u16,
+}
+
+/// Connections that have shaken hands; one sender for each request in flight.
+pub struct OpenLine {
+    senders: Vec<Sender>,
+    authority: String,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// What one window brought.
+#[derive(Default)]
+pub struct Window {
+    /// Microseconds from sending a request to its whole answer, one for each answer.
+    pub latencies: Vec<u32>,
+    pub request_bytes: u64,
+    pub answer_bytes: u64,
+    /// Requests with the answers that are checked.
+    samples: Vec<(Request, Bytes)>,
+}
+
+/// What the checks found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Checked {
+    pub samples: u64,
+    pub from_cache: u64,
+    pub last_index: u64,
+}
+
+impl Line {
+    pub fn new(scene: &Scene, protocol: Protocol, in_flight: u16) -> Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        for server in CertificateDer::pem_slice_iter(&scene.tls.server_chain) {
+            roots.add(server?)?;
+        }
+        let chain = CertificateDer::pem_slice_iter(&scene.tls.chain).collect::<Result<Vec<_>, _>>()?;
+        let mut config = rustls::ClientConfig::builder_with_provider(tongban::peer::provider().clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&scene.tls.key)?)?;
+        config.alpn_protocols = vec![match protocol {
+            Protocol::H1 => b"http/1.1".to_vec(),
+            Protocol::H2 => b"h2".to_vec(),
+        }];
+        Ok(Self { connector: Arc::new(config).into(), scene_addr: scene.addr, protocol, in_flight })
+    }
+
+    /// Opens the connections and sends everything; for what is not measured.
+    pub async fn send(&self, batch: Vec<Request>, until: Instant) -> Result<Window> {
+        self.open().await?.drive(batch, until).await
+    }
+
+    pub async fn open(&self) -> Result<OpenLine> {
+        let mut senders = Vec::new();
+        while senders.len() < usize::from(self.in_flight) {
+            let stream = TcpStream::connect(self.scene_addr).await?;
+            stream.set_nodelay(true)?;
+            let name = ServerName::IpAddress(self.scene_addr.ip().into());
+            let io = TokioIo::new(self.connector.connect(name, stream).await?);
+            match self.protocol {
+                Protocol::H1 => {
+                    let (sender, connection) = http1::handshake(io).await?;
+                    tokio::spawn(connection);
+                    senders.push(Sender::Http1(sender));
+                }
+                Protocol::H2 => {
+                    let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+                    tokio::spawn(connection);
+                    let room = usize::from(self.in_flight) - senders.len();
+                    senders.extend((0..room.min(STREAMS.into())).map(|_| Sender::Http2(sender.clone())));
+                }
+            }
+        }
+        Ok(OpenLine { senders, authority: self.scene_addr.to_string() })
+    }
+
+    /// Waits for a signed checkpoint that covers the leaf at `index`.
+    pub async fn checkpoint_over(&self, scene: &Scene, index: u64) -> Result<Checkpoint> {
+        let OpenLine { mut senders, authority } = self.open().await?;
+        let sender = senders.first_mut().context("there is a connection")?;
+        let origin = tongban::ledger::current_origin(scene.answering, Clock::system().now());
+        let path = format!("/v1/log/{origin}/checkpoint");
+        let until = Instant::now() + SEALED_WITHIN;
+        loop {
+            let answer = sender.send(Method::GET, &authority, &path, Bytes::new()).await?;
+            let note = answer.into_body().collect().await?.to_bytes();
+            let signed = Checkpoint::peek(&note).map_err(|fault| anyhow!("{fault}"))?;
+            if signed.size > index {
+                return Ok(signed);
+            }
+            ensure!(Instant::now() < until, "void: no checkpoint over leaf {index} within {SEALED_WITHIN:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl OpenLine {
+    /// Sends `batch` and returns when every answer is there, or what was begun before `until`.
+    pub async fn drive(self, batch: Vec<Request>, until: Instant) -> Result<Window> {
+        let next = Cell::new(0);
+        let batch_ref = &batch;
+        let authority = &self.authority;
+        let loops = self.senders.into_iter().map(|mut sender| {
+            let next = &next;
+            async move {
+                let (mut window, mut kept) = (Window::default(), Vec::new());
+                while let Some(request) = batch_ref.get(next.get()) {
+                    let nth = next.replace(next.get() + 1);
+                    let begun = Instant::now();
+                    if begun >= until {
+                        break;
+                    }
+                    let answer =
+                        sender.send(Method::POST, authority, "/v1/exchange", request.body.clone()).await?;
+                    let status = answer.status();
+                    let body = answer.into_body().collect().await?.to_bytes();
+                    window.latencies.push(begun.elapsed().as_micros().try_into()?);
+                    if status != 200 {
+                        bail!("void: answered {status}: {}", String::from_utf8_lossy(&body));
+                    }
+                    window.request_bytes += request.body.len() as u64;
+                    window.answer_bytes += body.len() as u64;
+                    if nth % SAMPLE == 0 || nth + 1 == batch_ref.len() {
+                        kept.push((nth, body));
+                    }
+                }
+                Ok((window, kept))
+            }
+        });
+        let mut whole = Window::default();
+        let mut kept = Vec::new();
+        for ended in futures_all(loops).await {
+            let (window, answers) = ended?;
+            whole.latencies.extend(window.latencies);
+            whole.request_bytes += window.request_bytes;
+            whole.answer_bytes += window.answer_bytes;
+            kept.extend(answers);
+        }
+        let mut requests: Vec<Option<Request>> = batch.into_iter().map(Some).collect();
+        for (nth, body) in kept {
+            whole.samples.extend(requests.get_mut(nth).and_then(Option::take).map(|request| (request, body)));
+        }
+        Ok(whole)
+    }
+}
+
+/// Runs futures side by side on this task until all have ended.
+async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|cx| {
+        let mut ready = true;
+        for (future, output) in &mut running {
+            if output.is_none() {
+                match future.as_mut().poll(cx) {
+                    std::task::Poll::Ready(value) => *output = Some(value),
+                    std::task::Poll::Pending => ready = false,
+                }
+            }
+        }
+        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+impl Sender {
+    async fn send(
+        &mut self,
+        method: Method,
+        authority: &str,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>> {
+        let request = hyper::Request::builder()
+            .method(method)
+            .header("content-type", "application/tongban-request+jwt");
+        Ok(match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender
+                    .send_request(request.uri(path).header("host", authority).body(Full::new(body))?)
+                    .await?
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                let uri = format!("https://{authority}{path}");
+                sender.send_request(request.uri(uri).body(Full::new(body))?).await?
+            }
+        })
+    }
+}
+
+impl Window {
+    /// Every check of the asking side on the sampled answers, and that each found its license.
+    pub fn check(&self, scene: &Scene, checked: &mut Checked) -> Result<()> {
+        let (member, me) = (scene.answering.gateway_urn(), scene.asking.gateway_urn());
+        ensure!(self.samples.len() * 100 >= self.latencies.len(), "void: too few answers were sampled");
+        for (request, answer) in &self.samples {
+            let asked = Asked {
+                member: &member,
+                keys: &scene.answering_keys,
+                me: &me,
+                jti: &request.jti,
+                op: "license.query",
+                request_digest: &digest(&request.body),
+            };
+            let claims = check_response(answer, 200, &asked, Clock::system().now())
+                .map_err(|fault| anyhow!("void: an answer fails its checks: {fault}"))?;
+            let result = claims.result.context("void: an answer has no result")?;
+            let says = |pointer, what: &str| result.pointer(pointer).and_then(|v| v.as_str()) == Some(what);
+            ensure!(says("/licenses/0/data/registered_on", "2026-01-05"), "void: a license was not found");
+            checked.samples += 1;
+            checked.from_cache += u64::from(says("/source", "cache"));
+            checked.last_index = checked.last_index.max(claims.log.index);
+        }
+        Ok(())
+    }
+}

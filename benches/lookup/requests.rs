@@ -1,0 +1,84 @@
+//! Signs requests ahead of a window, each with its own jti, with authorizations of one or many
+//! uses.
+
+use anyhow::Result;
+use bytes::Bytes;
+use serde_json::json;
+use tongban::authorization::holder_digest;
+use tongban::clock::Clock;
+use tongban::envelope::{Typ, new_message_id, seal};
+
+use crate::scene::{AGREEMENT, AUTHORITY, ITEM, MARRIAGE, Scene};
+
+/// The whole life a request may have (seconds; protocol §3.1).
+const LIFE: i64 = 120;
+/// The whole life of an authorization for one use, and of one for several.
+const ONCE_LIFE: i64 = 900;
+const OFTEN_LIFE: i64 = 3600;
+/// As a real request, names its case.
+const CASE: &str = "K3310834212022026101200000001M";
+
+pub struct Mint<'a> {
+    scene: &'a Scene,
+    uses: u32,
+    /// Authorizations made so far; each is another citizen's, as far as there are licenses.
+    made: usize,
+}
+
+/// One request, ready to be sent.
+pub struct Request {
+    pub jti: String,
+    pub body: Bytes,
+}
+
+impl<'a> Mint<'a> {
+    pub fn new(scene: &'a Scene, uses: u32) -> Self {
+        Self { scene, uses, made: 0 }
+    }
+
+    /// So many signed requests. Authorizations take turns, so that requests sent together are
+    /// different citizens'.
+    pub fn batch(&mut self, count: u32) -> Result<Vec<Request>> {
+        let citizens = (0..count.div_ceil(self.uses)).map(|_| self.citizen()).collect::<Result<Vec<_>>>()?;
+        citizens
+            .iter()
+            .cycle()
+            .take(count.try_into()?)
+            .map(|(holder, authorization)| self.request(holder, authorization))
+            .collect()
+    }
+
+    /// A citizen's ID number and authorization.
+    fn citizen(&mut self) -> Result<(&'a str, String)> {
+        let scene = self.scene;
+        let holder =
+            scene.holders.iter().cycle().nth(self.made % scene.holders.len()).map_or("", String::as_str);
+        self.made += 1;
+        let now = Clock::system().now().secs();
+        let jti = new_message_id();
+        let claims = json!({
+            "ver": 1, "iss": AUTHORITY, "sub": format!("p-{:016x}", self.made), "aud": scene.answering.gateway_urn(),
+            "client_id": scene.asking.gateway_urn(), "iat": now, "nbf": now,
+            "exp": now + if self.uses == 1 { ONCE_LIFE } else { OFTEN_LIFE }, "jti": jti, "auth_time": now - 10,
+            "acr": "face", "holder": holder_digest(&jti, "111", holder), "cnf": {"jkt": scene.gateway_key.kid()},
+            "authorization_details": [{"type": "urn:tongban:license", "actions": ["read"], "datatypes": [MARRIAGE],
+                "fields": ["cert_no", "registered_on"], "item": ITEM, "case": CASE, "purpose": "新生儿户口登记",
+                "max_uses": self.uses, "retention_days": 30}],
+            "sensitive": false, "guardian": null, "notice": "N-2026-03",
+        });
+        Ok((holder, String::from_utf8(seal(&scene.authority_key, Typ::Authorization, &claims)?)?))
+    }
+
+    fn request(&self, holder: &str, authorization: &str) -> Result<Request> {
+        let (scene, now, jti) = (self.scene, Clock::system().now().secs(), new_message_id());
+        let claims = json!({
+            "ver": 1, "iss": scene.asking.gateway_urn(), "aud": scene.answering.gateway_urn(), "iat": now,
+            "exp": now + LIFE, "jti": jti, "op": "license.query", "item": ITEM, "case": CASE, "basis": "consent",
+            "purpose": "新生儿户口登记核验父母婚姻状况", "operator": "YH0123", "agreement": AGREEMENT,
+            "body": {"license": {"type": MARRIAGE, "holder": {"type": "111", "number": holder, "name": "测试甲"}},
+                     "mode": "read", "fields": ["cert_no", "registered_on"]},
+            "authorization": authorization,
+        });
+        Ok(Request { jti, body: seal(&scene.gateway_key, Typ::Request, &claims)?.into() })
+    }
+}

@@ -1,0 +1,154 @@
+//! The ledger from outside: sound beside a running gateway, in a copy, and not after one
+//! flipped bit.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::process::{Pair, Ran, Served, run, until};
+
+/// A pair whose answering ledger holds some exchanges, every leaf under a checkpoint.
+async fn exchanges() -> (Pair, Served, Vec<String>) {
+    let pair = Pair::make();
+    let serving = pair.xianan.serve();
+    let line = pair.dial().await;
+    let token = pair.authorize(1).jws;
+    let mut ids = Vec::new();
+    for message in [pair.ping(), pair.lookup(&token), pair.lookup(&token)] {
+        pair.ask(&line, &message).await;
+        ids.push(message.jti);
+    }
+    until("every leaf is under a checkpoint", || {
+        pair.xianan.verify().logs.iter().all(|log| log.sealed == log.leaves).then_some(())
+    });
+    (pair, serving, ids)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn audit(arguments: &[&str]) -> Ran {
+    run(&[&["audit"], arguments].concat())
+}
+
+/// Files below `dir`, as paths from there.
+fn files(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_ledger_and_its_copy_are_verified_shown_and_proven() {
+    let (pair, serving, ids) = exchanges().await;
+    let home = &pair.xianan;
+    let vkey = home.card["ledger"]["vkey"].as_str().unwrap();
+
+    let live = home.run(&["audit", "verify"]).ended(0).out;
+    assert!(live.trim_end().ends_with("sound 账本完好") && live.contains(vkey), "{live}");
+    assert_eq!(serving.stop(), 0);
+    let kept = pair.root.path().join("copy");
+    copy(&home.data(), &kept);
+    let kept = kept.to_str().unwrap();
+    let verdict = audit(&["verify", kept, "--vkey", vkey, "--json"]).ended(0).json();
+    assert_eq!((&verdict["sound"], &verdict["logs"][0]["key"]), (&json!(true), &json!("given")));
+    assert_eq!(verdict["logs"][0]["sealed"], verdict["logs"][0]["leaves"]);
+    let stranger = pair.yuhuan.card["ledger"]["vkey"].as_str().unwrap();
+    audit(&["verify", kept, "--vkey", stranger]).ended(2);
+    audit(&["verify", "/nowhere"]).refused_in_one_line(&["/nowhere", "没有账本"]);
+
+    let leaves = audit(&["show", &ids[1], "--dir", kept, "--json"]).ended(0).json();
+    let leaf = &leaves[0]["leaf"];
+    assert_eq!((&leaf["x"], &leaf["dec"], &leaf["status"]), (&json!(ids[1]), &json!("permit"), &json!(200)));
+    let table = audit(&["show", &ids[2], "--dir", kept]).ended(0).out;
+    assert!(table.contains("authorization-used-up") && table.contains("授权摘要"), "{table}");
+    audit(&["show", "999999", "--dir", kept]).ended(1);
+
+    let proof = pair.root.path().join("one.tlog-proof");
+    let proof = proof.to_str().unwrap();
+    audit(&["proof", &ids[1], "--dir", kept, "-o", proof]).ended(0);
+    let proven = audit(&["proof", "--check", proof, "--vkey", vkey, "--json"]).ended(0).json();
+    assert_eq!((&proven["sound"], &proven["leaf"]), (&json!(true), leaf));
+    home.run(&["audit", "proof", "--check", proof]).ended(0);
+    audit(&["proof", "--check", proof, "--vkey", stranger]).ended(2);
+    let text = fs::read_to_string(proof).unwrap();
+    let (at, _) = text.match_indices("index ").next().unwrap();
+    fs::write(proof, [&text[..at + 6], "1", &text[at + 6..]].concat()).unwrap();
+    let found = audit(&["proof", "--check", proof, "--vkey", vkey]).ended(2).out;
+    assert!(found.contains("证明不成立"), "{found}");
+}
+
+/// Where a word stands.
+fn word(word: &str) -> impl Fn(&[u8]) -> usize {
+    let word = word.to_owned();
+    move |bytes| bytes.windows(word.len()).position(|w| w == word.as_bytes()).expect("the word is there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_flipped_bit_is_found_and_named_by_its_file() {
+    let (pair, serving, ids) = exchanges().await;
+    assert_eq!(serving.stop(), 0);
+    let data = pair.xianan.data();
+    let vkey = pair.xianan.card["ledger"]["vkey"].as_str().unwrap();
+    let finding = |file: &str, place: &dyn Fn(&[u8]) -> usize| -> Value {
+        let kept = tempfile::tempdir().unwrap();
+        copy(&data, kept.path());
+        let path = kept.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = place(&bytes);
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let verdict =
+            audit(&["verify", kept.path().to_str().unwrap(), "--vkey", vkey, "--json"]).ended(2).json();
+        let found = verdict["findings"].as_array().unwrap().iter().find(|f| f["file"] == file).cloned();
+        found.unwrap_or_else(|| panic!("{file} at {at} is not named: {verdict}"))
+    };
+    let all = files(&data);
+    let named = |what: &dyn Fn(&&String) -> bool| all.iter().filter(what).cloned().collect::<Vec<_>>();
+    let [month] = named(&|f| f.ends_with(".db") && f.matches('/').count() == 2).try_into().unwrap();
+
+    let leaf = finding(&month, &word(&format!("\"x\":\"{}\"", ids[1])));
+    assert!(leaf["index"].is_u64() && leaf["message_zh"].as_str().unwrap().contains("条记录"), "{leaf}");
+    finding(&month, &word("authorization-used-up"));
+    finding("ledger/state.db", &word("tongban/421202/"));
+    let [checkpoint] = named(&|f| f.ends_with("/checkpoint")).try_into().unwrap();
+    for place in [0, 30, 60, 120] {
+        finding(&checkpoint, &|bytes: &[u8]| place.min(bytes.len() - 2));
+    }
+    let tiles = named(&|f| f.contains("/tile/"));
+    assert!(!tiles.is_empty());
+    for tile in tiles {
+        finding(&tile, &|bytes: &[u8]| bytes.len() / 2);
+    }
+
+    // The words for people, once.
+    let path = data.join(&month);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = word(&ids[1])(&bytes);
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let lines = pair.xianan.run(&["audit", "verify"]).ended(2).out;
+    assert!(lines.contains(&format!("✗ {month}: leaf ")), "{lines}");
+    assert!(lines.trim_end().ends_with("changed 账本被改动"), "{lines}");
+}
