@@ -167,7 +167,7 @@ impl OpenLine {
                     }
                     window.request_bytes += request.body.len() as u64;
                     window.answer_bytes += body.len() as u64;
-                    if nth % SAMPLE == 0 || nth + 1 == batch_ref.len() {
+                    if nth.is_multiple_of(SAMPLE) || nth + 1 == batch_ref.len() {
                         kept.push((nth, body));
                     }
                 }

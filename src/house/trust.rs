@@ -250,7 +250,7 @@ impl TrustWatch {
                 // Read anew where it stands elsewhere now, or where a list that was given up with
                 // its key may be believed again.
                 if listed.file.path() != path || !lists.holds(authority.id(), &source.uri) {
-                    listed.file = WatchedFile::new(&path);
+                    listed.file = ListFile::new(&path).file;
                 }
                 let bytes = match listed.file.poll() {
                     Poll::Unchanged => continue,

@@ -87,7 +87,10 @@ impl House {
                 )),
             }
         }
-        let nameless = !business.contains_key("agreement");
+        let mut told: HashSet<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+        if !business.contains_key("agreement") {
+            told.insert("/agreement".into());
+        }
         let question = Question {
             // Where it is missing, that is told; the other faults do not depend on it.
             to: to.unwrap_or(self.me),
@@ -95,12 +98,8 @@ impl House {
             business,
             body: body.get("body").cloned().unwrap_or_default(),
         };
-        let told: HashSet<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
-        faults.extend(
-            self.question_faults(&question).into_iter().filter(|fault| {
-                !told.contains(&fault.pointer) && !(nameless && fault.pointer == "/agreement")
-            }),
-        );
+        let more = self.question_faults(&question);
+        faults.extend(more.into_iter().filter(|fault| !told.contains(&fault.pointer)));
         faults.truncate(MOST_FAULTS);
         if faults.is_empty() { Ok(question) } else { Err(faults) }
     }

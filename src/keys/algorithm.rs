@@ -5,7 +5,7 @@ use josekit::jws::JwsAlgorithm;
 /// A signature algorithm, the property of a registered key, never of a message. `EdDSA` and
 /// `Ed25519` compute the same but are two names (RFC 9864): a header must carry the registered one.
 ///
-/// SM2 will join here as one more [`JwsAlgorithm`] beside its key type in [`super::jwk`].
+/// SM2 will join here as one more [`JwsAlgorithm`] beside its key type in `keys/jwk.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     Es256,

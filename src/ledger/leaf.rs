@@ -152,7 +152,7 @@ pub struct Leaf {
     /// SHA-256 of JCS(result or problem), answering side.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rd: Option<LeafHash>,
-    /// SHA-256(r)[0:16] of the evidence's erasable secret.
+    /// `SHA-256(r)[0:16]` of the evidence's erasable secret.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rh: Option<String>,
     /// SHA-256 of the request JWS.

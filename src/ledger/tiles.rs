@@ -1,7 +1,7 @@
 //! Tiles of c2sp.org/tlog-tiles: names, widths, and the right edge of a growing tree.
 //!
 //! Promises: a path is either the one canonical spelling of a tile or refused; a full tile
-//! is handed out exactly once while the tree grows. Leaves files to [`super::tile_files`].
+//! is handed out exactly once while the tree grows. Leaves files to `tile_files`.
 
 use std::fmt;
 

@@ -88,7 +88,7 @@ impl Quotas {
         self.take(metered, agreement.limits(), now)
     }
 
-    /// Meters held now; never more than [`SHARDS`] × [`MOST_METERS_PER_SHARD`].
+    /// Meters held now; never more than `SHARDS` × `MOST_METERS_PER_SHARD`.
     pub fn meters(&self) -> usize {
         self.shards.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }

@@ -9,6 +9,12 @@
     clippy::indexing_slicing,
     reason = "a test that goes wrong shall stop at once and say where"
 )]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    reason = "the support is one box of tools for all files; each takes what it needs"
+)]
 
 mod process;
 mod support;

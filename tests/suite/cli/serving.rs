@@ -77,7 +77,7 @@ fn published_example_keys_serve_in_a_demonstration_only() {
     };
     take("sign.jwk");
     home.serve_to_its_end().refused_in_one_line(&["[signing] key", "example key", "公开示例"]);
-    ["ledger.key", "tls.crt", "tls.key"].map(take);
+    ["ledger.key", "tls.crt", "tls.key"].into_iter().for_each(take);
     let ran = home.serve_to_its_end().ended(64);
     assert_eq!(ran.err.lines().filter(|line| line.contains("published example key")).count(), 3, "{ran:?}");
     home.run(&["check"]).ended(2);
