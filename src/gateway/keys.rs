@@ -27,6 +27,10 @@ pub struct Keys {
     ledger_path: PathBuf,
     demo: bool,
     watched: [WatchedFile; 3],
+    /// The last signing key, the last pair, was not taken. It is tried at every look: what was
+    /// wrong may be the file's mode, which is no change of its content.
+    signing_refused: bool,
+    pair_refused: bool,
     signing_path: PathBuf,
     certificate_path: PathBuf,
     private_key_path: PathBuf,
@@ -79,6 +83,8 @@ impl Keys {
             local,
             demo: options.demo,
             watched: [seen(&signing_path), seen(&certificate_path), seen(&private_key_path)],
+            signing_refused: false,
+            pair_refused: false,
             ledger_path,
             signing_path,
             certificate_path,
@@ -97,7 +103,8 @@ impl Keys {
         let [signing, certificate, private_key] = &mut self.watched;
         let changed = |file: &mut WatchedFile| !matches!(file.poll(), Poll::Unchanged);
         let mut renewed = Vec::new();
-        if changed(signing) {
+        let signing_changed = changed(signing);
+        if signing_changed || self.signing_refused {
             let taken = SigningKey::load(&self.signing_path).is_ok_and(|key| {
                 let fine = self.demo || !example::is_published_example(key.kid());
                 if fine {
@@ -105,15 +112,22 @@ impl Keys {
                 }
                 fine
             });
-            renewed.push(Renewed { file: self.signing_path.clone(), taken });
+            self.signing_refused = !taken;
+            if taken || signing_changed {
+                renewed.push(Renewed { file: self.signing_path.clone(), taken });
+            }
         }
         // Both are looked at each time: a renewed pair is two files written one after the other.
-        if changed(certificate) | changed(private_key) {
+        let pair_changed = changed(certificate) | changed(private_key);
+        if pair_changed || self.pair_refused {
             let taken =
                 read_pair(&self.certificate_path, &self.private_key_path).is_ok_and(|(chain, key)| {
                     self.credentials.replace(&chain, &key, Some(config.region.code)).is_ok()
                 });
-            renewed.push(Renewed { file: self.certificate_path.clone(), taken });
+            self.pair_refused = !taken;
+            if taken || pair_changed {
+                renewed.push(Renewed { file: self.certificate_path.clone(), taken });
+            }
         }
         renewed
     }

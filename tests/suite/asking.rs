@@ -414,6 +414,20 @@ async fn what_cannot_be_recorded_is_not_sent() {
     assert!(told.header("retry-after").is_some());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_cannot_be_recorded_is_not_told() {
+    let asking = Asking::start().await;
+    let (member, file) = (asking.world.answering.clone(), asking.world.yuhuan.ledger_file());
+    asking.partner.says(move |request| {
+        let month = rusqlite::Connection::open(&file).unwrap();
+        month.execute_batch("ALTER TABLE leaf RENAME TO gone").unwrap();
+        http(200, RESPONSE_TYPE, answer_to(&request, &member, NOW, &result()).bytes())
+    });
+    let told = asking.ask().await;
+    assert_eq!((told.status, &told.json()["code"]), (503, &json!("ledger-unavailable")));
+    assert!(!String::from_utf8_lossy(&told.body).contains(CANARY), "not a word of it");
+}
+
 // The door itself.
 
 /// A further system, which may only say what changed; its token is its name.

@@ -29,6 +29,8 @@ mod demo;
 mod explain;
 mod lookup;
 mod matrix;
+mod order;
 mod proof;
 mod refusals;
+mod restart;
 mod withdrawal;

@@ -423,6 +423,34 @@ async fn a_partner_beyond_its_agreed_rate_is_told_when_to_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partner_beyond_its_agreed_concurrency_is_refused_until_an_answer_has_left() {
+    let library = Library::open().await;
+    let settings = library.settings().replace("timeout_ms = 1000", "timeout_ms = 30000");
+    let world = World::plan()
+        .register(settings)
+        .agreement(|agreement| agreement["quota"]["concurrent"] = 2.into())
+        .start()
+        .await;
+    library.shut_gate();
+    let line = world.line().await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for message in [world.lookup().bytes(), world.lookup().bytes()] {
+        let line = line.clone();
+        waiting.spawn(async move { line.exchange(message).await.status });
+    }
+    while world.xianan.running().house.lookup.stats().misses < 2 {
+        tokio::task::yield_now().await;
+    }
+    let third = world.lookup().bytes();
+    let verdict = world.ask(third.clone()).await;
+    assert_eq!(verdict.word(), "rate-limited");
+    assert_as_the_table_says(&verdict, "concurrency");
+    library.open_gate();
+    assert_eq!(waiting.join_all().await, [200, 200]);
+    assert_eq!(world.ask(third).await.word(), "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_register_that_fails_or_lies_is_unavailable() {
     let library = Library::open().await;
     let world = World::plan().register(library.settings()).start().await;

@@ -528,3 +528,57 @@ async fn every_change_stands_in_the_ledger() {
     now_also(&["config/added", "config/refused"]).await;
     assert_eq!(world.ask(world.ping()).await.word(), "ok", "the member keeps its key");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_key_file_is_taken_once_its_mode_is_mended() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut world = World::start().await;
+    let file = world.xianan.home.join("keys/sign.jwk");
+    let next = SigningKey::generate(Algorithm::Es256).unwrap();
+    let mode = |bits| fs::set_permissions(&file, fs::Permissions::from_mode(bits)).unwrap();
+    mode(0o644);
+    fs::write(&file, next.to_string()).unwrap();
+    for _ in 0..2 {
+        world.xianan.reload().await;
+        assert_eq!(ping(&world).await, "ok", "still signed by the old key");
+    }
+    // Not a byte of it changes.
+    mode(0o600);
+    world.xianan.reload().await;
+    world.scene.answering.signing = Arc::new(SigningKey::from_jwk(&next).unwrap());
+    assert_eq!(ping(&world).await, "ok", "signed by the new one");
+    assert_eq!(
+        world.xianan.changes().await,
+        ["config/start", "key/refused", "key/renewed"],
+        "told once each"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_registered_algorithm_signs_requests_under_its_own_name() {
+    let world = World::start().await;
+    let keys = [Algorithm::Ps256, Algorithm::EdDsa, Algorithm::Ed25519].map(new_key);
+    trust_keys(&world, keys.iter().map(|key| key.public_jwk()).collect()).await;
+    for key in &keys {
+        assert_eq!(world.ask(world.ping().signed_by(key)).await.word(), "ok", "{}", key.alg().name());
+    }
+    // Two names for one computation: the registered one counts.
+    let swapped = world.ping().signed_by(&keys[1]).header("alg", "Ed25519");
+    assert_eq!(world.ask(swapped).await.word(), "signature-invalid/alg-not-registered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_on_two_cards_opens_nothing_for_the_second_and_stays_with_its_owner() {
+    let world = World::start().await;
+    let mut thief = world.binhai.pinning_card("https://127.0.0.1:9");
+    thief["jwks"]["keys"] = json!([world.asking.signing.public_jwk()]);
+    world.xianan.trust_card(&thief);
+    world.xianan.reload().await;
+    if let Ok(line) = world.dial(&world.binhai, Http::Two).await {
+        let message = world.ping_of(&world.binhai).signed_by(&world.asking.signing).bytes();
+        if let Ok(told) = line.try_exchange(message.clone()).await {
+            assert_ne!(world.read_as(&world.binhai, told, &message).word(), "ok");
+        }
+    }
+    assert_eq!(ping(&world).await, "ok", "its owner does not lose it");
+}
