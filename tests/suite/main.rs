@@ -30,6 +30,7 @@ mod explain;
 mod lookup;
 mod matrix;
 mod order;
+mod own_keys;
 mod proof;
 mod refusals;
 mod restart;

@@ -14,6 +14,7 @@ use tongban::cli::pki::{CertificateAuthority, Validity};
 use tongban::clock::{Clock, Now};
 use tongban::config::Config;
 use tongban::gateway::{self, Options, Running};
+use tongban::keys::write_private_file;
 use tongban::license;
 
 use super::authority::Authority;
@@ -36,6 +37,7 @@ pub struct WorldPlan {
     register: String,
     crl: bool,
     asking: bool,
+    local_tls: bool,
     more: String,
 }
 
@@ -101,6 +103,12 @@ impl WorldPlan {
         self
     }
 
+    /// With TLS at the regions' own doors.
+    pub fn local_tls(mut self) -> Self {
+        self.local_tls = true;
+        self
+    }
+
     /// Appended to both `gateway.toml`.
     pub fn configured(mut self, toml: &str) -> Self {
         self.more.push_str(toml);
@@ -155,6 +163,15 @@ impl WorldPlan {
         if self.crl {
             put(&home.join("trust/ca.crl"), crl(ca, 1, &[], now));
             text = text.replace("crl = []", "crl = [\"trust/ca.crl\"]");
+        }
+        if self.local_tls {
+            let pair = Member::pinned(code, now);
+            put(&home.join("keys/local.crt"), &pair.chain_pem);
+            write_private_file(&home.join("keys/local.key"), pair.key_pem.as_bytes()).unwrap();
+            for name in ["certificate = \"keys/local.crt\"", "private_key = \"keys/local.key\""] {
+                assert!(text.contains(&format!("# {name}")));
+                text = text.replace(&format!("# {name}"), name);
+            }
         }
         if code == XIANAN && !self.register.is_empty() {
             text = text.replace("kind = \"embedded\"", &self.register);
@@ -254,6 +271,7 @@ impl World {
             register: String::new(),
             crl: false,
             asking: false,
+            local_tls: false,
             more: String::new(),
         }
     }
