@@ -22,6 +22,7 @@ pub mod envelope;
 pub mod policy;
 pub mod authorization;
 pub mod license;
+pub mod case;
 pub mod answer;
 
 // What every corridor and door shares.

@@ -8,7 +8,7 @@ use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params_from_iter};
 use tokio::sync::{oneshot, watch};
 
-use super::rows::{Row, Write};
+use super::rows::{PlaceRow, Row, Write};
 use super::{CasebookFault, Settled};
 use crate::ledger::{Deed, Mark, Shard};
 use crate::store::StoreFault;
@@ -168,8 +168,9 @@ impl Keeper {
                     for deed in deeds.iter().filter(|deed| mark < Some(deed.at)) {
                         // What cannot be read was not written by this version: the log keeps it
                         // only if the keeper stops here.
-                        let writes: Vec<Write> =
+                        let mut writes: Vec<Write> =
                             serde_json::from_slice(&deed.bytes).map_err(|_| rusqlite::Error::InvalidQuery)?;
+                        place_answers(&mut writes, deed.at);
                         put_all(&transaction, &writes)?;
                     }
                     mark = mark.max(deeds.last().map(|deed| deed.at));
@@ -203,6 +204,15 @@ impl Keeper {
         match checkpoint(&self.connection, &self.path) {
             Ok(_) => self.in_wal = 0,
             Err(fault) => tracing::error!(%fault, "the casebook could not be tidied"),
+        }
+    }
+}
+
+/// An answer is promised at the place of the leaf it came with.
+fn place_answers(writes: &mut [Write], at: Mark) {
+    for write in writes {
+        if let Write::Answer(answer) = write {
+            answer.place = Some(PlaceRow { shard: at.shard.to_string(), index: at.index });
         }
     }
 }

@@ -28,7 +28,7 @@ use line::Lines;
 pub use line::Held;
 pub use rows::{
     AnswerRow, CaseRow, EventRow, MaterialRow, MaterialWay, MemoRow, NoticeRow, OnceRow, ParcelRow,
-    ParcelState, Row, Sent, VerificationRow, VerificationSide, Write,
+    ParcelState, PlaceRow, Row, Sent, VerificationRow, VerificationSide, Write,
 };
 use shelf::Readers;
 pub use shelf::{CaseFilter, Listed, Page};

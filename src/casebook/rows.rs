@@ -226,14 +226,20 @@ pub struct AnswerRow {
     pub expires: i64,
     pub op: String,
     pub jti: String,
-    pub request_digest: String,
     pub status: u16,
     /// Result or problem.
     pub outcome: Value,
-    /// Where its leaf stands; absent while the deed travels with that very leaf.
-    pub log: Option<Value>,
+    /// Where its leaf stands; filled in as the deed is carried from there.
+    pub place: Option<PlaceRow>,
     /// The signed bytes once they were made; the first that leave are the ones that leave again.
     pub signed: Option<String>,
+}
+
+/// A place of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceRow {
+    pub shard: String,
+    pub index: u64,
 }
 
 /// What a local system was told under its `Idempotency-Key`.

@@ -1,26 +1,34 @@
 //! The field's plain values: regions, people's and agencies' numbers, licenses, items and
-//! cases, parsed once and never validated twice.
+//! cases, parsed once and never validated twice; working days, limits and their colours.
 //!
 //! Promises: a check looks at the characters as they came (full-width forms are refused,
 //! only an ID number's `x` is folded), allocates nothing, and says which rule failed.
 //! Whether a number belongs to somebody, or a type is one we know, is left to the rooms.
 
+mod calendar;
 mod case_number;
 mod check_character;
 mod holder;
 mod item_code;
+mod item_terms;
 mod license_id;
+mod limit;
 mod region;
 mod resident_id;
+mod supervision;
 mod uscc;
 
+pub use calendar::{Calendar, CalendarYear, Unpublished};
 pub use case_number::{CaseNumber, check_case_number};
 pub use check_character::mod37_36;
 pub use holder::{check_holder, check_name, is_id_number, normalise_holder, normalise_name};
 pub use item_code::{ItemCode, check_item_code};
+pub use item_terms::{Evidence, HandlingMode, Necessity};
 pub use license_id::{LicenseId, TypeCode, check_license_id, check_type_code, license_type_of};
+pub use limit::{Pause, TimeLimit, TimeUnit, due, due_with_pauses, months_after};
 pub use region::{Region, RegionFault, address_existed};
 pub use resident_id::{ResidentId, Sex, check_disability_number, check_resident_id};
+pub use supervision::{Colour, Standing, YELLOW_ONE_PART_IN, YELLOW_WORKING_DAYS, colour, standing};
 pub use uscc::{Uscc, check_uscc};
 
 use jiff::civil::Date;

@@ -3,7 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::jws::MOST_MESSAGE_BYTES;
+use super::times;
 use crate::schema::{Admissible, Kind};
+
+/// Octets of a message of any op but `application.*` (protocol §3): a lookup never needs more.
+pub const MOST_SHORT_MESSAGE_BYTES: usize = 32 * 1024;
 
 /// Why the data may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -21,19 +26,78 @@ pub enum Op {
     Ping,
     #[serde(rename = "license.query")]
     LicenseQuery,
+    #[serde(rename = "application.submit")]
+    ApplicationSubmit,
+    #[serde(rename = "application.event")]
+    ApplicationEvent,
+    #[serde(rename = "application.status")]
+    ApplicationStatus,
+    #[serde(rename = "verification.request")]
+    VerificationRequest,
+    #[serde(rename = "verification.answer")]
+    VerificationAnswer,
 }
 
 impl Op {
+    pub const ALL: [Self; 7] = [
+        Self::Ping,
+        Self::LicenseQuery,
+        Self::ApplicationSubmit,
+        Self::ApplicationEvent,
+        Self::ApplicationStatus,
+        Self::VerificationRequest,
+        Self::VerificationAnswer,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ping => "ping",
             Self::LicenseQuery => "license.query",
+            Self::ApplicationSubmit => "application.submit",
+            Self::ApplicationEvent => "application.event",
+            Self::ApplicationStatus => "application.status",
+            Self::VerificationRequest => "verification.request",
+            Self::VerificationAnswer => "verification.answer",
         }
     }
 
     /// The operation of that name, if this gateway knows it.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Ping, Self::LicenseQuery].into_iter().find(|op| op.name() == name)
+        Self::ALL.into_iter().find(|op| op.name() == name)
+    }
+
+    /// `application.*`: about a case, and allowed to wait in an outbox.
+    pub const fn is_application(self) -> bool {
+        matches!(self, Self::ApplicationSubmit | Self::ApplicationEvent | Self::ApplicationStatus)
+    }
+
+    pub const fn is_verification(self) -> bool {
+        matches!(self, Self::VerificationRequest | Self::VerificationAnswer)
+    }
+
+    /// The longest `exp − iat` (seconds, protocol §3.1).
+    pub const fn longest_life(self) -> i64 {
+        if self.is_application() { times::MOST_APPLICATION_LIFE } else { times::MOST_LIFE }
+    }
+
+    /// The largest message (octets, protocol §3): an application carries a form, its materials'
+    /// digests and authorizations; nothing else needs as much.
+    pub const fn largest_message(self) -> usize {
+        if self.is_application() { MOST_MESSAGE_BYTES } else { MOST_SHORT_MESSAGE_BYTES }
+    }
+
+    /// Whether the same signed content again gets the first answer again, byte for byte
+    /// (protocol §3.4): what must arrive is sent until its receipt is there.
+    pub const fn is_repeatable(self) -> bool {
+        self.is_application() || self.is_verification()
+    }
+
+    /// The status of a success (protocol §6.1, §12): a submit is taken in, the rest is done.
+    pub const fn success_status(self) -> u16 {
+        match self {
+            Self::ApplicationSubmit => 202,
+            _ => 200,
+        }
     }
 }
 
@@ -79,4 +143,23 @@ pub fn is_message_id(text: &str) -> bool {
 /// A new message id: a UUIDv7 with its dashes, so that ids sort by time.
 pub fn new_message_id() -> String {
     uuid::Uuid::now_v7().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_may_be_larger_live_longer_and_come_again() {
+        for op in Op::ALL {
+            let application = op.name().starts_with("application.");
+            let verification = op.name().starts_with("verification.");
+            assert_eq!(op.longest_life(), if application { 86_400 } else { 120 }, "{op:?}");
+            assert_eq!(op.largest_message(), if application { 256 * 1024 } else { 32 * 1024 }, "{op:?}");
+            assert_eq!(op.is_repeatable(), application || verification, "{op:?}");
+            assert_eq!(Op::from_name(op.name()), Some(op));
+            assert_eq!(serde_json::from_value::<Op>(op.name().into()).unwrap(), op);
+        }
+        assert_eq!(Op::from_name("application.delete"), None);
+    }
 }

@@ -12,9 +12,11 @@ mod response;
 mod tests;
 pub mod times;
 
-pub use claims::{Basis, Op, PingBody, RequestClaims, is_message_id, new_message_id};
+pub use claims::{
+    Basis, MOST_SHORT_MESSAGE_BYTES, Op, PingBody, RequestClaims, is_message_id, new_message_id,
+};
 pub use jws::MOST_MESSAGE_BYTES;
 pub use jws::{EnvelopeFault, MalformedReason, Opened, SignatureReason, SignedMessage, Typ, digest, seal};
-pub use replay::{Claim, FreshId, Replay, UsedId};
+pub use replay::{Claim, FreshId, Replay, UsedId, id_key};
 pub use response::{Asked, LogPlace, RequestReference, ResponseClaims, ResponseFault, check_response};
 pub use times::TimeFault;

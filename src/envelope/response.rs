@@ -153,9 +153,8 @@ pub fn check_response(
     Ok(claims)
 }
 
-/// A problem says the status it came with. A lookup or a ping succeeds with 200 only, and a
-/// lookup's result has its own schema: what it lacks or has too much the caller would take for
-/// a fact.
+/// A problem says the status it came with. An op succeeds with its own status only, and its
+/// result has its own schema: what it lacks or has too much the caller would take for a fact.
 fn outcome_of_its_op(claims: &ResponseClaims) -> Result<(), ResponseFault> {
     let fault = |pointer: &str| {
         let words = ("is not the status of this outcome", "与应答结果的状态不符");
@@ -165,12 +164,12 @@ fn outcome_of_its_op(claims: &ResponseClaims) -> Result<(), ResponseFault> {
         let says = claims.problem.as_ref().and_then(|problem| problem.get("status"));
         return if says == Some(&Value::from(claims.status)) { Ok(()) } else { fault("/problem/status") };
     };
-    let lookup = claims.op == Op::LicenseQuery.name();
-    if (lookup || claims.op == Op::Ping.name()) && claims.status != 200 {
+    let op = Op::from_name(&claims.op);
+    if op.is_some_and(|op| claims.status != op.success_status()) {
         return fault("/status");
     }
     let Err(mut faults) =
-        (if lookup { Catalog::embedded().check(Kind::LicenseResult, result) } else { Ok(()) })
+        op.and_then(result_of).map_or(Ok(()), |kind| Catalog::embedded().check(kind, result))
     else {
         return Ok(());
     };
@@ -180,6 +179,16 @@ fn outcome_of_its_op(claims: &ResponseClaims) -> Result<(), ResponseFault> {
         return Ok(());
     }
     Err(ResponseFault::Schema(faults.into_iter().map(|fault| fault.under("/result")).collect()))
+}
+
+const fn result_of(op: Op) -> Option<Kind> {
+    match op {
+        Op::Ping => None,
+        Op::LicenseQuery => Some(Kind::LicenseResult),
+        Op::ApplicationSubmit | Op::ApplicationEvent => Some(Kind::ApplicationReceipt),
+        Op::ApplicationStatus => Some(Kind::ApplicationStatusResult),
+        Op::VerificationRequest | Op::VerificationAnswer => Some(Kind::VerificationReceipt),
+    }
 }
 
 /// A success has a result and no problem, a refusal the other way round.

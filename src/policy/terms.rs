@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use crate::domain::Region;
+pub use crate::domain::{Evidence, HandlingMode, Necessity, TimeLimit, TimeUnit};
 use crate::envelope::Basis;
 
 /// One agreement file, as written. [`super::Agreement`] is the checked form.
@@ -74,15 +75,6 @@ pub struct Material {
     pub evidence: Vec<Evidence>,
 }
 
-/// How the two regions share the work (国办发〔2020〕35号).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HandlingMode {
-    Online,
-    ProxyCollect,
-    MultiJoint,
-}
-
 /// Whether values are returned or only compared (protocol §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,57 +92,12 @@ impl LookupMode {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Necessity {
-    Required,
-    Optional,
-    /// 容缺后补: may be handed in later.
-    Tolerant,
-}
-
-/// The ways to show a material (protocol §6.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    SharedData,
-    TimedVerification,
-    Commitment,
-    Upload,
-}
-
-impl Evidence {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SharedData => "shared_data",
-            Self::TimedVerification => "timed_verification",
-            Self::Commitment => "commitment",
-            Self::Upload => "upload",
-        }
-    }
-}
-
 /// Whose receipt starts the legal clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptClock {
     Collecting,
     Handling,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TimeLimit {
-    pub value: u32,
-    pub unit: TimeUnit,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimeUnit {
-    WorkingDay,
-    CalendarDay,
-    Hour,
 }
 
 /// How much a partner may ask under one agreement. What a file leaves out is

@@ -7,16 +7,20 @@
 //! What a document means, and whether a license type is one an agreement names, is left
 //! to the rooms.
 
+mod calendar;
 mod catalog;
 mod document;
 mod files;
 mod formats;
+mod forms;
 mod license_type;
 mod rules;
 mod telling;
 
+pub use calendar::load_calendar;
 pub use catalog::Catalog;
 pub use document::{LicenseDocument, LicenseHolder};
+pub use forms::{FormMaterial, FormType};
 pub use license_type::{CacheAges, LicenseType, Share};
 
 use serde::de::DeserializeOwned;
@@ -30,26 +34,44 @@ pub enum Kind {
     Ping,
     LicenseQuery,
     LicenseResult,
+    ApplicationSubmit,
+    ApplicationEvent,
+    ApplicationReceipt,
+    ApplicationStatus,
+    ApplicationStatusResult,
+    VerificationRequest,
+    VerificationAnswer,
+    VerificationReceipt,
     Card,
     Agreement,
     Authority,
     LicenseHeader,
     Problem,
+    CalendarYear,
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 20] = [
         Self::Request,
         Self::Response,
         Self::Authorization,
         Self::Ping,
         Self::LicenseQuery,
         Self::LicenseResult,
+        Self::ApplicationSubmit,
+        Self::ApplicationEvent,
+        Self::ApplicationReceipt,
+        Self::ApplicationStatus,
+        Self::ApplicationStatusResult,
+        Self::VerificationRequest,
+        Self::VerificationAnswer,
+        Self::VerificationReceipt,
         Self::Card,
         Self::Agreement,
         Self::Authority,
         Self::LicenseHeader,
         Self::Problem,
+        Self::CalendarYear,
     ];
 
     /// The schema's name: `schemas/<name>.json`, `urn:tongban:schema:<name>`.
@@ -61,11 +83,20 @@ impl Kind {
             Self::Ping => "ping",
             Self::LicenseQuery => "license-query",
             Self::LicenseResult => "license-result",
+            Self::ApplicationSubmit => "application-submit",
+            Self::ApplicationEvent => "application-event",
+            Self::ApplicationReceipt => "application-receipt",
+            Self::ApplicationStatus => "application-status",
+            Self::ApplicationStatusResult => "application-status-result",
+            Self::VerificationRequest => "verification-request",
+            Self::VerificationAnswer => "verification-answer",
+            Self::VerificationReceipt => "verification-receipt",
             Self::Card => "card",
             Self::Agreement => "agreement",
             Self::Authority => "authority",
             Self::LicenseHeader => "license-header",
             Self::Problem => "problem",
+            Self::CalendarYear => "calendar-year",
         }
     }
 }

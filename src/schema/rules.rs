@@ -21,12 +21,20 @@ pub(super) enum Birthdays {
 pub(super) fn check(kind: Kind, value: &Value, birthdays: Birthdays, faults: &mut Faults) {
     match kind {
         Kind::Request | Kind::Response | Kind::Authorization => expiry(value, faults),
-        Kind::LicenseQuery => query(value, birthdays, faults),
+        Kind::LicenseQuery | Kind::VerificationRequest => query(value, birthdays, faults),
+        Kind::ApplicationSubmit => submit(value, birthdays, faults),
         Kind::Agreement => agreement(value, faults),
+        Kind::CalendarYear => super::calendar::check(value, faults),
         Kind::Card
         | Kind::Problem
         | Kind::Ping
         | Kind::LicenseResult
+        | Kind::ApplicationEvent
+        | Kind::ApplicationReceipt
+        | Kind::ApplicationStatus
+        | Kind::ApplicationStatusResult
+        | Kind::VerificationAnswer
+        | Kind::VerificationReceipt
         | Kind::Authority
         | Kind::LicenseHeader => {}
     }
@@ -55,6 +63,25 @@ fn query(value: &Value, birthdays: Birthdays, faults: &mut Faults) {
     {
         let words = ("is of another type than the license asked for", "与所查证照类型不同");
         faults.push(Fault::new("/license/license_id", "license-type", words.0, words.1));
+    }
+}
+
+/// The applicant's and the agent's numbers by their types, and no material twice (protocol §6.1).
+fn submit(value: &Value, birthdays: Birthdays, faults: &mut Faults) {
+    for (person, at) in
+        [("/applicant", "/applicant/id_number"), ("/applicant/agent", "/applicant/agent/id_number")]
+    {
+        let Some(person) = value.pointer(person) else { continue };
+        if let (Some(kind), Some(number)) = (text(person, "id_type"), text(person, "id_number")) {
+            number_of(kind, number, birthdays, at, faults);
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    for (i, material) in value.get("materials").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        if text(material, "code").is_some_and(|code| !seen.insert(code)) {
+            let pointer = format!("/materials/{i}/code");
+            faults.push(Fault::new(pointer, "uniqueItems", "names a material a second time", "材料重复"));
+        }
     }
 }
 
@@ -167,7 +194,7 @@ fn header(document: &Value, faults: &mut Faults) {
 
 /// In every object of the data: an ID number is no future one, and sex and birthday beside
 /// it are those it states.
-fn people(value: &Value, at: &str, today: Date, faults: &mut Faults) {
+pub(super) fn people(value: &Value, at: &str, today: Date, faults: &mut Faults) {
     match value {
         Value::Object(members) => {
             person(value, at, today, faults);
@@ -263,7 +290,7 @@ fn belongs_to_a_holder(document: &Value, data: &Value, field: &str, faults: &mut
     }
 }
 
-fn in_order(value: &Value, from: &str, to: &str, at: &str, faults: &mut Faults) {
+pub(super) fn in_order(value: &Value, from: &str, to: &str, at: &str, faults: &mut Faults) {
     if let (Some(first), Some(last)) = (day(value, from), day(value, to))
         && last < first
     {
@@ -276,10 +303,10 @@ fn in_order(value: &Value, from: &str, to: &str, at: &str, faults: &mut Faults) 
     }
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value.get(name).and_then(Value::as_str)
 }
 
-fn day(value: &Value, name: &str) -> Option<Date> {
+pub(super) fn day(value: &Value, name: &str) -> Option<Date> {
     text(value, name)?.parse().ok()
 }

@@ -14,7 +14,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("json", &["clock", "fault"]),
     ("folder", &["clock", "fault", "json"]),
     ("keys", &["clock", "fault", "json"]),
-    ("schema", &["clock", "fault", "domain", "json"]),
+    ("schema", &["clock", "fault", "domain", "json", "folder"]),
     ("store", &["clock", "fault", "domain", "json", "keys"]),
     ("ledger", &["clock", "fault", "domain", "json", "keys", "store"]),
     ("casebook", &["clock", "fault", "domain", "json", "store", "ledger"]),
@@ -25,7 +25,9 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     // `license` comes after `authorization` in the corridor and still knows nothing of it:
     // whether one may ask was decided before.
     ("license", &["ground", "policy"]),
-    ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license"]),
+    // `case` and `license` do not know each other.
+    ("case", &["ground", "policy"]),
+    ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license", "case"]),
     ("config", &["ground", "license"]),
     ("telemetry", &[]),
     ("inbound", &["ground", "rooms", "telemetry", "house"]),
@@ -40,7 +42,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
 
 const GROUND: &[&str] =
     &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "casebook"];
-const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "answer"];
+const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "case", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";

@@ -1,0 +1,4 @@
+//! A case told from its messages.
+
+mod messages;
+mod scene;
