@@ -30,7 +30,7 @@ use crate::house::{House, Rooms, TrustWatch};
 use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::outbound;
-use crate::peer::{self, PartnerClients};
+use crate::peer::{self, ClientLimits, PartnerClients};
 use crate::telemetry::DoorLabels;
 
 pub use keys::Keys;
@@ -90,6 +90,8 @@ const MOST_RELOADS_WAITING: usize = 16;
 pub struct Options {
     /// Published example keys are accepted.
     pub demo: bool,
+    /// How long a partner is waited for, and how many calls may wait.
+    pub partner_limits: ClientLimits,
 }
 
 /// A gateway with open doors.
@@ -123,7 +125,12 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
-    let clients = PartnerClients::new(keys.partner.credentials.clone(), directory.clone(), clock.clone());
+    let clients = PartnerClients::with_limits(
+        keys.partner.credentials.clone(),
+        directory.clone(),
+        clock.clone(),
+        options.partner_limits.clone(),
+    );
     let card = keys.card(&config, now);
     let house = Arc::new(House::new(Rooms {
         lookup: Lookup::new(register),

@@ -21,7 +21,7 @@ impl Card {
 /// The card of the gateway that `config` describes; `now` chooses the ledger of the half-year.
 pub fn own_card(config: &Config, now: Now) -> Result<Value, Stop> {
     // A published example key is shown like any other: whoever takes the card refuses it.
-    let keys = Keys::load(config, &Options { demo: true })
+    let keys = Keys::load(config, &Options { demo: true, ..Options::default() })
         .map_err(|faults| Stop::Usage(faults.iter().map(ToString::to_string).collect()))?;
     Ok(keys.card(config, now))
 }

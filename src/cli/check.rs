@@ -23,7 +23,7 @@ impl Check {
         let config = common.load()?;
         let now = Clock::system().now();
         let mut faults = Vec::new();
-        if let Err(of_keys) = Keys::load(&config, &Options { demo: self.demo }) {
+        if let Err(of_keys) = Keys::load(&config, &Options { demo: self.demo, ..Options::default() }) {
             faults.extend(of_keys.iter().map(ToString::to_string));
         }
         let mut watch = match self.demo {

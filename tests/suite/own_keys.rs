@@ -169,8 +169,10 @@ async fn with_a_ca_that_everybody_can_sign_with_no_door_opens_outside_a_demonstr
     let mut world = World::start().await;
     world.xianan.stop().await;
     put(&world.xianan.home.join("trust/ca.crt"), published("../ca.crt"));
-    let start =
-        async |demo| gateway::start(world.xianan.config(), world.clock.clone(), Options { demo }).await;
+    let start = async |demo| {
+        let options = Options { demo, ..Options::default() };
+        gateway::start(world.xianan.config(), world.clock.clone(), options).await
+    };
     let faults = start(false).await.err().unwrap();
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert!(fault.to_string().contains("ca.crt") && fault.to_string().contains("公开的示例CA"), "{fault}");

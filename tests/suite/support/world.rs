@@ -16,6 +16,7 @@ use tongban::config::Config;
 use tongban::gateway::{self, Options, Running};
 use tongban::keys::write_private_file;
 use tongban::license;
+use tongban::peer::ClientLimits;
 
 use super::authority::Authority;
 use super::local::Local;
@@ -38,6 +39,7 @@ pub struct WorldPlan {
     crl: bool,
     asking: bool,
     local_tls: bool,
+    options: Options,
     more: String,
 }
 
@@ -46,6 +48,7 @@ pub struct Gateway {
     pub home: PathBuf,
     pub member: Member,
     pub token: String,
+    options: Options,
     running: Option<Running>,
 }
 
@@ -106,6 +109,12 @@ impl WorldPlan {
     /// With TLS at the regions' own doors.
     pub fn local_tls(mut self) -> Self {
         self.local_tls = true;
+        self
+    }
+
+    /// How long the gateways wait for a partner.
+    pub fn partner_limits(mut self, limits: ClientLimits) -> Self {
+        self.options.partner_limits = limits;
         self
     }
 
@@ -178,7 +187,7 @@ impl WorldPlan {
         }
         put(&file, text + &self.more);
         let token = fs::read_to_string(home.join("keys/local.token")).unwrap().trim().to_owned();
-        Gateway { home: home.to_owned(), member, token, running: None }
+        Gateway { home: home.to_owned(), member, token, options: self.options.clone(), running: None }
     }
 }
 
@@ -193,7 +202,7 @@ impl Gateway {
     }
 
     pub async fn start(&mut self, clock: &Clock) {
-        let started = gateway::start(self.config(), clock.clone(), Options::default()).await;
+        let started = gateway::start(self.config(), clock.clone(), self.options.clone()).await;
         self.running = Some(started.unwrap_or_else(|faults| panic!("{faults:?}")));
     }
 
@@ -272,6 +281,7 @@ impl World {
             crl: false,
             asking: false,
             local_tls: false,
+            options: Options::default(),
             more: String::new(),
         }
     }
