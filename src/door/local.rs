@@ -31,6 +31,9 @@ use super::ops;
 /// Octets of a request body: a lookup with its authorization fits eight times.
 const BODY_LIMIT: usize = 64 * 1024;
 
+/// [`BODY_LIMIT`] in words.
+const TOO_LARGE_DETAIL: &str = "A body is at most 64 KiB.";
+
 /// The API description, published as it is.
 pub const OPENAPI: &str = include_str!("../../schemas/local-openapi.json");
 
@@ -241,7 +244,7 @@ async fn body(request: Request<Incoming>, house: &House) -> Result<Value, HttpAn
     }
     let bytes: Bytes = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await.map_err(
         |fault| match fault {
-            BodyFault::TooLarge => TOO_LARGE.answer(None, &[]),
+            BodyFault::TooLarge => TOO_LARGE.answer(None, &[("detail", TOO_LARGE_DETAIL.into())]),
             BodyFault::Timeout => answer::empty(StatusCode::REQUEST_TIMEOUT),
             BodyFault::Broken => answer::empty(StatusCode::BAD_REQUEST),
         },
@@ -292,7 +295,8 @@ fn told(answered: &Answered) -> HttpAnswer {
     }
     value.insert("log".into(), answered.log.clone());
     value.insert("signed".into(), true.into());
-    answer::problem(answer::status(answered.status), &Value::Object(value))
+    let refused = answer::problem(answer::status(answered.status), &Value::Object(value));
+    answer::retry_after(refused, answered.retry_after)
 }
 
 fn failed(exchange: Option<&str>, fault: &AskFault) -> HttpAnswer {
@@ -303,8 +307,9 @@ fn failed(exchange: Option<&str>, fault: &AskFault) -> HttpAnswer {
         AskFault::Send(SendFault::Timeout) => PARTNER_TIMEOUT.answer(exchange, &[]),
         AskFault::Send(SendFault::Busy) => answer::retry_after(PARTNER_BUSY.answer(exchange, &[]), Some(1)),
         AskFault::Send(_) => PARTNER_UNREACHABLE.answer(exchange, &[]),
-        AskFault::OtherReceipt => ANSWER_INVALID.answer(exchange, &[("reason", "receipt".into())]),
-        AskFault::Answer(fault) => ANSWER_INVALID.answer(exchange, &[("reason", fault.word().into())]),
+        AskFault::Answer(_) | AskFault::NotAsked(_) | AskFault::OtherReceipt => {
+            ANSWER_INVALID.answer(exchange, &[("reason", fault.reason().into())])
+        }
         AskFault::Unsigned { status, hint, retry_after } => {
             let mut more = vec![("partner_status", Value::from(*status))];
             if let Some(hint) = hint {

@@ -245,7 +245,7 @@ fn delivery_of(answered: &Result<(Answered, Bytes), AskFault>) -> Delivery {
                 _ => Delivery::Disbelieved { reason },
             }
         }
-        Err(fault @ (AskFault::Answer(_) | AskFault::OtherReceipt)) => {
+        Err(fault @ (AskFault::Answer(_) | AskFault::NotAsked(_) | AskFault::OtherReceipt)) => {
             Delivery::Disbelieved { reason: fault.word() }
         }
         Err(AskFault::UnknownPartner) => Delivery::Unreachable { reason: "unknown-partner" },
