@@ -8,6 +8,7 @@ pub mod card;
 mod keys;
 mod pair;
 mod pull;
+mod tending;
 mod watch;
 
 use std::net::SocketAddr;
@@ -297,6 +298,8 @@ async fn open_doors(
         stopped.clone(),
     ));
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
+    tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
+    tasks.spawn(tending::files(house.clone(), stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }

@@ -7,10 +7,12 @@ use serde_json::json;
 
 use super::{Undone, changed, rows};
 use crate::case::{Case, Proof};
-use crate::casebook::{Held, MemoRow, Write};
+use crate::casebook::{Held, MaterialRow, MaterialWay, MemoRow, Write};
 use crate::clock::Now;
+use crate::domain::Region;
 use crate::house::House;
 use crate::license::Changed;
+use crate::material::{Announcement, MaterialDigest};
 
 /// Case numbers taken from the casebook at once: one write for so many submits, and at most so
 /// many numbers unused after a stop.
@@ -57,8 +59,14 @@ impl House {
 
     /// Is the file on this side's shelf?
     pub(super) fn has_file(&self, sha256: &str) -> bool {
-        let (Some(first), Some(all)) = (sha256.get(..2), Some(sha256)) else { return false };
-        self.config.data_dir().join("materials").join(first).join(all).is_file()
+        MaterialDigest::parse(sha256).is_some_and(|digest| self.materials.has(&digest))
+    }
+
+    /// Whether a case of this partner names the file and waits for it, and its length.
+    pub(crate) async fn file_announced(&self, partner: Region, sha256: &str) -> Announcement {
+        let named = self.casebook.material(sha256).await.unwrap_or_default();
+        let coming = named.iter().find(|row| row.partner == partner.as_str() && row.way == MaterialWay::Coming);
+        coming.map_or(Announcement::Unknown, |row| Announcement::Announced { bytes: row.bytes })
     }
 
     /// Files of a case of ours that the region's own systems still have to bring.
@@ -114,14 +122,14 @@ impl House {
     /// A file of a partner's case, or one that we send, is whole on our shelf.
     pub async fn file_arrived(&self, partner: &str, sha256: &str, now: Now) -> Result<(), Undone> {
         for row in self.casebook.material(sha256).await? {
-            if row.partner != partner || row.there || row.way != crate::casebook::MaterialWay::Coming {
+            if row.partner != partner || row.there || row.way != MaterialWay::Coming {
                 continue;
             }
             let Some(opened) = self.open_case(&row.case).await? else { continue };
             let next = opened.case.arrived(sha256, now);
             let writes = vec![
                 changed(self, &opened.row, &next, now),
-                Write::Material(crate::casebook::MaterialRow { there: true, ..row }),
+                Write::Material(MaterialRow { there: true, ..row }),
                 super::notices::of_material(&next, sha256, now),
             ];
             self.casebook.write(writes).await?;
@@ -136,7 +144,7 @@ impl House {
         let rows = self.casebook.materials_of(case).await?;
         let mut writes = vec![changed(self, &opened.row, &next, now)];
         for row in rows.into_iter().filter(|row| row.sha256 == sha256) {
-            writes.push(Write::Material(crate::casebook::MaterialRow { there: true, ..row }));
+            writes.push(Write::Material(MaterialRow { there: true, ..row }));
         }
         Ok(self.casebook.write(writes).await?)
     }

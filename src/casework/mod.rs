@@ -12,6 +12,7 @@ mod ours;
 mod resolve;
 mod rows;
 mod theirs;
+mod timeliness;
 mod timers;
 mod verification;
 mod views;
@@ -27,6 +28,7 @@ pub use attempt::Saying;
 pub use ours::{Act, IdempotencyKey, LocalEvent, LocalSubmit, Taken};
 pub use theirs::{Caller, CaseAsked};
 pub use verification::{LocalAnswer, Question};
+pub use views::PARCELS_ON_A_PAGE;
 
 /// What came of a message or an act: the reply, and the rows that become durable with it.
 pub struct Done {
