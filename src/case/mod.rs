@@ -4,6 +4,7 @@
 //! allowed changes nothing; deadlines, colours and supervision follow from the case alone.
 //! Durability, delivery, who may speak and whether an authorization holds is left to others.
 
+mod after;
 mod case;
 pub mod clock;
 mod content;
@@ -11,6 +12,7 @@ mod event;
 mod judge;
 mod machine;
 mod message;
+mod news;
 mod record;
 mod state;
 mod submit;

@@ -134,7 +134,7 @@ pub(super) fn rectification_due(evaluation: &Evaluation, calendar: &Calendar) ->
 }
 
 /// The first moment that is too late.
-fn past(due: Now) -> Now {
+pub(super) fn past(due: Now) -> Now {
     Now::from_secs(due.secs().saturating_add(1))
 }
 
