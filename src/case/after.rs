@@ -1,6 +1,6 @@
 //! What follows a case's end: 好差评 and 校核纠错. None of it moves the case's state.
 
-use super::case::{Case, CaseFault};
+use super::copy::{Case, CaseFault};
 use super::event::{CorrectionData, CorrectionOutcome, EvaluationData};
 use super::machine::Illegal;
 use super::record::{Correction, Evaluation};

@@ -3,7 +3,7 @@
 
 use jiff::civil::Date;
 
-use super::case::{Case, CaseFault, faultless, shown};
+use super::copy::{Case, CaseFault, faultless, shown};
 use super::clock;
 use super::content;
 use super::event::{AcceptData, CommitmentOutcome, EventBody, EventData, Lacking, TolerantData};

@@ -5,7 +5,7 @@
 //! Durability, delivery, who may speak and whether an authorization holds is left to others.
 
 mod after;
-mod case;
+mod copy;
 pub mod clock;
 mod content;
 mod event;
@@ -23,7 +23,7 @@ mod tests;
 mod timers;
 mod view;
 
-pub use case::{Case, CaseFault, Opening};
+pub use copy::{Case, CaseFault, Opening};
 pub use content::Sides;
 pub use event::{
     AcceptData, Actor, CommitmentOutcome, CorrectionData, CorrectionOutcome, Defect, EvaluationData,

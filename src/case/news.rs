@@ -1,7 +1,7 @@
 //! What a case learns otherwise than by an event: the receipt of its submit, files that
 //! arrive, answers of departments, and how its parts stand.
 
-use super::case::{Case, CaseFault};
+use super::copy::{Case, CaseFault};
 use super::message::{Receipt, VerificationAnswerBody};
 use super::record::{Part, Verified};
 use super::state::{Role, State};

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::case::Case;
+use super::copy::Case;
 use super::clock::{self, Running};
 use super::machine::MOST_RELAY_RETRIES;
 use super::timers::{past, rectification_due};

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::case::Case;
+use super::copy::Case;
 use super::clock;
 use super::event::CommitmentOutcome;
 use super::message::{ClockView, EventLine, Receipt, StatusResult, Transport, VerificationOutcome};
