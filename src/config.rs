@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::domain::Region;
+use crate::domain::{Calendar, Region};
+use crate::folder::FileFault;
 use crate::license::HttpRegisterSettings;
 
 /// The whole file.
@@ -28,6 +29,8 @@ pub struct Config {
     pub register: Register,
     #[serde(default)]
     pub store: Store,
+    #[serde(default)]
+    pub calendar: CalendarSection,
     /// Where the file stood; every relative path starts here.
     #[serde(skip)]
     pub base: PathBuf,
@@ -159,6 +162,16 @@ pub enum Register {
     Http(Box<HttpRegisterSettings>),
 }
 
+/// Working-day calendars beyond the shipped years.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalendarSection {
+    /// A folder of years (`schemas/calendar-year.json`), read at start and on SIGHUP; a year
+    /// there replaces the shipped one.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
@@ -224,6 +237,14 @@ impl Config {
 
     pub fn data_dir(&self) -> PathBuf {
         self.path(&self.region.data_dir)
+    }
+
+    /// The calendar in force: the shipped years and those of the folder.
+    pub fn load_calendar(&self) -> Result<Calendar, Vec<FileFault>> {
+        match &self.calendar.folder {
+            Some(folder) => crate::schema::load_calendar(&self.path(folder)),
+            None => Ok(Calendar::shipped().clone()),
+        }
     }
 
     fn faults(&self) -> Vec<ConfigFault> {

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch as channel};
 use tokio::task::JoinSet;
 
+use crate::casebook::{Casebook, CasebookFault};
 use crate::clock::{Clock, Now};
 use crate::config::{Config, Register as RegisterConfig};
 use crate::door::{self, listener};
@@ -52,6 +53,8 @@ pub enum StartFault {
     ClockBehindLedger(i64),
     #[error("the exchange log cannot be opened: {0}")]
     Ledger(#[from] crate::ledger::LedgerFault),
+    #[error("the casebook cannot be opened: {0}")]
+    Casebook(#[from] CasebookFault),
     #[error("the register cannot be opened: {0}")]
     Register(String),
     #[error("{listen}: cannot listen ({kind})")]
@@ -102,13 +105,16 @@ pub struct Running {
 pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Running, Vec<StartFault>> {
     let now = clock.now();
     let keys = Keys::load(&config, &options)?;
+    let calendar = config
+        .load_calendar()
+        .map_err(|faults| faults.into_iter().map(StartFault::Trust).collect::<Vec<_>>())?;
     let (watch, trust) = trust(&config, now)?;
     let directory = Arc::new(ArcSwap::new(trust.directory.clone()));
     let trust = Arc::new(ArcSwap::from_pointee(trust));
     if now.secs() < BUILT {
         return Err(vec![StartFault::ClockBeforeBuild]);
     }
-    let (ledger, recovered) = open_ledger(&config, &keys, &clock).await?;
+    let (ledger, casebook, recovered) = open_ledger(&config, &keys, &clock).await?;
     let behind = recovered.last_ms.map_or(0, |last| (last - now.ms()).div_euclid(1000));
     if behind > CLOCK_BEHIND_S {
         return Err(vec![StartFault::ClockBehindLedger(behind)]);
@@ -124,8 +130,10 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         config,
         clock: clock.clone(),
         trust,
+        calendar,
         replay,
         ledger,
+        casebook,
         clients,
         card,
     }));
@@ -150,7 +158,7 @@ async fn open_ledger(
     config: &Config,
     keys: &Keys,
     clock: &Clock,
-) -> Result<(Ledger, crate::ledger::Recovered), Vec<StartFault>> {
+) -> Result<(Ledger, Casebook, crate::ledger::Recovered), Vec<StartFault>> {
     let settings = LedgerSettings {
         data_dir: config.data_dir(),
         region: config.region.code,
@@ -158,10 +166,19 @@ async fn open_ledger(
         clock: clock.clone(),
     };
     // Opening verifies the store against its last checkpoint: it reads the disk.
-    match tokio::task::spawn_blocking(move || Ledger::open(settings)).await {
-        Ok(opened) => opened.map_err(|fault| vec![fault.into()]),
-        Err(_) => Err(vec![StartFault::Register("the ledger's opening was interrupted".into())]),
-    }
+    let opened = tokio::task::spawn_blocking(move || {
+        let (casebook, carrier) = Casebook::open(&settings.data_dir)?;
+        let (ledger, recovered) = Ledger::open_carrying(settings, carrier)?;
+        Ok::<_, StartFault>((ledger, casebook, recovered))
+    });
+    let (ledger, casebook, mut recovered) = match opened.await {
+        Ok(opened) => opened.map_err(|fault| vec![fault])?,
+        Err(_) => return Err(vec![StartFault::Register("the ledger's opening was interrupted".into())]),
+    };
+    // Before a door opens: what a crash left between the two stands where it belongs.
+    let deeds = std::mem::take(&mut recovered.deeds);
+    casebook.replay(deeds).await.map_err(|fault| vec![fault.into()])?;
+    Ok((ledger, casebook, recovered))
 }
 
 fn remembered(used: &crate::ledger::UsedId) -> crate::envelope::UsedId {
@@ -309,7 +326,7 @@ impl Running {
 
     /// Waits until the ledger can never be written again in this process (an I/O error).
     pub async fn poisoned(&self) {
-        while self.house.ledger.health().poisoned.is_none() {
+        while self.house.ledger.health().poisoned.is_none() && !self.house.casebook.is_stopped() {
             tokio::time::sleep(LOOK_AT_LEDGER).await;
         }
     }

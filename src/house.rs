@@ -17,9 +17,10 @@ use serde_json::Value;
 
 use crate::answer::Code;
 use crate::authorization::Authorizer;
+use crate::casebook::Casebook;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
-use crate::domain::Region;
+use crate::domain::{Calendar, Region};
 use crate::envelope::Replay;
 use crate::inbound::judge::Bench;
 use crate::keys::SigningKey;
@@ -44,6 +45,8 @@ pub struct House {
     pub me: Region,
     pub clock: Clock,
     pub catalog: &'static Catalog,
+    /// The working days in force.
+    pub calendar: ArcSwap<Calendar>,
     pub signing: Arc<ArcSwap<SigningKey>>,
     pub trust: Arc<ArcSwap<Trust>>,
     pub authorizer: Authorizer,
@@ -51,6 +54,7 @@ pub struct House {
     pub quotas: Quotas,
     pub lookup: Lookup,
     pub ledger: Ledger,
+    pub casebook: Casebook,
     pub clients: PartnerClients,
     pub metrics: Metrics,
     /// A request body must be there in this time (protocol §2).
@@ -73,12 +77,14 @@ type Gauges = Box<dyn Fn(&Metrics) + Send>;
 /// What [`House::new`] needs: the rooms that were built before it.
 pub struct Rooms {
     pub config: Config,
+    pub calendar: Calendar,
     pub clock: Clock,
     pub signing: Arc<ArcSwap<SigningKey>>,
     pub trust: Arc<ArcSwap<Trust>>,
     pub replay: Replay,
     pub lookup: Lookup,
     pub ledger: Ledger,
+    pub casebook: Casebook,
     pub clients: PartnerClients,
     pub card: Value,
 }
@@ -95,6 +101,7 @@ impl House {
         Self {
             me: rooms.config.region.code,
             catalog: Catalog::embedded(),
+            calendar: ArcSwap::from_pointee(rooms.calendar),
             authorizer: Authorizer::default(),
             quotas: Quotas::default(),
             metrics: Metrics::default(),
@@ -112,6 +119,7 @@ impl House {
             replay: rooms.replay,
             lookup: rooms.lookup,
             ledger: rooms.ledger,
+            casebook: rooms.casebook,
             clients: rooms.clients,
         }
     }

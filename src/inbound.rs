@@ -4,6 +4,7 @@
 //! included; what cannot be recorded is not answered. Knows every room, decides nothing
 //! that a room could decide.
 
+mod again;
 pub mod judge;
 pub mod steps;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Code, Refusal, Reply};
+use crate::casebook::{Held, Write};
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{FreshId, digest};
@@ -23,6 +25,28 @@ use crate::peer::PeerIdentity;
 use crate::telemetry::ExchangeLabels;
 
 use judge::{Asked, LicenseAsked, Memory, Seen};
+
+/// What acting on a request came to, before it is recorded.
+struct Acted {
+    reply: Reply,
+    take_use: Option<TakeUse>,
+    /// Rows of the casebook that become durable with the leaf.
+    writes: Vec<Write>,
+    /// The lines that were changed, held until the change stands.
+    held: Vec<Held>,
+}
+
+impl From<Reply> for Acted {
+    fn from(reply: Reply) -> Self {
+        Self { reply, take_use: None, writes: Vec::new(), held: Vec::new() }
+    }
+}
+
+impl From<Refusal> for Acted {
+    fn from(refusal: Refusal) -> Self {
+        Reply::Refused(refusal).into()
+    }
+}
 
 /// What the partner door sends back.
 pub struct Answer {
@@ -59,9 +83,10 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
         seen,
     };
     let answer = match judged {
+        Ok(Asked::Again(key)) => exchange.again(&key).await,
         Ok(asked) => exchange.act(asked).await,
         Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
-            exchange.settle(Reply::Refused(stopped.refusal), None).await
+            exchange.settle(stopped.refusal.into()).await
         }
         Err(stopped) => exchange.unsigned(stopped.refusal),
     };
@@ -86,17 +111,27 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     async fn act(&mut self, asked: Asked) -> Answer {
         let acting = Instant::now();
-        let (reply, take_use) = match asked {
+        // Whoever sends the same again waits until this answer stands.
+        let again = match (&self.seen.claim, self.seen.op) {
+            (Some(id), Some(op)) if op.is_repeatable() => {
+                Some(self.house.casebook.hold(&again::line(&id.used().key)).await)
+            }
+            _ => None,
+        };
+        let mut acted = match asked {
             Asked::Ping => {
-                (Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})), None)
+                Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})).into()
             }
             Asked::License(asked) => self.look_up(*asked).await,
+            // Told before anything is acted on.
+            Asked::Again(_) => Refusal::from(Code::Replay).into(),
         };
+        acted.held.extend(again);
         self.house.metrics.phase("act", acting.elapsed());
-        self.settle(reply, take_use).await
+        self.settle(acted).await
     }
 
-    async fn look_up(&self, asked: LicenseAsked) -> (Reply, Option<TakeUse>) {
+    async fn look_up(&self, asked: LicenseAsked) -> Acted {
         let holds = |kind: &str, number: &str| {
             asked.consent.as_ref().is_none_or(|consent| consent.holds(kind, number))
         };
@@ -105,39 +140,51 @@ impl Exchange<'_> {
         match found {
             Ok(found) => {
                 self.house.count_license_answer(&found);
-                let take = asked.consent.map(|consent| TakeUse {
+                let take_use = asked.consent.map(|consent| TakeUse {
                     token: consent.token_id,
                     max: consent.max_uses,
                     expires: consent.keep_until(),
                 });
-                (Reply::Result(found.result), take)
+                Acted { take_use, ..Reply::Result(found.result).into() }
             }
-            Err(fault) => (Reply::Refused(fault.into()), None),
+            Err(fault) => Refusal::from(fault).into(),
         }
     }
 
-    /// Records the reply, then signs it. A use that another exchange took first turns the
-    /// reply into the refusal it deserves.
-    async fn settle(&mut self, mut reply: Reply, mut take_use: Option<TakeUse>) -> Answer {
+    /// Records the reply with what it changes, then signs it. A use that another exchange
+    /// took first turns the reply into the refusal it deserves.
+    async fn settle(&mut self, acted: Acted) -> Answer {
+        let Acted { mut reply, mut take_use, mut writes, held } = acted;
         let used_id = self.seen.claim.as_ref().map(FreshId::used).map(durable);
         loop {
             let outcome = match &mut reply {
                 // Moved: the reply is needed for its kind from here on.
-                Reply::Result(result) => std::mem::take(result),
+                Reply::Result(result) | Reply::Accepted(result) => std::mem::take(result),
                 Reply::Refused(refusal) => refusal.problem(self.trace()),
             };
             let leaf = self.leaf(&reply, &outcome);
+            let again = self.answer_row(&reply, &outcome);
+            writes.extend(again.clone().map(Write::Answer));
+            let deed = (!writes.is_empty()).then(|| Write::deed(&writes));
             let recording = Instant::now();
-            let recorded = self.house.ledger.record(Entry { leaf, used_id, take_use: take_use.take() }).await;
+            let entry = Entry { leaf, used_id, take_use: take_use.take(), deed };
+            let recorded = self.house.ledger.record(entry).await;
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
                 Ok(place) => {
                     // The id is durable now: it stays used.
                     self.seen.claim = None;
-                    return self.sign(&reply, outcome, &place);
+                    let answer = self.sign(&reply, outcome, &place);
+                    let stands = match again {
+                        Some(row) => self.keep_answer(row, &answer).await,
+                        None => true,
+                    };
+                    drop(held);
+                    return if stands { answer } else { self.unsigned(Code::LedgerUnavailable.into()) };
                 }
                 Err(RecordFault::UsedUp) => {
                     reply = Reply::Refused(Code::AuthorizationUsedUp.into());
+                    writes.clear();
                 }
                 Err(RecordFault::Overloaded) => return self.unsigned(Code::Overloaded.into()),
                 Err(RecordFault::Unavailable | RecordFault::TooLong) => {
@@ -149,10 +196,7 @@ impl Exchange<'_> {
 
     fn leaf(&self, reply: &Reply, outcome: &Value) -> Leaf {
         let seen = &self.seen;
-        let code = match reply {
-            Reply::Result(_) => None,
-            Reply::Refused(refusal) => Some(refusal.code.word()),
-        };
+        let code = reply.refusal().map(|refusal| refusal.code.word());
         Leaf {
             x: seen.jti.clone(),
             peer: Some(self.peer.to_string()),
@@ -182,17 +226,14 @@ impl Exchange<'_> {
             request_jti: self.seen.jti.as_deref(),
             request_digest: self.digest,
             op: self.seen.op.map_or("unknown", |op| op.name()),
-            reply,
+            status: reply.status(),
             outcome,
             place,
         }
         .sign(&self.house.signing.load());
         self.house.metrics.phase("sign", signing.elapsed());
-        let refusal = match reply {
-            Reply::Result(_) => None,
-            Reply::Refused(refusal) => Some(refusal),
-        };
-        self.note(refusal, Some(place));
+        let refusal = reply.refusal();
+        self.note(refusal, reply.status(), Some(place));
         match body {
             Ok(body) => Answer {
                 status: reply.status(),
@@ -212,7 +253,7 @@ impl Exchange<'_> {
             self.house.replay.release(id);
         }
         self.house.count_unsigned(self.peer, refusal.code);
-        self.note(Some(&refusal), None);
+        self.note(Some(&refusal), refusal.code.status(), None);
         let body = answer::unsigned_problem(&refusal, self.trace());
         Answer {
             status: refusal.code.status(),
@@ -227,7 +268,7 @@ impl Exchange<'_> {
     }
 
     /// One counter and one structured event per exchange.
-    fn note(&self, refusal: Option<&Refusal>, place: Option<&Place>) {
+    fn note(&self, refusal: Option<&Refusal>, status: u16, place: Option<&Place>) {
         let op = self.seen.op.map_or("unknown", |op| op.name());
         let code = refusal.map_or("ok", |r| r.code.word());
         self.house
@@ -245,7 +286,7 @@ impl Exchange<'_> {
             lt = self.seen.license_type.as_deref().unwrap_or(""),
             code,
             reason = refusal.and_then(|r| r.reason).unwrap_or(""),
-            status = refusal.map_or(200, |r| r.code.status()),
+            status,
             index = place.map(|p| p.index),
             us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             trace = self.trace(),

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod schema;
 pub mod store;
 pub mod ledger;
+pub mod casebook;
 
 // Rooms, in the order a request meets them.
 pub mod peer;

@@ -9,13 +9,23 @@ use super::Refusal;
 pub enum Reply {
     /// Status 200 with this result.
     Result(Value),
+    /// Status 202: taken in, with this receipt.
+    Accepted(Value),
     Refused(Refusal),
 }
 
 impl Reply {
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Result(_) | Self::Accepted(_) => None,
+        }
+    }
+
     pub fn status(&self) -> u16 {
         match self {
             Self::Result(_) => 200,
+            Self::Accepted(_) => 202,
             Self::Refused(refusal) => refusal.code.status(),
         }
     }

@@ -11,8 +11,6 @@ use crate::envelope::{self, Typ};
 use crate::keys::{SignFault, SigningKey};
 use crate::ledger::Place;
 
-use super::Reply;
-
 /// Seconds an answer may be believed: it answers a caller that is waiting for it.
 const LIFE: i64 = 120;
 
@@ -26,7 +24,7 @@ pub struct Response<'a> {
     /// SHA-256 of the exact request body.
     pub request_digest: [u8; 32],
     pub op: &'static str,
-    pub reply: &'a Reply,
+    pub status: u16,
     /// The result or problem whose digest the leaf carries.
     pub outcome: Value,
     pub place: &'a Place,
@@ -50,11 +48,8 @@ impl Response<'_> {
         claims.insert("jti".into(), envelope::new_message_id().into());
         claims.insert("req".into(), Value::Object(req));
         claims.insert("op".into(), self.op.into());
-        claims.insert("status".into(), self.reply.status().into());
-        let name = match self.reply {
-            Reply::Result(_) => "result",
-            Reply::Refused(_) => "problem",
-        };
+        claims.insert("status".into(), self.status.into());
+        let name = if self.status < 300 { "result" } else { "problem" };
         claims.insert(name.into(), self.outcome);
         claims.insert(
             "log".into(),

@@ -37,8 +37,9 @@ impl Agreement {
             Err(faults) => return Ok(faults_found(&file, &faults, common.json)),
         };
         let catalog = Catalog::embedded();
-        // No fault: the partner's gateway may know the type. This one would refuse it.
-        let remarks = agreement.types_without_schema(|code| catalog.license_type(code).is_some());
+        // No faults: the partner's gateway may know the type or the form. This one would refuse it.
+        let mut remarks = agreement.types_without_schema(|code| catalog.license_type(code).is_some());
+        remarks.extend(agreement.forms_without_schema(|name| catalog.form(name).is_some()));
         let table = agreement.table();
         if common.json {
             let shown = serde_json::to_value(&table).map_err(Stop::failed)?;

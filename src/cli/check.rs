@@ -33,9 +33,16 @@ impl Check {
                 faults.push(format!("{}: {fault}", file.file.display()));
             }
         }
+        for file in config.load_calendar().err().unwrap_or_default() {
+            for fault in &file.faults {
+                faults.push(format!("{}: {fault}", file.file.display()));
+            }
+        }
         let catalog = Catalog::embedded();
         for agreement in trust.policy.agreements() {
-            for fault in agreement.types_without_schema(|code| catalog.license_type(code).is_some()) {
+            let types = agreement.types_without_schema(|code| catalog.license_type(code).is_some());
+            let forms = agreement.forms_without_schema(|name| catalog.form(name).is_some());
+            for fault in types.iter().chain(&forms) {
                 faults.push(format!("{}: {fault}", agreement.id()));
             }
         }

@@ -17,6 +17,6 @@ pub use claims::{
 };
 pub use jws::MOST_MESSAGE_BYTES;
 pub use jws::{EnvelopeFault, MalformedReason, Opened, SignatureReason, SignedMessage, Typ, digest, seal};
-pub use replay::{Claim, FreshId, Replay, UsedId};
+pub use replay::{Claim, FreshId, Replay, UsedId, id_key};
 pub use response::{Asked, LogPlace, RequestReference, ResponseClaims, ResponseFault, check_response};
 pub use times::TimeFault;

@@ -188,7 +188,8 @@ fn step_of(expires: i64) -> i64 {
     expires.div_euclid(STEP)
 }
 
-fn id_key(iss: &str, jti: &str) -> [u8; 16] {
+/// The key under which an id is known.
+pub fn id_key(iss: &str, jti: &str) -> [u8; 16] {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(iss.as_bytes());
     hash.update(&[0]);

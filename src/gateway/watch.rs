@@ -42,6 +42,9 @@ pub async fn trust(
             Some(asker) = asked.recv() => Some(asker),
             _ = stopped.changed() => return,
         };
+        if asker.is_some() {
+            renew_calendar(&house);
+        }
         let looked = {
             let house = house.clone();
             // Files are read by blocking calls; a slow disk must not hold up exchanges.
@@ -109,6 +112,22 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
         }
     }
     leaves
+}
+
+/// Reads the calendar's folder again; what is wrong in it changes nothing.
+fn renew_calendar(house: &House) {
+    match house.config.load_calendar() {
+        Ok(calendar) => house.calendar.store(Arc::new(calendar)),
+        Err(faults) => {
+            for file in faults {
+                let name =
+                    file.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                for fault in &file.faults {
+                    tracing::warn!(target: "trust", file = %name, fault = %fault, "calendar refused; nothing changed");
+                }
+            }
+        }
+    }
 }
 
 fn put_in_force(house: &House, watched: &Watched, trust: Trust) {

@@ -3,25 +3,25 @@
 //!
 //! Promises: pure apart from the memory, no await, nothing decided from unverified bytes.
 
+mod application;
+mod license;
+
 use serde_json::Value;
 
 use crate::answer::{Code, Refusal};
-use crate::authorization::{Action, Ask, Authorities, Authorizer, Consent, StatusLists};
+use crate::authorization::{Authorities, Authorizer, Consent, StatusLists};
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
-    self, Basis, Claim, EnvelopeFault, FreshId, MOST_SHORT_MESSAGE_BYTES, Op, Opened, Replay, RequestClaims,
+    self, Claim, EnvelopeFault, FreshId, MOST_SHORT_MESSAGE_BYTES, Op, Opened, Replay, RequestClaims,
     SignedMessage, Typ, times,
 };
-use crate::license::{LicenseQuery, Mode};
+use crate::license::LicenseQuery;
 use crate::peer::PeerIdentity;
 use crate::policy::{Grant, LicensePermit, Limited, Policy, QuotaPermit};
 use crate::schema::{Catalog, LicenseType};
 
 use super::steps::Step;
-
-/// The operations that have a corridor here; the other ones of protocol §3.1 are `unknown-op`.
-const SERVED: [Op; 2] = [Op::Ping, Op::LicenseQuery];
 
 /// Seconds an id is remembered at most for a refusal before the first-use step, whose `exp` may
 /// say anything: as long as the ledger's month files are read back at a start.
@@ -71,6 +71,9 @@ pub struct Seen {
 pub enum Asked {
     Ping,
     License(Box<LicenseAsked>),
+    /// What must arrive came before, saying the same: its first answer again. The key is the
+    /// used id's.
+    Again([u8; 16]),
 }
 
 pub struct LicenseAsked {
@@ -135,7 +138,9 @@ fn claims_and_body(
     let claims = envelope(bench, std::mem::take(&mut opened.payload), seen)?;
     addressed(bench, peer, &claims)?;
     in_time(bench, &claims)?;
-    first_use(bench, &claims, opened, memory, seen)?;
+    if let Some(again) = first_use(bench, &claims, opened, memory, seen)? {
+        return Ok(again);
+    }
     if claims.op == Op::Ping {
         bench.catalog.admit::<envelope::PingBody>(&claims.body).map_err(body_faults).at(Step::Body)?;
         return Ok(Asked::Ping);
@@ -146,7 +151,10 @@ fn claims_and_body(
         .at(Step::Agreement)?;
     seen.agreement = Some(*grant.agreement().digest());
     seen.quota = Some(memory.quota(&grant, peer.region(), bench.now).at(Step::Agreement)?);
-    license(bench, peer, &claims, opened, &grant, memory, seen)
+    if claims.op == Op::LicenseQuery {
+        return license::license(bench, peer, &claims, opened, &grant, memory, seen);
+    }
+    application::application(bench, peer, claims, opened, grant)
 }
 
 /// characters → parts → header → typ → kid → alg → signature → strict payload.
@@ -178,7 +186,7 @@ fn within_op_size(payload: &Value, size: usize, seen: &mut Seen) -> Result<(), S
     let text = |name: &str| payload.get(name).and_then(Value::as_str);
     seen.jti = text("jti").filter(|jti| envelope::is_message_id(jti)).map(str::to_owned);
     let op = text("op");
-    seen.op = op.and_then(Op::from_name).filter(|op| SERVED.contains(op));
+    seen.op = op.and_then(Op::from_name);
     if size > MOST_SHORT_MESSAGE_BYTES && op.is_some_and(|op| !op.starts_with("application.")) {
         return stop(Step::OpSize, Refusal::too_large_for_op());
     }
@@ -240,94 +248,20 @@ fn first_use(
     opened: &Opened,
     memory: &impl Memory,
     seen: &mut Seen,
-) -> Result<(), Stopped> {
+) -> Result<Option<Asked>, Stopped> {
     let keep_until = times::keep_until(claims.exp);
     match memory.first_use(&claims.iss, &claims.jti, &opened.content_digest, keep_until, bench.now) {
         Claim::Fresh(token) => {
             seen.claim = Some(token);
-            Ok(())
+            Ok(None)
+        }
+        Claim::Repeat if claims.op.is_repeatable() => {
+            Ok(Some(Asked::Again(envelope::id_key(&claims.iss, &claims.jti))))
         }
         Claim::Repeat => stop(Step::FirstUse, Code::Replay),
         Claim::Reuse => stop(Step::FirstUse, Code::JtiReuse),
         Claim::Full => stop(Step::FirstUse, Code::Overloaded),
     }
-}
-
-/// body schema → agreement, from the body → authorization.
-fn license(
-    bench: &Bench<'_>,
-    peer: &PeerIdentity,
-    claims: &RequestClaims,
-    opened: &Opened,
-    grant: &Grant,
-    memory: &impl Memory,
-    seen: &mut Seen,
-) -> Result<Asked, Stopped> {
-    let query: LicenseQuery = bench
-        .catalog
-        .admit_on(&claims.body, bench.now.shanghai_day())
-        .map_err(body_faults)
-        .at(Step::Body)?
-        .into_inner();
-    let license_type = bench.catalog.license_type(&query.license.kind);
-    seen.license_type = license_type.map(|t| t.code().to_owned());
-    let mode = match query.mode {
-        Mode::Read => "read",
-        Mode::Verify => "verify",
-    };
-    let permit = grant
-        .license(&query.license.kind, mode, query.fields(), &bench.me, license_type.is_some())
-        .at(Step::License)?;
-    // An agreement may list a type that has no schema here; nothing can be answered for it.
-    let Some(license_type) = license_type else {
-        return stop(Step::License, Code::UnknownLicenseType);
-    };
-    if !query.fields().all(|field| license_type.shareable(field)) {
-        return stop(Step::License, Code::FieldNotAgreed);
-    }
-    let consent = consent(bench, peer, claims, opened, &query, license_type, memory, seen)?;
-    Ok(Asked::License(Box::new(LicenseAsked { query, license_type, permit, consent })))
-}
-
-#[expect(clippy::too_many_arguments, reason = "the authorization is judged against everything before it")]
-fn consent(
-    bench: &Bench<'_>,
-    peer: &PeerIdentity,
-    claims: &RequestClaims,
-    opened: &Opened,
-    query: &LicenseQuery,
-    license_type: &LicenseType,
-    memory: &impl Memory,
-    seen: &mut Seen,
-) -> Result<Option<Consent>, Stopped> {
-    let Some(token) = &claims.authorization else {
-        return match claims.basis {
-            Some(Basis::Consent) | None => stop(Step::Authorization, Code::AuthorizationMissing),
-            Some(Basis::StatutoryDuty | Basis::Emergency) => Ok(None),
-        };
-    };
-    let holder = query.license.holder.as_ref();
-    let ask = Ask {
-        me: bench.me,
-        client: peer.region(),
-        signer_kid: &opened.kid,
-        license_type: &query.license.kind,
-        sensitive_type: license_type.sensitive(),
-        action: if query.mode == Mode::Read { Action::Read } else { Action::Verify },
-        fields: query.fields().collect(),
-        item: claims.item.as_deref().unwrap_or_default(),
-        case: claims.case.as_deref(),
-        holder: holder.map(|h| (h.kind.as_str(), h.number.as_str())),
-    };
-    let consent = bench
-        .authorizer
-        .check(token, &ask, bench.authorities, bench.status_lists, bench.now)
-        .at(Step::Authorization)?;
-    seen.authorization = Some(consent.token_id);
-    if memory.uses(&consent.token_id) >= consent.max_uses {
-        return stop(Step::Authorization, Code::AuthorizationUsedUp);
-    }
-    Ok(Some(consent))
 }
 
 /// Faults of the body as the peer sees them: from the message's root.

@@ -7,6 +7,7 @@
 //! and places, nothing of requests. Leaves engines to [`crate::store`], and reading a log
 //! without owning it to [`verify`].
 
+mod carrier;
 mod case_tag;
 pub mod checkpoint;
 pub mod key;
@@ -34,14 +35,15 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::domain::Region;
-use crate::store::{Row, Shard, Shelf, StoreFault, Take, sqlite};
+use crate::store::{Row, Shelf, StoreFault, Take, sqlite};
 
 use case_tag::CaseTags;
 use sealer::ToSealer;
 use shared::Shared;
 use writer::{Job, row_of};
 
-pub use crate::store::UsedId;
+pub use crate::store::{Deed, Mark, Shard, UsedId};
+pub use carrier::Carrier;
 pub use key::{LedgerKey, LedgerKeyFault};
 pub use leaf::{Decision, Leaf, LeafHash, LeafKind};
 pub use note::Vkey;
@@ -87,6 +89,8 @@ pub struct Recovered {
     /// The log that is being written, and its size.
     pub origin: Arc<str>,
     pub size: u64,
+    /// What commits held besides their leaves and what is not known to stand where it belongs.
+    pub deeds: Vec<Deed>,
     /// When the newest leaf was written (milliseconds since 1970).
     pub last_ms: Option<i64>,
 }
@@ -107,11 +111,13 @@ pub struct Entry {
     pub used_id: Option<UsedId>,
     /// Taken together with the leaf, or not at all.
     pub take_use: Option<TakeUse>,
+    /// Becomes durable together with the leaf; the [`Carrier`] takes it where it belongs.
+    pub deed: Option<Vec<u8>>,
 }
 
 impl From<Leaf> for Entry {
     fn from(leaf: Leaf) -> Self {
-        Self { leaf, used_id: None, take_use: None }
+        Self { leaf, used_id: None, take_use: None, deed: None }
     }
 }
 
@@ -130,6 +136,7 @@ pub struct Place {
     pub origin: Arc<str>,
     pub index: u64,
     pub leaf_hash: [u8; 32],
+    pub mark: Mark,
 }
 
 /// Why nothing was recorded.
@@ -204,8 +211,22 @@ impl Ledger {
     /// Opens the log in a data directory, or begins it. Reads files: call it where blocking
     /// is allowed.
     pub fn open(settings: LedgerSettings) -> Result<(Self, Recovered), LedgerFault> {
+        Self::open_carrying(settings, Box::new(carrier::Nobody))
+    }
+
+    /// [`Ledger::open`], with somebody who takes the deeds of commits where they belong.
+    pub fn open_carrying(
+        settings: LedgerSettings,
+        carrier: Box<dyn Carrier>,
+    ) -> Result<(Self, Recovered), LedgerFault> {
         let (lock, engine, heads, shelf) = sqlite::open(&settings.data_dir)?;
-        Self::start(settings, Box::new(engine), Box::new(heads), Box::new(shelf), Some(lock))
+        let hands = start::Hands {
+            engine: Box::new(engine),
+            heads: Box::new(heads),
+            shelf: Box::new(shelf),
+            carrier,
+        };
+        Self::start(settings, hands, Some(lock))
     }
 
     /// Makes an entry durable and says where it stands. A caller that stops waiting may
@@ -272,6 +293,7 @@ impl Inner {
         leaf.me = Some(self.region.to_string());
         let mut row = row_of(&leaf).ok_or(RecordFault::TooLong)?;
         row.used_id = entry.used_id;
+        row.deed = entry.deed;
         row.take = entry.take_use.map(|take| Take { token: take.token, expires: take.expires });
         Ok(row)
     }

@@ -83,6 +83,18 @@ impl Ledger {
         Ok(proof.map(|proof| EntryProof { leaf, proof: proof.to_bytes(), me, peer }))
     }
 
+    /// The place of a leaf that is already recorded; `None` when there is none (or its month
+    /// was dropped).
+    pub fn place_of(&self, mark: super::Mark) -> Result<Option<super::Place>, ReadFault> {
+        let found = self.inner.shelf.hashes(mark.shard, mark.index..mark.index.saturating_add(1))?.pop();
+        Ok(found.map(|leaf_hash| super::Place {
+            origin: origin(self.inner.region, mark.shard).into(),
+            index: mark.index,
+            leaf_hash,
+            mark,
+        }))
+    }
+
     fn verified_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, ReadFault> {
         self.checkpoint(origin).map(|note| self.inner.open_checkpoint(origin, &note)).transpose()
     }

@@ -12,19 +12,27 @@ use super::shared::{Published, Shared};
 use super::tile_files::TileFiles;
 use super::writer::Writer;
 use super::{
-    Inner, LONGEST_QUEUE, Leaf, Ledger, LedgerFault, LedgerSettings, OpenSend, Recovered, origin, recover,
+    Carrier, Inner, LONGEST_QUEUE, Leaf, Ledger, LedgerFault, LedgerSettings, OpenSend, Recovered, origin,
+    recover,
 };
 use crate::domain::Region;
 use crate::store::{Engine, Heads, Shard, Shelf, sqlite};
 
+/// Who works for a ledger.
+pub(super) struct Hands {
+    pub engine: Box<dyn Engine>,
+    pub heads: Box<dyn Heads>,
+    pub shelf: Box<dyn Shelf>,
+    pub carrier: Box<dyn Carrier>,
+}
+
 impl Ledger {
     pub(super) fn start(
         settings: LedgerSettings,
-        engine: Box<dyn Engine>,
-        mut heads: Box<dyn Heads>,
-        shelf: Box<dyn Shelf>,
+        hands: Hands,
         lock: Option<sqlite::StoreLock>,
     ) -> Result<(Self, Recovered), LedgerFault> {
+        let Hands { engine, mut heads, shelf, carrier } = hands;
         let LedgerSettings { data_dir: data, region, key, clock } = settings;
         let now = clock.now();
         let standing = recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?;
@@ -35,6 +43,7 @@ impl Ledger {
         shared.count_uses(shelf.takes(now)?.into_iter(), now);
         let used_ids = shelf.used_ids(now)?;
         let open_sends = open_sends(region, &*shelf)?;
+        let deeds = shelf.deeds()?;
         let public = key.public();
         let origin_now = origin(region, standing.shard);
         if let Some(head) = &standing.head {
@@ -67,6 +76,7 @@ impl Ledger {
         };
         let mut writer = Writer {
             engine,
+            carrier,
             region,
             public,
             clock: clock.clone(),
@@ -95,8 +105,14 @@ impl Ledger {
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
         writer.look_at_disk();
         writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
-        let recovered =
-            Recovered { used_ids, open_sends, origin: writer.origin.clone(), size: writer.next, last_ms };
+        let recovered = Recovered {
+            used_ids,
+            open_sends,
+            deeds,
+            origin: writer.origin.clone(),
+            size: writer.next,
+            last_ms,
+        };
         let (jobs, queue) = sync_channel(LONGEST_QUEUE);
         inner.jobs = Some(jobs);
         // Joined in order: the writer first, so that the sealer hears all of it.

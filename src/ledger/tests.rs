@@ -51,8 +51,13 @@ impl Home {
     /// Opens with an engine of the test's making around the real one.
     fn open_with(&self, wrap: impl FnOnce(Box<dyn Engine>) -> Box<dyn Engine>) -> Ledger {
         let (lock, engine, heads, shelf) = sqlite::open(self.dir.path()).unwrap();
-        let engine = wrap(Box::new(engine));
-        Ledger::start(self.settings(), engine, Box::new(heads), Box::new(shelf), Some(lock)).unwrap().0
+        let hands = start::Hands {
+            engine: wrap(Box::new(engine)),
+            heads: Box::new(heads),
+            shelf: Box::new(shelf),
+            carrier: Box::new(carrier::Nobody),
+        };
+        Ledger::start(self.settings(), hands, Some(lock)).unwrap().0
     }
 
     fn verdict(&self) -> verify::Verdict {
@@ -102,6 +107,7 @@ fn answered(n: u32) -> Entry {
         leaf: exchange(LeafKind::In, &format!("exchange-{n:014}")),
         used_id: Some(UsedId { key, content: [9; 16], expires: START + 100 }),
         take_use: None,
+        deed: None,
     }
 }
 

@@ -17,10 +17,10 @@ use super::note::Vkey;
 use super::sealer::ToSealer;
 use super::shared::Shared;
 use super::tree::{Hash, leaf_hash, sha256};
-use super::{LEAST_FREE_BYTES, LEAST_FREE_PERCENT, Place, RecordFault, origin};
+use super::{Carrier, LEAST_FREE_BYTES, LEAST_FREE_PERCENT, Place, RecordFault, origin};
 use crate::clock::{Clock, Now};
 use crate::domain::Region;
-use crate::store::{Engine, Month, Row, Shard, StoreFault, Take};
+use crate::store::{Deed, Engine, Mark, Month, Row, Shard, StoreFault, Take};
 
 /// Leaves in one commit: beyond this the flush is no longer what costs, and the first in
 /// line would wait for the last.
@@ -39,6 +39,7 @@ pub(super) struct Job {
 
 pub(super) struct Writer {
     pub engine: Box<dyn Engine>,
+    pub carrier: Box<dyn Carrier>,
     pub region: Region,
     /// The ledger's public key, which every log's first leaf names.
     pub public: [u8; 32],
@@ -81,9 +82,18 @@ impl Writer {
         }
     }
 
+    fn forget_carried(&mut self) {
+        if let Some(carried) = self.carrier.carried() {
+            self.engine.forget_deeds(carried);
+        }
+    }
+
     fn tidy(&mut self, idle: bool) {
         if self.shared.poisoned().is_some() {
             return;
+        }
+        if idle {
+            self.forget_carried();
         }
         if let Err(fault) = self.engine.tidy(idle) {
             tracing::error!(%fault, "the store could not be tidied");
@@ -118,9 +128,10 @@ impl Writer {
             *here += u32::from(free);
             free
         });
-        let (rows, waiting): (Vec<Row>, Vec<_>) =
+        let (mut rows, waiting): (Vec<Row>, Vec<_>) =
             admitted.into_iter().map(|job| (job.row, job.reply)).unzip();
         let first = self.next;
+        self.forget_carried();
         if self.append(now, &rows).is_err() {
             // Not "used up" either: the use that stood in the way has not happened.
             waiting.into_iter().for_each(|reply| {
@@ -128,8 +139,19 @@ impl Writer {
             });
             return refuse(used_up, RecordFault::Unavailable);
         }
+        let mark = |index| Mark { shard: self.shard, index };
+        let deeds: Vec<Deed> = rows
+            .iter_mut()
+            .zip(first..)
+            .filter_map(|(row, index)| Some(Deed { at: mark(index), bytes: row.deed.take()? }))
+            .collect();
+        // Before any reply: who waits for a deed of this commit finds it on its way.
+        if !deeds.is_empty() {
+            self.carrier.carry(deeds);
+        }
         for ((reply, row), index) in waiting.into_iter().zip(&rows).zip(first..) {
-            let _ = reply.send(Ok(Place { origin: self.origin.clone(), index, leaf_hash: row.hash }));
+            let place = Place { origin: self.origin.clone(), index, leaf_hash: row.hash, mark: mark(index) };
+            let _ = reply.send(Ok(place));
         }
         refuse(used_up, RecordFault::UsedUp);
     }
@@ -248,6 +270,7 @@ pub(super) fn row_of(leaf: &Leaf) -> Option<Row> {
         exchange: leaf.x.clone(),
         used_id: None,
         take: None,
+        deed: None,
     })
 }
 

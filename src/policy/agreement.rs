@@ -111,6 +111,22 @@ impl Agreement {
         self.order.iter().map(String::as_str)
     }
 
+    /// Items whose form `known` does not know: a remark like [`Agreement::types_without_schema`],
+    /// since only a gateway that handles or collects the item must have it.
+    pub fn forms_without_schema(&self, known: impl Fn(&str) -> bool) -> Vec<Fault> {
+        let unknown = self.items().enumerate().filter(|(_, item)| !item.form.as_deref().is_none_or(&known));
+        unknown
+            .map(|(at, _)| {
+                Fault::new(
+                    format!("/items/{at}/form"),
+                    "unknown-form",
+                    "this gateway has no schema for the form",
+                    "本网关没有该表单的模式",
+                )
+            })
+            .collect()
+    }
+
     /// License types for which `known` has no schema. Not a fault of the agreement: a type
     /// may be at home with the partner alone; `agreement check` shows it as a remark.
     pub fn types_without_schema(&self, known: impl Fn(&str) -> bool) -> Vec<Fault> {

@@ -176,6 +176,47 @@ fn a_type_without_schema_is_a_remark_and_no_fault() {
     assert!(agreement.types_without_schema(|_| true).is_empty());
 }
 
+#[test]
+fn a_form_without_schema_is_a_remark_and_no_fault() {
+    let agreement = Agreement::from_value(&agreement_json()).unwrap();
+    let remarks = agreement.forms_without_schema(|form| form != "newborn-registration");
+    assert_eq!(remarks.iter().map(|f| f.pointer.as_str()).collect::<Vec<_>>(), ["/items/0/form"]);
+    assert!(agreement.forms_without_schema(|_| true).is_empty());
+}
+
+/// `conformance/examples/`: what two counties sign who do all eighteen items together.
+#[test]
+fn the_published_example_agreement_holds_with_the_forms_and_licenses_we_have() {
+    let text = include_bytes!("../../conformance/examples/agreement-421202-331083.json");
+    let agreement = Agreement::from_value(&crate::json::parse_config(text).unwrap()).unwrap();
+    let catalog = crate::schema::Catalog::embedded();
+    assert_eq!(agreement.items().count(), 18);
+    assert_eq!(agreement.item_codes().next(), Some("11421202TECT0001914000709001000"));
+    assert_eq!(agreement.types_without_schema(|code| catalog.license_type(code).is_some()), []);
+    assert_eq!(agreement.forms_without_schema(|form| catalog.form(form).is_some()), []);
+    let mut forms = Vec::new();
+    for item in agreement.items() {
+        assert!(item.promise_limit.is_some() && !item.materials.is_empty(), "{}", item.name);
+        for license in &item.licenses {
+            let kind = catalog.license_type(&license.kind).unwrap();
+            assert!(
+                license.fields.iter().all(|field| kind.shareable(field)),
+                "{} {}",
+                item.name,
+                kind.name()
+            );
+        }
+        let Some(form) = item.form.as_deref().and_then(|form| catalog.form(form)) else { continue };
+        forms.push(form.name());
+        assert_eq!((item.mode, item.project_type.as_deref()), (form.mode(), Some(form.project_type())));
+        let asked = item.materials.iter().map(|m| (&m.code, m.necessity, &m.license, &m.evidence));
+        let usual = form.materials().iter().map(|m| (&m.code, m.necessity, &m.license, &m.evidence));
+        assert!(asked.eq(usual), "{}", item.name);
+    }
+    forms.sort_unstable();
+    assert!(forms.into_iter().eq(catalog.forms().map(crate::schema::FormType::name)));
+}
+
 /// agreement × item × op × basis × day × peer, with the first step that failed.
 #[test]
 fn the_agreement_decides_by_party_day_item_op_and_basis() {

@@ -1,6 +1,6 @@
 //! Every schema of the house, compiled.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::civil::Date;
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::document::LicenseDocument;
 use super::files::{self, File};
 use super::formats::FORMATS;
+use super::forms::FormType;
 use super::license_type::LicenseType;
 use super::rules::{self, Birthdays};
 use super::telling::Faults;
@@ -21,6 +22,7 @@ pub struct Catalog {
     /// In the order of [`Kind::ALL`].
     kinds: Vec<Validator>,
     licenses: HashMap<String, LicenseType>,
+    forms: BTreeMap<String, FormType>,
 }
 
 /// Why the catalog cannot be built; a test builds the embedded one.
@@ -34,6 +36,8 @@ pub(super) enum CatalogFault {
     References(String),
     #[error("license type {0}: x-tongban is incomplete")]
     LicenseType(&'static str),
+    #[error("form {0}: x-tongban is incomplete, or nothing judges its conditions")]
+    Form(&'static str),
 }
 
 impl Catalog {
@@ -104,7 +108,17 @@ impl Catalog {
         types.into_iter()
     }
 
-    /// A schema as it is published: `request`, `licenses/marriage-certificate`, ….
+    /// The form of this name, as an agreement's `form` gives it, if it is one of ours.
+    pub fn form(&self, name: &str) -> Option<&FormType> {
+        self.forms.get(name)
+    }
+
+    /// Every form, by name.
+    pub fn forms(&self) -> impl Iterator<Item = &FormType> {
+        self.forms.values()
+    }
+
+    /// A schema as it is published: `request`, `licenses/marriage-certificate`, `forms/…`.
     pub fn schema_text(name: &str) -> Option<&'static str> {
         files::all().find(|file| file.name == name).map(|file| file.text)
     }
@@ -158,11 +172,17 @@ impl Catalog {
         let mut licenses = HashMap::new();
         for file in &files::LICENSES {
             let schema = parse(file)?;
-            let validator = build(&file.name.replacen("licenses/", "license:", 1))?;
+            let validator = build(&file.short())?;
             let license = LicenseType::of(&schema, validator).ok_or(CatalogFault::LicenseType(file.name))?;
             licenses.insert(license.code().to_owned(), license);
         }
-        Ok(Self { kinds, licenses })
+        let mut forms = BTreeMap::new();
+        for file in &files::FORMS {
+            let form =
+                FormType::of(&parse(file)?, build(&file.short())?).ok_or(CatalogFault::Form(file.name))?;
+            forms.insert(form.name().to_owned(), form);
+        }
+        Ok(Self { kinds, licenses, forms })
     }
 }
 
@@ -180,7 +200,7 @@ fn parse(file: &File) -> Result<Value, CatalogFault> {
 }
 
 fn urn(file: &File) -> String {
-    format!("urn:tongban:schema:{}", file.name.replacen("licenses/", "license:", 1))
+    format!("urn:tongban:schema:{}", file.short())
 }
 
 #[cfg(test)]

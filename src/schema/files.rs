@@ -6,13 +6,21 @@ pub(super) struct File {
     pub(super) text: &'static str,
 }
 
+impl File {
+    /// The name by which its id and references call it: `request`, `license:marriage-certificate`,
+    /// `form:newborn-registration`.
+    pub(super) fn short(&self) -> String {
+        self.name.replacen("licenses/", "license:", 1).replacen("forms/", "form:", 1)
+    }
+}
+
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
         [$(File { name: $name, text: include_str!(concat!("../../schemas/", $name, ".json")) }),*]
     };
 }
 
-/// Everything but the license types.
+/// Everything but the license types and the forms.
 pub(super) static DOCUMENTS: [File; 22] = files![
     "types",
     "codes",
@@ -59,6 +67,16 @@ pub(super) static LICENSES: [File; 17] = files![
     "licenses/social-insurance-proof",
 ];
 
+/// One file per form; `x-tongban` in it says for what, and with which materials.
+pub(super) static FORMS: [File; 6] = files![
+    "forms/newborn-registration",
+    "forms/out-of-town-loan-certificate",
+    "forms/housing-fund-loan",
+    "forms/spouse-migration",
+    "forms/social-card-replacement",
+    "forms/medical-care-filing",
+];
+
 pub(super) fn all() -> impl Iterator<Item = &'static File> {
-    DOCUMENTS.iter().chain(&LICENSES)
+    DOCUMENTS.iter().chain(&LICENSES).chain(&FORMS)
 }

@@ -12,6 +12,7 @@ mod catalog;
 mod document;
 mod files;
 mod formats;
+mod forms;
 mod license_type;
 mod rules;
 mod telling;
@@ -19,6 +20,7 @@ mod telling;
 pub use calendar::load_calendar;
 pub use catalog::Catalog;
 pub use document::{LicenseDocument, LicenseHolder};
+pub use forms::{FormMaterial, FormType};
 pub use license_type::{CacheAges, LicenseType, Share};
 
 use serde::de::DeserializeOwned;

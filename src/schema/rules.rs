@@ -194,7 +194,7 @@ fn header(document: &Value, faults: &mut Faults) {
 
 /// In every object of the data: an ID number is no future one, and sex and birthday beside
 /// it are those it states.
-fn people(value: &Value, at: &str, today: Date, faults: &mut Faults) {
+pub(super) fn people(value: &Value, at: &str, today: Date, faults: &mut Faults) {
     match value {
         Value::Object(members) => {
             person(value, at, today, faults);
@@ -290,7 +290,7 @@ fn belongs_to_a_holder(document: &Value, data: &Value, field: &str, faults: &mut
     }
 }
 
-fn in_order(value: &Value, from: &str, to: &str, at: &str, faults: &mut Faults) {
+pub(super) fn in_order(value: &Value, from: &str, to: &str, at: &str, faults: &mut Faults) {
     if let (Some(first), Some(last)) = (day(value, from), day(value, to))
         && last < first
     {
@@ -303,10 +303,10 @@ fn in_order(value: &Value, from: &str, to: &str, at: &str, faults: &mut Faults) 
     }
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value.get(name).and_then(Value::as_str)
 }
 
-fn day(value: &Value, name: &str) -> Option<Date> {
+pub(super) fn day(value: &Value, name: &str) -> Option<Date> {
     text(value, name)?.parse().ok()
 }

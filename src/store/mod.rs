@@ -27,6 +27,23 @@ pub struct Row {
     pub exchange: Option<String>,
     pub used_id: Option<UsedId>,
     pub take: Option<Take>,
+    /// Work that must not be lost with this leaf and belongs into another file: it waits
+    /// here until it stands there. Opaque to the store.
+    pub deed: Option<Vec<u8>>,
+}
+
+/// A place in the log: places are ordered as leaves were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    pub shard: Shard,
+    pub index: u64,
+}
+
+/// What a commit holds besides its leaf, and where that leaf stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    pub at: Mark,
+    pub bytes: Vec<u8>,
 }
 
 /// A message id that has been used (protocol §3.4), remembered until it has expired.
@@ -107,6 +124,10 @@ pub trait Engine: Send {
     /// after any other the caller must stop writing for good.
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault>;
 
+    /// Deeds up to this place stand where they belong: with the next commit, or when there
+    /// is time, they leave the log's files.
+    fn forget_deeds(&mut self, _carried: Mark) {}
+
     /// Housekeeping between commits; `idle` when there is time. A fault that is not passing
     /// ends writing as one of `append` does.
     fn tidy(&mut self, _idle: bool) -> Result<(), StoreFault> {
@@ -158,6 +179,9 @@ pub trait Shelf: Send + Sync {
 
     /// Uses of authorizations that have not expired at `now`.
     fn takes(&self, now: Now) -> Result<Vec<(Take, u32)>, StoreFault>;
+
+    /// Deeds that have not been forgotten, in the order of the log.
+    fn deeds(&self) -> Result<Vec<Deed>, StoreFault>;
 
     /// `out.sent` leaves of the last [`OPEN_SENDS_DAYS`] days of the log without an
     /// `out.done` or `out.failed` of the same exchange.

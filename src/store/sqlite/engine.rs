@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::{Engine, FreeSpace, Month, Row, Shard, StoreFault};
+use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault};
 use super::rest::{checkpoint, rest};
 use super::{make_folder, month_path, open_writer, sqlite_fault};
 
 /// `used` and `take` are append-only and indexed by expiry, not by their random keys: a
 /// random index touches one page a row and costs two thirds of the throughput at 10^6 rows.
 /// Whether an id is used is answered from memory; these rows are read at start only.
-/// `sum` tells a damaged row from a true one.
+/// `sum` tells a damaged row from a true one. `deed` holds work on its way to another file:
+/// a few rows, and none of a gateway at rest.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE leaf(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, kind TEXT NOT NULL, exchange TEXT,
   hash BLOB NOT NULL, leaf TEXT NOT NULL) STRICT;
@@ -23,6 +24,7 @@ CREATE INDEX used_expires ON used(expires);
 CREATE TABLE take(idx INTEGER PRIMARY KEY, expires INTEGER NOT NULL, token BLOB NOT NULL,
   sum INTEGER NOT NULL) STRICT;
 CREATE INDEX take_expires ON take(expires);
+CREATE TABLE deed(idx INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 ";
 
 /// Leaves in the WAL after which they are copied into the file while work goes on: some
@@ -32,6 +34,9 @@ const LEAVES_IN_WAL: usize = 4096;
 pub struct SqliteEngine {
     root: PathBuf,
     open: Option<OpenMonth>,
+    /// A month that was left with deeds in it.
+    left: Option<(Mark, PathBuf)>,
+    carried: Option<Mark>,
 }
 
 struct OpenMonth {
@@ -41,11 +46,13 @@ struct OpenMonth {
     connection: Connection,
     /// Leaves that stand in the WAL only.
     in_wal: usize,
+    /// The last deed written here that is not forgotten yet.
+    last_deed: Option<u64>,
 }
 
 impl SqliteEngine {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, open: None }
+        Self { root, open: None, left: None, carried: None }
     }
 
     fn month(&mut self, shard: Shard, month: Month) -> Result<&mut OpenMonth, StoreFault> {
@@ -54,6 +61,7 @@ impl SqliteEngine {
             past => {
                 if let Some(past) = past {
                     rest(&past.connection, &past.path)?;
+                    self.left = past.last_deed.map(|index| (Mark { shard: past.shard, index }, past.path));
                 }
                 OpenMonth::open(&self.root, shard, month)?
             }
@@ -69,10 +77,25 @@ impl OpenMonth {
             make_folder(folder)?;
         }
         let connection = open_writer(&path, SCHEMA)?;
-        Ok(Self { shard, month, path, connection, in_wal: 0 })
+        let last_deed: Option<i64> = connection
+            .query_row("SELECT max(idx) FROM deed", [], |row| row.get(0))
+            .map_err(|e| sqlite_fault("open", &path, &e))?;
+        let last_deed = last_deed.map(i64::unsigned_abs);
+        Ok(Self { shard, month, path, connection, in_wal: 0, last_deed })
     }
 
-    fn append(&mut self, first: u64, rows: &[Row]) -> rusqlite::Result<()> {
+    /// The deeds of this file that may go: up to this index.
+    fn forgettable(&self, carried: Option<Mark>) -> Option<u64> {
+        let carried = carried.filter(|mark| self.last_deed.is_some() && mark.shard >= self.shard)?;
+        Some(if carried.shard > self.shard { u64::MAX >> 1 } else { carried.index })
+    }
+
+    fn forgot(&mut self, upto: u64) {
+        self.last_deed = self.last_deed.filter(|last| *last > upto);
+    }
+
+    fn append(&mut self, first: u64, rows: &[Row], carried: Option<Mark>) -> rusqlite::Result<()> {
+        let forget = self.forgettable(carried);
         // Dropping the transaction on an early return rolls it back.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
@@ -83,6 +106,10 @@ impl OpenMonth {
                 .prepare_cached("INSERT INTO used(idx, expires, id, content, sum) VALUES(?, ?, ?, ?, ?)")?;
             let mut take = transaction
                 .prepare_cached("INSERT INTO take(idx, expires, token, sum) VALUES(?, ?, ?, ?)")?;
+            let mut deed = transaction.prepare_cached("INSERT INTO deed(idx, body) VALUES(?, ?)")?;
+            if let Some(upto) = forget {
+                transaction.prepare_cached(FORGET)?.execute([upto.cast_signed()])?;
+            }
             for (index, row) in (first.cast_signed()..).zip(rows) {
                 leaf.execute((index, row.ts, row.kind, &row.exchange, row.hash, &row.leaf))?;
                 if let Some(id) = &row.used_id {
@@ -93,11 +120,22 @@ impl OpenMonth {
                     let sum = row_sum(index, one.expires, &[&one.token]);
                     take.execute((index, one.expires, one.token, sum))?;
                 }
+                if let Some(body) = &row.deed {
+                    deed.execute((index, body))?;
+                }
             }
         }
-        transaction.commit()
+        transaction.commit()?;
+        if let Some(upto) = forget {
+            self.forgot(upto);
+        }
+        let last = (first..).zip(rows).filter(|(_, row)| row.deed.is_some()).map(|(index, _)| index).last();
+        self.last_deed = last.or(self.last_deed);
+        Ok(())
     }
 }
+
+const FORGET: &str = "DELETE FROM deed WHERE idx<=?";
 
 /// The first eight bytes of SHA-256 over a row, so that `audit verify` sees a changed one.
 pub(super) fn row_sum(index: i64, expires: i64, parts: &[&[u8]]) -> i64 {
@@ -109,10 +147,33 @@ pub(super) fn row_sum(index: i64, expires: i64, parts: &[&[u8]]) -> i64 {
     digest.as_ref().first_chunk::<8>().map_or(0, |eight| i64::from_be_bytes(*eight))
 }
 
+impl SqliteEngine {
+    /// What was carried leaves the files also when no leaf comes that would take it along.
+    fn forget_at_rest(&mut self) -> Result<(), StoreFault> {
+        if let Some((last, path)) = &self.left
+            && self.carried >= Some(*last)
+        {
+            let past = open_writer(path, SCHEMA)?;
+            past.execute("DELETE FROM deed", []).map_err(|e| sqlite_fault("forget", path, &e))?;
+            rest(&past, path)?;
+            self.left = None;
+        }
+        if let Some(open) = &mut self.open
+            && let Some(upto) = open.forgettable(self.carried)
+        {
+            let forgotten = open.connection.execute(FORGET, [upto.cast_signed()]);
+            open.in_wal += forgotten.map_err(|e| sqlite_fault("forget", &open.path, &e))?;
+            open.forgot(upto);
+        }
+        Ok(())
+    }
+}
+
 impl Engine for SqliteEngine {
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault> {
+        let carried = self.carried;
         let open = self.month(shard, month)?;
-        let appended = open.append(first, rows);
+        let appended = open.append(first, rows, carried);
         open.in_wal += rows.len();
         let path = open.path.clone();
         appended.map_err(|e| {
@@ -126,7 +187,14 @@ impl Engine for SqliteEngine {
         })
     }
 
+    fn forget_deeds(&mut self, carried: Mark) {
+        self.carried = Some(carried);
+    }
+
     fn tidy(&mut self, idle: bool) -> Result<(), StoreFault> {
+        if idle {
+            self.forget_at_rest()?;
+        }
         let Some(open) = self.open.as_mut().filter(|open| open.in_wal > 0) else { return Ok(()) };
         if idle {
             rest(&open.connection, &open.path)?;

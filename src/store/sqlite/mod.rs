@@ -29,7 +29,7 @@ use super::{Month, Shard, StoreFault};
 pub use engine::SqliteEngine;
 pub use heads::SqliteHeads;
 pub use month_file::{Columns, MonthFile, integrity};
-pub use rest::is_untouched;
+pub use rest::{checkpoint, is_untouched};
 pub use shelf::SqliteShelf;
 
 /// Versions from 3.7.0 to 3.51.2 can lose committed transactions when two connections write
@@ -104,7 +104,7 @@ fn file_fault(path: &Path, error: &std::io::Error) -> StoreFault {
 }
 
 /// Opens a file of ours for its one writer and brings its schema.
-fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
+pub fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_WAIT)?;
@@ -133,7 +133,7 @@ fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
 
 /// Opens a file of ours for reading, also beside its writer. A copy on a medium that cannot
 /// be written, with nothing in its WAL, is read as immutable.
-fn open_reader(path: &Path) -> Result<Connection, StoreFault> {
+pub fn open_reader(path: &Path) -> Result<Connection, StoreFault> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connect = |uri: &str| -> rusqlite::Result<Connection> {
@@ -174,7 +174,7 @@ fn file_uri(path: &Path) -> String {
 }
 
 /// Sorts SQLite's errors into what the caller must do about them.
-fn sqlite_fault(what: &'static str, path: &Path, error: &rusqlite::Error) -> StoreFault {
+pub fn sqlite_fault(what: &'static str, path: &Path, error: &rusqlite::Error) -> StoreFault {
     let (kind, code) = match error {
         rusqlite::Error::SqliteFailure(e, _) => (e.code, e.extended_code),
         _ => (ErrorCode::Unknown, 0),

@@ -22,7 +22,7 @@ const LARGEST_SUMMED: u64 = 32 << 20;
 /// Copies what the WAL holds into the file, as far as readers let it, and says whether all
 /// of it went. Never waits for a reader: an audit beside the gateway may read for minutes.
 /// An error means that it is not known what the disk holds.
-pub(super) fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StoreFault> {
+pub fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StoreFault> {
     let sum = sum_path(path);
     match fs::remove_file(&sum) {
         // Durably gone before the file changes: an old sum must not come back.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::super::{Month, OPEN_SENDS_DAYS, Shard, Shelf, StoreFault, StoredLeaf, Take, UsedId};
+use super::super::{Deed, Mark, Month, OPEN_SENDS_DAYS, Shard, Shelf, StoreFault, StoredLeaf, Take, UsedId};
 use super::month_file::{MonthFile, stored_leaf, text};
 use super::{file_fault, month_path, sqlite_fault};
 use crate::clock::Now;
@@ -187,6 +187,24 @@ impl Shelf for SqliteShelf {
             })?;
         }
         Ok(counts.into_iter().map(|(token, (expires, count))| (Take { token, expires }, count)).collect())
+    }
+
+    fn deeds(&self) -> Result<Vec<Deed>, StoreFault> {
+        let mut deeds = Vec::new();
+        for (shard, file) in self.newest_months(LIVE_MONTHS)?.into_iter().rev() {
+            file.read(|connection| {
+                let mut statement = connection.prepare("SELECT idx, body FROM deed ORDER BY idx")?;
+                let rows = statement.query_map([], |row| {
+                    let index = row.get::<_, i64>(0)?.unsigned_abs();
+                    Ok(Deed { at: Mark { shard, index }, bytes: row.get(1)? })
+                })?;
+                for row in rows {
+                    deeds.push(row?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(deeds)
     }
 
     fn open_sends(&self) -> Result<Vec<(Shard, StoredLeaf)>, StoreFault> {
