@@ -23,6 +23,7 @@ pub mod policy;
 pub mod authorization;
 pub mod license;
 pub mod case;
+pub mod relay;
 pub mod answer;
 
 // What every corridor and door shares.

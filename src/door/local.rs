@@ -285,6 +285,7 @@ fn failed(exchange: Option<&str>, fault: &AskFault) -> HttpAnswer {
         AskFault::Send(SendFault::Timeout) => PARTNER_TIMEOUT.answer(exchange, &[]),
         AskFault::Send(SendFault::Busy) => answer::retry_after(PARTNER_BUSY.answer(exchange, &[]), Some(1)),
         AskFault::Send(_) => PARTNER_UNREACHABLE.answer(exchange, &[]),
+        AskFault::OtherReceipt => ANSWER_INVALID.answer(exchange, &[("reason", "receipt".into())]),
         AskFault::Answer(fault) => ANSWER_INVALID.answer(exchange, &[("reason", fault.word().into())]),
         AskFault::Unsigned { status, hint, retry_after } => {
             let mut more = vec![("partner_status", Value::from(*status))];

@@ -27,6 +27,8 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("license", &["ground", "policy"]),
     // `case` and `license` do not know each other.
     ("case", &["ground", "policy"]),
+    // Knows no case and no license: parcels, partners and their quotas.
+    ("relay", &["ground", "envelope", "policy"]),
     ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license", "case"]),
     ("config", &["ground", "license"]),
     ("telemetry", &[]),
@@ -42,7 +44,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
 
 const GROUND: &[&str] =
     &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "casebook"];
-const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "case", "answer"];
+const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "case", "relay", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";

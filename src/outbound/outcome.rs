@@ -1,0 +1,36 @@
+//! What the end of a parcel means for the case or the verification behind it: rows that
+//! become durable in the same commit as the end.
+
+use serde_json::json;
+
+use super::Answered;
+use crate::casebook::{NoticeRow, ParcelRow, Write};
+use crate::clock::Now;
+use crate::house::House;
+
+/// How an attempt ended, as far as a case must know.
+#[derive(Clone, Copy, Debug)]
+pub enum End<'a> {
+    /// The partner's signed receipt.
+    Delivered(&'a Answered),
+    /// Its signed refusal, final for this parcel.
+    Refused(&'a Answered),
+    /// `sequence-gap`: the parcel waits on; a row of it among the writes replaces it.
+    Gap(&'a Answered),
+}
+
+/// The caller holds the parcel's line until the writes stand. `parcel` is the row as it will
+/// be written.
+pub async fn writes(_house: &House, parcel: &ParcelRow, end: End<'_>, now: Now) -> Vec<Write> {
+    match end {
+        End::Delivered(_) | End::Gap(_) => Vec::new(),
+        End::Refused(answer) => vec![Write::Notice(NoticeRow {
+            id: crate::envelope::new_message_id(),
+            line: parcel.line.clone(),
+            kind: "parcel.refused".into(),
+            at: now.ms(),
+            body: json!({"parcel": parcel.id, "partner": parcel.partner, "op": parcel.op, "seq": parcel.seq,
+                "reason": parcel.reason, "exchange": answer.exchange}),
+        })],
+    }
+}
