@@ -92,7 +92,7 @@ impl Case {
     /// is no window, and waits for [`Case::local`] to relay it. `digest` is that of the body.
     pub fn open(opening: Opening<'_>, submit: &SubmitBody, digest: &str, at: Now) -> Result<Self, CaseFault> {
         let Opening { number, role, sides, agreement, terms } = opening;
-        faultless(content::submit(submit, number, sides, &terms))?;
+        faultless(content::submit(submit, number, sides, &terms, at.shanghai_day()))?;
         let collected_at = submit.collecting.collected_at;
         let state = match role {
             Role::Handling => State::Received,

@@ -3,9 +3,9 @@
 
 use jiff::civil::Date;
 
-use super::copy::{Case, CaseFault, faultless, shown};
 use super::clock;
 use super::content;
+use super::copy::{Case, CaseFault, faultless, shown};
 use super::event::{AcceptData, CommitmentOutcome, EventBody, EventData, Lacking, TolerantData};
 use super::machine::{self, Illegal};
 use super::record::{Acceptance, Checked, Decision, Delivery, Mark, Notice, Special, Tolerance, Transfer};

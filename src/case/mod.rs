@@ -23,8 +23,8 @@ mod tests;
 mod timers;
 mod view;
 
-pub use copy::{Case, CaseFault, Opening};
 pub use content::Sides;
+pub use copy::{Case, CaseFault, Opening};
 pub use event::{
     AcceptData, Actor, CommitmentOutcome, CorrectionData, CorrectionOutcome, Defect, EvaluationData,
     EventBody, EventData, Lacking, Outcome, TolerantData, digest, digest_text,

@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use super::copy::Case;
 use super::clock::{self, Running};
+use super::copy::Case;
 use super::machine::MOST_RELAY_RETRIES;
 use super::timers::{past, rectification_due};
 use crate::clock::Now;

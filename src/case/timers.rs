@@ -3,8 +3,8 @@
 //! Promises: the same case gives the same moments; a moment that has passed is still told,
 //! until an event settles it. Acting on it is left to the region's desk.
 
-use super::copy::Case;
 use super::clock::{self, end_of};
+use super::copy::Case;
 use super::record::Evaluation;
 use super::state::{Role, State};
 use super::submit::Proof;

@@ -139,6 +139,15 @@ fn a_submit_agrees_with_its_number_its_sides_and_the_agreement() {
 }
 
 #[test]
+fn a_form_is_judged_by_the_items_schema_where_there_is_one() {
+    let now = scene::at(DAY);
+    let opened = |form: &str| open(Handling, &item(json!({"form": form})), &submit(now), now);
+    let told = faults(opened("newborn-registration"));
+    assert!(!told.is_empty() && told.iter().all(|fault| fault.starts_with("/form/")), "{told:?}");
+    assert!(opened("no-such-form").is_ok(), "the agencies' own");
+}
+
+#[test]
 fn files_on_their_way_are_awaited_and_the_clock_waits_with_them() {
     let now = scene::at(DAY);
     let case = open(Handling, &item(json!({})), &submit(now), now).unwrap();
