@@ -19,6 +19,7 @@
 mod process;
 mod support;
 
+mod applications;
 mod architecture;
 mod asking;
 mod checks;
