@@ -31,4 +31,5 @@ mod lookup;
 mod matrix;
 mod proof;
 mod refusals;
+mod relaying;
 mod withdrawal;
