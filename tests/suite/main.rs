@@ -36,5 +36,6 @@ mod own_keys;
 mod proof;
 mod redeem;
 mod refusals;
+mod relaying;
 mod restart;
 mod withdrawal;
