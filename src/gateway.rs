@@ -4,9 +4,11 @@
 //! Start-up is a list: keys → trust → clock → ledger → register → rooms → doors. What is
 //! wrong is told before the first door opens, all of it at once where it can be.
 
-mod card;
+pub mod card;
 mod keys;
+mod pair;
 mod pull;
+mod tending;
 mod watch;
 
 use std::net::SocketAddr;
@@ -30,7 +32,7 @@ use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
-use crate::peer::{self, PartnerClients};
+use crate::peer::{self, ClientLimits, PartnerClients};
 use crate::telemetry::{DoorLabels, PartLabels};
 
 pub use keys::Keys;
@@ -90,6 +92,8 @@ const MOST_RELOADS_WAITING: usize = 16;
 pub struct Options {
     /// Published example keys are accepted.
     pub demo: bool,
+    /// How long a partner is waited for, and how many calls may wait.
+    pub partner_limits: ClientLimits,
 }
 
 /// A gateway with open doors.
@@ -109,7 +113,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     let calendar = config
         .load_calendar()
         .map_err(|faults| faults.into_iter().map(StartFault::Trust).collect::<Vec<_>>())?;
-    let (watch, trust) = trust(&config, now)?;
+    let (watch, trust) = trust(&config, &options, now)?;
     let directory = Arc::new(ArcSwap::new(trust.directory.clone()));
     let trust = Arc::new(ArcSwap::from_pointee(trust));
     if now.secs() < BUILT {
@@ -124,7 +128,12 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
     let materials = materials(&config, now)?;
-    let clients = PartnerClients::new(keys.credentials.clone(), directory.clone(), clock.clone());
+    let clients = PartnerClients::with_limits(
+        keys.partner.credentials.clone(),
+        directory.clone(),
+        clock.clone(),
+        options.partner_limits.clone(),
+    );
     let card = keys.card(&config, now);
     let house = Arc::new(House::new(Rooms {
         web: pull::web_client(&config),
@@ -146,8 +155,15 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     open_doors(house, keys, watch, directory).await
 }
 
-fn trust(config: &Config, now: Now) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
-    let mut watch = TrustWatch::new(config);
+fn trust(
+    config: &Config,
+    options: &Options,
+    now: Now,
+) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
+    let mut watch = match options.demo {
+        true => TrustWatch::new(config),
+        false => TrustWatch::without_published_cas(config),
+    };
     let (trust, _) = watch.look(None, now);
     let faults = watch.pki_faults();
     if !faults.is_empty() {
@@ -229,8 +245,9 @@ async fn open_doors(
     let mut tasks = JoinSet::new();
 
     let section = &house.config.partner_listener;
-    let tls = peer::partner_server_config(keys.credentials.clone(), directory.clone(), house.clock.clone())
-        .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
+    let tls =
+        peer::partner_server_config(keys.partner.credentials.clone(), directory.clone(), house.clock.clone())
+            .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
     let limits = listener::Limits {
         connections: section.connections,
         connections_per_peer: section.connections_per_partner,
@@ -252,8 +269,8 @@ async fn open_doors(
     let mut local_addr = None;
     if let Some(section) = &house.config.local_listener {
         let tls = match &keys.local {
-            Some(credentials) => Some(
-                peer::plain_server_config(credentials.clone())
+            Some(pair) => Some(
+                peer::plain_server_config(pair.credentials.clone())
                     .map_err(|e| vec![StartFault::Tls(e.to_string())])?,
             ),
             None => None,
@@ -281,6 +298,8 @@ async fn open_doors(
         stopped.clone(),
     ));
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
+    tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
+    tasks.spawn(tending::files(house.clone(), stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::answer::Code;
 use crate::authorization::Authorizer;
 use crate::casebook::Casebook;
+use crate::casework::Serials;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::domain::{Calendar, Region};
@@ -74,6 +75,8 @@ pub struct House {
     latest: AtomicI64,
     clock_sane: AtomicBool,
     draining: AtomicBool,
+    /// Serial numbers of the day's cases.
+    pub(crate) serials: Mutex<Serials>,
     /// Read at each scrape: what other parts measure.
     gauges: Mutex<Vec<Gauges>>,
 }
@@ -121,6 +124,7 @@ impl House {
             latest: AtomicI64::new(rooms.clock.now().ms()),
             clock_sane: AtomicBool::new(true),
             draining: AtomicBool::new(false),
+            serials: Mutex::default(),
             gauges: Mutex::default(),
             config: rooms.config,
             clock: rooms.clock,

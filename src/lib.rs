@@ -26,6 +26,7 @@ pub mod authorization;
 pub mod license;
 pub mod case;
 pub mod relay;
+pub mod webhook;
 pub mod answer;
 
 // What every corridor and door shares.
@@ -34,6 +35,7 @@ pub mod telemetry;
 pub mod house;
 
 // Corridors: know every room, decide nothing.
+pub mod casework;
 pub mod inbound;
 pub mod outbound;
 

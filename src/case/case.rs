@@ -300,6 +300,9 @@ impl Case {
     pub fn licenses(&self) -> &[String] {
         &self.licenses
     }
+    pub fn evaluations(&self) -> &[Evaluation] {
+        &self.evaluations
+    }
     pub fn corrections(&self) -> &[Correction] {
         &self.corrections
     }

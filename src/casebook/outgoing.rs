@@ -1,5 +1,6 @@
-//! What couriers ask of the casebook: who waits, and which parcels are first, without their
-//! messages. A hundred thousand may wait, so every question here costs what it returns.
+//! What couriers and webhooks ask of the casebook: who waits, and which parcels are first,
+//! without their messages. A hundred thousand may wait, so the questions that are asked often
+//! cost what they return.
 
 use rusqlite::types::Value as Column;
 use rusqlite::{Row, params};
@@ -56,6 +57,14 @@ impl Casebook {
             let mut statement = connection.prepare_cached(SQL)?;
             let found = statement.query_map(params![partner, now, most], outgoing)?;
             found.collect()
+        })
+        .await
+    }
+
+    /// The number of the notice that came last; 0 before the first.
+    pub async fn newest_notice(&self) -> Result<i64, CasebookFault> {
+        self.read(|connection| {
+            connection.query_row("SELECT coalesce(max(n), 0) FROM notice", [], |row| row.get(0))
         })
         .await
     }

@@ -131,7 +131,7 @@ async fn material(
         house.count_unsigned(peer, Code::RateLimited);
         return refuse(Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
     }
-    let Announcement::Announced { bytes } = house.materials_expected(peer, &digest) else {
+    let Announcement::Announced { bytes } = house.materials_expected(peer, &digest).await else {
         house.count_unsigned(peer, Code::UnknownMaterial);
         return refuse(Code::UnknownMaterial.into());
     };

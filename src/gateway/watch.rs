@@ -100,7 +100,7 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
         tracing::info!(target: "trust", file = %name, change = word);
         leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Config) });
     }
-    for renewed in watched.keys.look(&house.config) {
+    for renewed in watched.keys.look() {
         let word = if renewed.taken { "renewed" } else { "refused" };
         if !renewed.taken {
             house.metrics.trust_refused.inc();

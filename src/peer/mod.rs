@@ -21,7 +21,7 @@ pub(crate) use tls::partner_client_config;
 
 pub use card::{Card, Endpoint, LedgerName, Status};
 pub use client::{Attempt, ClientLimits, PartnerAnswer, PartnerClients, SendFault};
-pub use credentials::{Credentials, CredentialsFault, spki_sha256};
+pub use credentials::{Credentials, CredentialsFault, shows_published_key, spki_sha256};
 pub use directory::{Directory, NotAMember, PeerIdentity, region_of};
 pub use tls::{partner_server_config, plain_server_config, provider};
 pub use trust::{CaFile, CrlFile, Distrust, Trust, TrustFileFault, Validity};

@@ -11,7 +11,7 @@
 
 pub mod backoff;
 mod board;
-mod breaker;
+pub mod breaker;
 mod courier;
 mod lines;
 mod office;

@@ -31,15 +31,17 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("case", &["ground", "policy"]),
     // Knows no case and no license: parcels, partners and their quotas.
     ("relay", &["ground", "envelope", "policy"]),
+    ("webhook", &["ground", "peer", "relay"]),
     ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license", "case"]),
-    ("config", &["ground", "license"]),
+    ("config", &["ground", "license", "relay", "webhook"]),
     ("telemetry", &[]),
-    ("inbound", &["ground", "rooms", "telemetry", "house"]),
-    ("outbound", &["ground", "rooms", "telemetry", "house"]),
-    ("house", &["ground", "rooms", "config", "telemetry", "inbound", "outbound"]),
-    ("door", &["ground", "rooms", "config", "telemetry", "house", "inbound", "outbound"]),
-    ("gateway", &["ground", "rooms", "config", "telemetry", "house", "inbound", "outbound", "door"]),
-    ("cli", &["ground", "rooms", "config", "telemetry", "house", "inbound", "outbound", "door", "gateway"]),
+    ("casework", &["ground", "rooms", "telemetry", "house", "outbound"]),
+    ("inbound", &["ground", "rooms", "telemetry", "house", "casework"]),
+    ("outbound", &["ground", "rooms", "telemetry", "house", "casework"]),
+    ("house", &["ground", "rooms", "config", "telemetry", "casework", "inbound", "outbound"]),
+    ("door", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound"]),
+    ("gateway", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "door"]),
+    ("cli", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "door", "gateway"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
@@ -48,7 +50,7 @@ const GROUND: &[&str] = &[
     "clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "material", "casebook",
 ];
 const ROOMS: &[&str] =
-    &["peer", "web", "envelope", "policy", "authorization", "license", "case", "relay", "answer"];
+    &["peer", "web", "envelope", "policy", "authorization", "license", "case", "relay", "webhook", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";
