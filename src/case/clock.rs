@@ -12,7 +12,7 @@
 
 use jiff::civil::Date;
 
-use super::case::Case;
+use super::copy::Case;
 use super::message::ClockView;
 use super::record::Acceptance;
 use super::state::{Role, State};

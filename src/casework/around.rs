@@ -65,7 +65,8 @@ impl House {
     /// Whether a case of this partner names the file and waits for it, and its length.
     pub(crate) async fn file_announced(&self, partner: Region, sha256: &str) -> Announcement {
         let named = self.casebook.material(sha256).await.unwrap_or_default();
-        let coming = named.iter().find(|row| row.partner == partner.as_str() && row.way == MaterialWay::Coming);
+        let coming =
+            named.iter().find(|row| row.partner == partner.as_str() && row.way == MaterialWay::Coming);
         coming.map_or(Announcement::Unknown, |row| Announcement::Announced { bytes: row.bytes })
     }
 

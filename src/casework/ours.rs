@@ -151,19 +151,10 @@ impl House {
     /// The case a submit of ours opens, already on its way; all faults at once.
     fn opened_by(&self, plan: &SubmitPlan, body: &Value, now: Now) -> Result<(Case, String), Undone> {
         let admitted = self.catalog.admit_on::<SubmitBody>(body, now.shanghai_day());
-        let mut faults = Vec::new();
-        if let Some(form) = plan.terms.form.as_deref().and_then(|name| self.catalog.form(name)) {
-            let of_form = form.check(body.get("form").unwrap_or(&Value::Null), now.shanghai_day());
-            faults.extend(of_form.err().unwrap_or_default().into_iter().map(|f| f.under("/body/form")));
-        }
-        let submit = match admitted {
-            Ok(submit) if faults.is_empty() => submit.into_inner(),
-            other => {
-                let of_body = other.err().unwrap_or_default();
-                faults.extend(of_body.into_iter().map(|fault| fault.under("/body")));
-                return Err(Refusal::schema(faults).into());
-            }
-        };
+        let submit = admitted.map_err(|faults| {
+            Refusal::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
+        })?;
+        let submit = submit.into_inner();
         let digest = digest_text(body);
         let opening = Opening {
             number: &plan.number,

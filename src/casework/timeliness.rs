@@ -85,7 +85,8 @@ impl House {
         let running = case::clock::running(case, &calendar);
         let standing = running.and_then(|running| running.standing(now, &calendar));
         tally.legal_overdue += u64::from(standing.is_ok_and(|(_, legal)| legal));
-        tally.supervised += u64::from(case::supervision(case, now, &calendar).is_ok_and(|all| !all.is_empty()));
+        tally.supervised +=
+            u64::from(case::supervision(case, now, &calendar).is_ok_and(|all| !all.is_empty()));
         let decided = case.events().iter().find(|mark| mark.event == "decide");
         if let Some((decided, received)) = decided.zip(case.received_at()) {
             tally.decided += 1;

@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 use super::{Undone, read_case, rows};
 use crate::answer::Code;
 use crate::case::{self, Case, Transport};
-use crate::casebook::{
-    CaseFilter, CaseRow, Listed, Page, ParcelRow, ParcelState, VerificationSide, Write,
-};
+use crate::casebook::{CaseFilter, CaseRow, Listed, Page, ParcelRow, ParcelState, VerificationSide, Write};
 use crate::clock::Now;
 use crate::house::House;
 

@@ -35,7 +35,7 @@ use super::ops;
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// [`BODY_LIMIT`] in words.
-const TOO_LARGE_DETAIL: &str = "A body is at most 64 KiB.";
+const TOO_LARGE_DETAIL: &str = "A body is at most 64 KiB, of an application 256 KiB.";
 
 /// The API description, published as it is.
 pub const OPENAPI: &str = include_str!("../../schemas/local-openapi.json");
@@ -247,14 +247,16 @@ fn caller<'a>(house: &'a House, request: &Request<Incoming>) -> Option<&'a Local
 }
 
 fn is_json(request: &Request<Incoming>) -> bool {
-    request.headers().get(header::CONTENT_TYPE).and_then(|t| t.to_str().ok()).is_some_and(|t| {
-        t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
-    })
+    request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|t| t.to_str().ok())
+        .is_some_and(|t| t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn body_fault(fault: BodyFault) -> HttpAnswer {
     match fault {
-        BodyFault::TooLarge => TOO_LARGE.answer(None, &[]),
+        BodyFault::TooLarge => TOO_LARGE.answer(None, &[("detail", TOO_LARGE_DETAIL.into())]),
         BodyFault::Timeout => answer::empty(StatusCode::REQUEST_TIMEOUT),
         BodyFault::Broken => answer::empty(StatusCode::BAD_REQUEST),
     }

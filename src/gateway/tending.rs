@@ -99,9 +99,9 @@ async fn bring(house: &Arc<House>, partner: Region, row: &MaterialRow) -> bool {
         return true;
     };
     let Ok(parcels) = house.casebook.parcels_of(&row.case).await else { return false };
-    let arrived = parcels.iter().any(|parcel| {
-        parcel.op == Op::ApplicationSubmit.name() && parcel.state == ParcelState::Delivered
-    });
+    let arrived = parcels
+        .iter()
+        .any(|parcel| parcel.op == Op::ApplicationSubmit.name() && parcel.state == ParcelState::Delivered);
     if !arrived {
         return true;
     }

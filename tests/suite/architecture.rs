@@ -40,8 +40,25 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("outbound", &["ground", "rooms", "telemetry", "house", "casework"]),
     ("house", &["ground", "rooms", "config", "telemetry", "casework", "inbound", "outbound"]),
     ("door", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound"]),
-    ("gateway", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "door"]),
-    ("cli", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "door", "gateway"]),
+    (
+        "gateway",
+        &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "door"],
+    ),
+    (
+        "cli",
+        &[
+            "ground",
+            "rooms",
+            "config",
+            "telemetry",
+            "house",
+            "casework",
+            "inbound",
+            "outbound",
+            "door",
+            "gateway",
+        ],
+    ),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

@@ -99,8 +99,11 @@ pub(super) async fn serve(
         CaseRoute::Applications if request.method() == Method::POST => submit(house, request, client).await,
         CaseRoute::Applications => {
             let Some(after) = query.cursor() else { return BAD_QUERY.answer(None, &[]) };
-            let filter =
-                CaseFilter { role: query.text("role"), state: query.text("state"), partner: query.text("partner") };
+            let filter = CaseFilter {
+                role: query.text("role"),
+                state: query.text("state"),
+                partner: query.text("partner"),
+            };
             told(house.list_cases(filter, after, now).await)
         }
         CaseRoute::Application(case) => told(house.case_view(&case, now).await),
@@ -195,7 +198,8 @@ async fn body(request: Request<Incoming>, house: &House) -> Result<(Value, Bytes
     if !is_json(&request) {
         return Err(super::MEDIA_TYPE.answer(None, &[]));
     }
-    let bytes = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await.map_err(body_fault)?;
+    let bytes =
+        collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await.map_err(body_fault)?;
     match crate::json::parse(&bytes) {
         Ok(value) if value.is_object() => Ok((value, bytes)),
         _ => Err(super::NOT_JSON.answer(None, &[])),

@@ -58,25 +58,11 @@ pub(super) fn application(
     }
 }
 
-/// The case that a submit opens here: body schema, the item's form, then what the body must
-/// agree with.
+/// The case that a submit opens here: body schema, then what the body must agree with, the
+/// item's form included.
 fn submit(bench: &Bench<'_>, peer: Region, claims: RequestClaims, grant: &Grant) -> Result<Asked, Stopped> {
-    let today = bench.now.shanghai_day();
     let terms = Terms::of(grant.item());
-    let mut faults = Vec::new();
-    if let Some(form) = terms.form.as_deref().and_then(|name| bench.catalog.form(name)) {
-        let of_form = form.check(claims.body.get("form").unwrap_or(&Value::Null), today);
-        faults.extend(of_form.err().unwrap_or_default().into_iter().map(|f| f.under("/form")));
-    }
-    let body = match bench.catalog.admit_on::<SubmitBody>(&claims.body, today) {
-        Ok(body) if faults.is_empty() => body.into_inner(),
-        other => {
-            let mut all = other.err().unwrap_or_default();
-            all.retain(|fault| !faults.iter().any(|told| told.pointer == fault.pointer));
-            all.extend(faults);
-            return stop(Step::Body, body_faults(all));
-        }
-    };
+    let body: SubmitBody = admit(bench, &claims.body)?;
     let number = CaseNumber::parse(claims.case.as_deref().unwrap_or_default());
     let number = number.map_err(|_| Refusal::schema(vec![case_fault("/case")])).at(Step::Envelope)?;
     let item = grant.item();
