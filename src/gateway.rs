@@ -4,15 +4,17 @@
 //! Start-up is a list: keys → trust → clock → ledger → register → rooms → doors. What is
 //! wrong is told before the first door opens, all of it at once where it can be.
 
-mod card;
+pub mod card;
 mod couriers;
 mod keys;
+mod pair;
 mod pull;
+mod tending;
 mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,9 +31,10 @@ use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
 use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
+use crate::material::Shelf;
 use crate::outbound;
-use crate::peer::{self, PartnerClients};
-use crate::telemetry::DoorLabels;
+use crate::peer::{self, ClientLimits, PartnerClients};
+use crate::telemetry::{DoorLabels, PartLabels};
 use crate::webhook::{Caller, WebhookSettings};
 
 pub use couriers::webhooks;
@@ -94,6 +97,8 @@ const MOST_RELOADS_WAITING: usize = 16;
 pub struct Options {
     /// Published example keys are accepted.
     pub demo: bool,
+    /// How long a partner is waited for, and how many calls may wait.
+    pub partner_limits: ClientLimits,
 }
 
 /// A gateway with open doors.
@@ -114,7 +119,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     let calendar = config
         .load_calendar()
         .map_err(|faults| faults.into_iter().map(StartFault::Trust).collect::<Vec<_>>())?;
-    let (watch, trust) = trust(&config, now)?;
+    let (watch, trust) = trust(&config, &options, now)?;
     let directory = Arc::new(ArcSwap::new(trust.directory.clone()));
     let trust = Arc::new(ArcSwap::from_pointee(trust));
     if now.secs() < BUILT {
@@ -128,9 +133,16 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
-    let clients = PartnerClients::new(keys.credentials.clone(), directory.clone(), clock.clone());
+    let materials = materials(&config, now)?;
+    let clients = PartnerClients::with_limits(
+        keys.partner.credentials.clone(),
+        directory.clone(),
+        clock.clone(),
+        options.partner_limits.clone(),
+    );
     let card = keys.card(&config, now);
     let house = Arc::new(House::new(Rooms {
+        web: pull::web_client(&config),
         lookup: Lookup::new(register),
         signing: keys.signing.clone(),
         config,
@@ -141,14 +153,23 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         ledger,
         casebook,
         clients,
+        materials,
         card,
     }));
+    show_materials(&house);
     begin(&house, recovered.open_sends).await?;
     open_doors(house, keys, webhooks, watch, directory).await
 }
 
-fn trust(config: &Config, now: Now) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
-    let mut watch = TrustWatch::new(config);
+fn trust(
+    config: &Config,
+    options: &Options,
+    now: Now,
+) -> Result<(TrustWatch, crate::house::Trust), Vec<StartFault>> {
+    let mut watch = match options.demo {
+        true => TrustWatch::new(config),
+        false => TrustWatch::without_published_cas(config),
+    };
     let (trust, _) = watch.look(None, now);
     let faults = watch.pki_faults();
     if !faults.is_empty() {
@@ -201,6 +222,14 @@ fn register(config: &Config) -> Result<Register, StartFault> {
     }
 }
 
+fn materials(config: &Config, now: Now) -> Result<Shelf, Vec<StartFault>> {
+    let folder = config.data_dir().join("materials");
+    Shelf::open(&folder, now).map_err(|error| {
+        let (path, rule) = (folder.display().to_string(), format!("cannot be used ({})", error.kind()));
+        vec![StartFault::File { path, rule }]
+    })
+}
+
 /// The first leaves of a run: the ends of a crashed one's requests, and that we are here.
 async fn begin(house: &House, open_sends: Vec<crate::ledger::OpenSend>) -> Result<(), Vec<StartFault>> {
     let unrecorded = |_| vec![StartFault::Register("the exchange log does not take entries".into())];
@@ -223,8 +252,9 @@ async fn open_doors(
     let mut tasks = JoinSet::new();
 
     let section = &house.config.partner_listener;
-    let tls = peer::partner_server_config(keys.credentials.clone(), directory.clone(), house.clock.clone())
-        .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
+    let tls =
+        peer::partner_server_config(keys.partner.credentials.clone(), directory.clone(), house.clock.clone())
+            .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
     let limits = listener::Limits {
         connections: section.connections,
         connections_per_peer: section.connections_per_partner,
@@ -246,8 +276,8 @@ async fn open_doors(
     let mut local_addr = None;
     if let Some(section) = &house.config.local_listener {
         let tls = match &keys.local {
-            Some(credentials) => Some(
-                peer::plain_server_config(credentials.clone())
+            Some(pair) => Some(
+                peer::plain_server_config(pair.credentials.clone())
                     .map_err(|e| vec![StartFault::Tls(e.to_string())])?,
             ),
             None => None,
@@ -276,6 +306,8 @@ async fn open_doors(
     ));
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     couriers::start(&house, webhooks, &mut tasks, &stopped);
+    tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
+    tasks.spawn(tending::files(house.clone(), stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }
@@ -295,6 +327,23 @@ fn show(house: &House, door: &'static str, stats: Arc<listener::ListenerStats>) 
         for (what, count) in counts {
             let count = count.load(Ordering::Relaxed).try_into().unwrap_or(i64::MAX);
             metrics.connections.get_or_create(&DoorLabels { door, what }).set(count);
+        }
+    });
+}
+
+fn show_materials(house: &House) {
+    let shelf = house.materials.clone();
+    house.on_scrape(move |metrics| {
+        let stats = shelf.stats();
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed).try_into().unwrap_or(i64::MAX);
+        let counts = [
+            ("received-bytes", count(&stats.received_bytes)),
+            ("read-bytes", count(&stats.sent_bytes)),
+            ("arrived", count(&stats.arrived)),
+            ("coming", shelf.coming().try_into().unwrap_or(i64::MAX)),
+        ];
+        for (part, count) in counts {
+            metrics.materials.get_or_create(&PartLabels { part: part.into() }).set(count);
         }
     });
 }

@@ -14,10 +14,12 @@ pub mod keys;
 pub mod schema;
 pub mod store;
 pub mod ledger;
+pub mod material;
 pub mod casebook;
 
 // Rooms, in the order a request meets them.
 pub mod peer;
+pub mod web;
 pub mod envelope;
 pub mod policy;
 pub mod authorization;
@@ -33,6 +35,7 @@ pub mod telemetry;
 pub mod house;
 
 // Corridors: know every room, decide nothing.
+pub mod casework;
 pub mod inbound;
 pub mod outbound;
 

@@ -2,10 +2,12 @@
 //!
 //! Promises: `out.sent` is durable before a byte leaves, its end (`out.done` or
 //! `out.failed`) before the caller hears anything; not a word of an answer is believed
-//! before every check of protocol §3.2. After a crash every `out.sent` gets its end.
+//! before every check of protocol §3.2, nor one that tells more than
+//! was asked. After a crash every `out.sent` gets its end.
 
 pub mod outcome;
 pub mod parcel;
+pub mod redeem;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +21,7 @@ use crate::envelope::digest as sha256;
 use crate::envelope::{self, Asked, Op, ResponseFault, Typ};
 use crate::house::House;
 use crate::ledger::{Decision, Leaf, LeafHash, LeafKind, RecordFault};
+use crate::license::{self, NotAsked};
 use crate::peer::SendFault;
 use crate::telemetry::ExchangeLabels;
 
@@ -71,6 +74,8 @@ pub enum AskFault {
     Answer(#[from] ResponseFault),
     #[error("the partner's receipt is of something else")]
     OtherReceipt,
+    #[error("the partner's answer tells more than was asked")]
+    NotAsked(#[from] NotAsked),
     /// An unsigned refusal: a hint for retrying, never a business fact.
     #[error("the partner refused without a signature")]
     Unsigned { status: u16, hint: Option<crate::answer::Code>, retry_after: Option<u32> },
@@ -85,8 +90,18 @@ impl AskFault {
             Self::Sign => "signing-failed",
             Self::Send(SendFault::Timeout) => "partner-timeout",
             Self::Send(_) => "partner-unreachable",
-            Self::Answer(_) | Self::OtherReceipt => "partner-answer-invalid",
+            Self::Answer(_) | Self::NotAsked(_) | Self::OtherReceipt => "partner-answer-invalid",
             Self::Unsigned { .. } => "partner-refused",
+        }
+    }
+
+    /// Which check an answer failed; empty where there was none to check.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Answer(fault) => fault.word(),
+            Self::NotAsked(fault) => fault.word(),
+            Self::OtherReceipt => "receipt",
+            _ => "",
         }
     }
 }
@@ -189,6 +204,9 @@ impl Told<'_> {
             request_digest: &digest,
         };
         let claims = envelope::check_response(&sent.body, sent.status, &asked, self.house.clock.now())?;
+        if let (Op::LicenseQuery, Some(result)) = (self.question.op, &claims.result) {
+            license::fits(&self.question.body, result)?;
+        }
         let log = json!({"origin": claims.log.origin, "index": claims.log.index, "leaf": claims.log.leaf});
         let answered = Answered {
             exchange: self.exchange.to_owned(),
@@ -240,7 +258,7 @@ impl Told<'_> {
             peer = self.question.to.as_str(),
             op,
             code,
-            reason = if let Err(AskFault::Answer(fault)) = outcome { fault.word() } else { "" },
+            reason = outcome.err().map_or("", AskFault::reason),
             status = outcome.map_or(0, |answer| answer.status),
             us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         );

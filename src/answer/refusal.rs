@@ -128,7 +128,7 @@ refusals! {
     UnknownMaterial = "unknown-material", 404, unsigned, No, "Unknown material", "未知材料",
         "No application of this partner names this digest.";
     TooLarge = "too-large", 413, unsigned, No, "The message is too large", "报文过大",
-        "A message is at most 256 KiB; other operations than application.* at most 32 KiB.";
+        "A message is at most 256 KiB, a material at most 50 MiB and what its application says.";
     MediaType = "media-type", 415, unsigned, No, "Wrong media type", "媒体类型不符",
         "Send application/tongban-request+jwt without a content encoding.";
     RateLimited = "rate-limited", 429, unsigned, After, "Too many requests", "请求过于频繁",
@@ -190,7 +190,11 @@ pub struct Refusal {
     pub retry_after: Option<u32>,
     /// Signed although the code usually is not (the op's size limit, protocol §3).
     signed_anyway: bool,
+    detail: &'static str,
 }
+
+/// The detail of the op's own size limit; the code's own detail names the message's.
+const TOO_LARGE_FOR_OP: &str = "A message is at most 32 KiB, except those of application.* operations.";
 
 /// Seconds a caller waits when nothing better is known.
 const DEFAULT_RETRY_AFTER: u32 = 1;
@@ -198,7 +202,14 @@ const DEFAULT_RETRY_AFTER: u32 = 1;
 impl From<Code> for Refusal {
     fn from(code: Code) -> Self {
         let retry_after = (code.retry() == Retry::After).then_some(DEFAULT_RETRY_AFTER);
-        Self { code, reason: None, errors: Vec::new(), retry_after, signed_anyway: false }
+        Self {
+            code,
+            reason: None,
+            errors: Vec::new(),
+            retry_after,
+            signed_anyway: false,
+            detail: code.detail(),
+        }
     }
 }
 
@@ -218,11 +229,16 @@ impl Refusal {
 
     /// `too-large` of an op whose signature is already verified.
     pub fn too_large_for_op() -> Self {
-        Self { signed_anyway: true, ..Self::from(Code::TooLarge) }
+        Self { signed_anyway: true, detail: TOO_LARGE_FOR_OP, ..Self::from(Code::TooLarge) }
     }
 
     pub fn is_signed(&self) -> bool {
         self.signed_anyway || self.code.signed()
+    }
+
+    /// What is said of it beside the title: one fixed text for each rule.
+    pub fn detail(&self) -> &'static str {
+        self.detail
     }
 
     /// The RFC 9457 object of protocol §3.5. `trace` is ours, for the log.
@@ -234,7 +250,7 @@ impl Refusal {
         problem.insert("title_zh".into(), code.title_zh().into());
         problem.insert("status".into(), code.status().into());
         problem.insert("code".into(), code.word().into());
-        problem.insert("detail".into(), code.detail().into());
+        problem.insert("detail".into(), self.detail.into());
         if let Some(reason) = self.reason {
             problem.insert("reason".into(), reason.into());
         }
@@ -259,6 +275,13 @@ mod tests {
             assert!(!code.title().is_empty() && !code.title_zh().is_ascii());
             assert!((400..600).contains(&code.status()));
         }
+    }
+
+    #[test]
+    fn each_limit_of_size_has_its_own_text() {
+        let says = |refusal: Refusal| refusal.problem("t-1")["detail"].clone();
+        assert_eq!(says(Code::TooLarge.into()), "A message is at most 256 KiB.");
+        assert!(says(Refusal::too_large_for_op()).as_str().unwrap().contains("at most 32 KiB"));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use jiff::civil::Date;
 
-use super::case::Case;
+use super::copy::Case;
 use super::message::ClockView;
 use super::record::Acceptance;
 use super::state::{Role, State};
@@ -178,7 +178,7 @@ fn pauses(case: &Case) -> Vec<Pause> {
     pausing.map(|special| (Now::from_secs(special.from), special.to.map(Now::from_secs))).collect()
 }
 
-pub(super) fn ended(state: State) -> bool {
+pub fn ended(state: State) -> bool {
     state.is_final() || state == State::Delivered
 }
 

@@ -1,13 +1,15 @@
-//! What a submit or a supplement must agree with: the case's number, its two sides and the
-//! agreement's terms (protocol §12). All faults at once; pointers are within the body.
+//! What a submit or a supplement must agree with: the case's number, its two sides, the
+//! agreement's terms and the item's form (protocol §6.1, §12). All faults at once; pointers are within the body.
 
 use jiff::civil::Date;
+use serde_json::Value;
 
 use super::submit::{Shown, SubmitBody};
 use super::terms::Terms;
 use crate::clock::Now;
 use crate::domain::{Calendar, CaseNumber, HandlingMode, Necessity, Region, Unpublished, due};
 use crate::fault::Fault;
+use crate::schema::Catalog;
 
 /// The two regions of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +18,14 @@ pub struct Sides {
     pub handling: Region,
 }
 
-/// The body of a submit against number, sides and terms.
-pub(super) fn submit(body: &SubmitBody, number: &CaseNumber, sides: Sides, terms: &Terms) -> Vec<Fault> {
+/// The body of a submit against number, sides and terms, and its form against the item's.
+pub(super) fn submit(
+    body: &SubmitBody,
+    number: &CaseNumber,
+    sides: Sides,
+    terms: &Terms,
+    today: Date,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
     if body.mode != terms.mode {
         faults.push(disagrees("/mode"));
@@ -39,6 +47,11 @@ pub(super) fn submit(body: &SubmitBody, number: &CaseNumber, sides: Sides, terms
         }
     }
     materials(&body.materials, "/materials", terms, &mut faults);
+    // A form that has no schema here is between the agencies.
+    if let Some(form) = terms.form.as_deref().and_then(|name| Catalog::embedded().form(name)) {
+        let told = form.check(&Value::Object(body.form.clone()), today).err().unwrap_or_default();
+        faults.extend(told.into_iter().map(|fault| fault.under("/form")));
+    }
     let lacks = |code: &str| !body.materials.iter().any(|shown| shown.code == code);
     if terms.materials.iter().any(|m| m.necessity == Necessity::Required && lacks(&m.code)) {
         let words = ("lacks a material that the agreement requires", "缺少协议规定的必要材料");

@@ -3,18 +3,12 @@
 
 use jiff::civil::Date;
 
-use super::case::{Case, CaseFault, faultless, shown};
 use super::clock;
 use super::content;
-use super::event::{
-    AcceptData, CommitmentOutcome, CorrectionData, EvaluationData, EventBody, EventData, Lacking,
-    TolerantData,
-};
+use super::copy::{Case, CaseFault, faultless, shown};
+use super::event::{AcceptData, CommitmentOutcome, EventBody, EventData, Lacking, TolerantData};
 use super::machine::{self, Illegal};
-use super::record::{
-    Acceptance, Checked, Correction, Decision, Delivery, Evaluation, Mark, Notice, Special, Tolerance,
-    Transfer,
-};
+use super::record::{Acceptance, Checked, Decision, Delivery, Mark, Notice, Special, Tolerance, Transfer};
 use super::state::{Role, State};
 use super::submit::{Proof, Shown};
 use crate::clock::Now;
@@ -141,12 +135,7 @@ impl Case {
             }
             EventData::RequestCorrection(data) => self.request_correction(data, from, body.at)?,
             EventData::AnswerCorrection { id, outcome, .. } => {
-                let open = self.corrections.iter_mut().find(|c| c.id == *id && c.answered.is_none());
-                let open = open.ok_or(Illegal::NothingOpen)?;
-                if open.asked_by == from {
-                    return Err(Illegal::Role.into());
-                }
-                open.answered = Some((body.at, *outcome));
+                self.answer_correction(id, *outcome, from, body.at)?;
             }
             EventData::Collect { .. }
             | EventData::RejectForm { .. }
@@ -298,51 +287,6 @@ impl Case {
             None if to_follow => Ok(()),
             None => Err(CaseFault::Schema(vec![content::unlisted("/data/material")])),
         }
-    }
-
-    /// Once per side, and one follow-up (好差评).
-    fn evaluate(&mut self, data: &EvaluationData) -> Result<(), CaseFault> {
-        let given = self.evaluations.iter().filter(|evaluation| evaluation.role == data.role).count();
-        if usize::from(data.times) != given + 1 {
-            return Err(Illegal::Evaluated.into());
-        }
-        self.evaluations.push(Evaluation {
-            role: data.role,
-            times: data.times,
-            satisfaction: data.satisfaction.clone(),
-            channel: data.channel.clone(),
-            at: data.at,
-            rectified_at: None,
-        });
-        Ok(())
-    }
-
-    fn rectify(&mut self, role: Role, times: u8, at: i64, from: Role) -> Result<(), CaseFault> {
-        if role != from {
-            return Err(Illegal::Role.into());
-        }
-        let mut open = self.evaluations.iter_mut().filter(|e| e.role == role && e.times == times);
-        let evaluation = open.find(|e| e.awaits_rectification()).ok_or(Illegal::NothingOpen)?;
-        evaluation.rectified_at = Some(at);
-        Ok(())
-    }
-
-    fn request_correction(&mut self, data: &CorrectionData, from: Role, at: i64) -> Result<(), CaseFault> {
-        if self.corrections.iter().any(|known| known.id == data.id) {
-            let words = ("names a correction a second time", "纠错编号重复");
-            return Err(CaseFault::Schema(vec![Fault::new("/data/id", "uniqueItems", words.0, words.1)]));
-        }
-        self.corrections.push(Correction {
-            id: data.id.clone(),
-            asked_by: from,
-            exchange: data.exchange.clone(),
-            license_id: data.license_id.clone(),
-            field: data.field.clone(),
-            at,
-            due: data.due,
-            answered: None,
-        });
-        Ok(())
     }
 
     /// A fault for every code that names no material of the item, or none that is `fit`.

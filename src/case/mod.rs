@@ -4,13 +4,15 @@
 //! allowed changes nothing; deadlines, colours and supervision follow from the case alone.
 //! Durability, delivery, who may speak and whether an authorization holds is left to others.
 
-mod case;
+mod after;
+mod copy;
 pub mod clock;
 mod content;
 mod event;
 mod judge;
 mod machine;
 mod message;
+mod news;
 mod record;
 mod state;
 mod submit;
@@ -21,8 +23,8 @@ mod tests;
 mod timers;
 mod view;
 
-pub use case::{Case, CaseFault, Opening};
 pub use content::Sides;
+pub use copy::{Case, CaseFault, Opening};
 pub use event::{
     AcceptData, Actor, CommitmentOutcome, CorrectionData, CorrectionOutcome, Defect, EvaluationData,
     EventBody, EventData, Lacking, Outcome, TolerantData, digest, digest_text,

@@ -6,10 +6,10 @@
 
 use serde::Serialize;
 
-use super::case::Case;
 use super::clock::{self, Running};
+use super::copy::Case;
 use super::machine::MOST_RELAY_RETRIES;
-use super::timers::rectification_due;
+use super::timers::{past, rectification_due};
 use crate::clock::Now;
 use crate::domain::{Calendar, Unpublished, due};
 
@@ -83,10 +83,10 @@ pub fn supervision(case: &Case, now: Now, calendar: &Calendar) -> Result<Vec<Sup
     let mut book = Book { case, now, records: Vec::new() };
     of_the_notice(&mut book, calendar)?;
     let decision = clock::decision_clock(case, calendar)?;
-    book.late(&PROMISE, decision.due, settled(&decision));
-    book.late(&LEGAL, decision.legal_due, settled(&decision));
+    book.clock(&PROMISE, decision.due, &decision);
+    book.clock(&LEGAL, decision.legal_due, &decision);
     let delivery = clock::delivery_clock(case, calendar)?;
-    book.late(&DELIVERY, delivery.due, settled(&delivery));
+    book.clock(&DELIVERY, delivery.due, &delivery);
     for transfer in case.transfers.iter().skip(TRANSFERS - 1) {
         book.record(&PASSED_ON, transfer.at, None);
     }
@@ -97,14 +97,14 @@ pub fn supervision(case: &Case, now: Now, calendar: &Calendar) -> Result<Vec<Sup
     }
     for special in &case.specials {
         let due = due(Now::from_secs(special.from), special.limit, calendar)?;
-        book.late(&SPECIAL, Some(due), special.to);
+        book.late(&SPECIAL, due, special.to.or_else(|| book.ended_at()));
     }
     for evaluation in case.evaluations.iter().filter(|evaluation| evaluation.is_bad()) {
-        book.late(&RECTIFY, Some(rectification_due(evaluation, calendar)?), evaluation.rectified_at);
+        book.late(&RECTIFY, rectification_due(evaluation, calendar)?, evaluation.rectified_at);
     }
     for correction in &case.corrections {
         let answered = correction.answered.map(|(at, _)| at);
-        book.late(&CORRECTION, Some(clock::end_of(correction.due)), answered);
+        book.late(&CORRECTION, clock::end_of(correction.due), answered);
     }
     Ok(book.records)
 }
@@ -122,16 +122,11 @@ fn of_the_notice(book: &mut Book<'_>, calendar: &Calendar) -> Result<(), Unpubli
         return Ok(());
     }
     let started = Now::from_secs(last.map_or(received, |at| at.max(received)));
-    book.late(&SILENT, Some(due(started, clock::NOTICE_LIMIT, calendar)?), ended.map(|mark| mark.at));
+    book.late(&SILENT, due(started, clock::NOTICE_LIMIT, calendar)?, ended.map(|mark| mark.at));
     if let Some(deemed) = ended.filter(|mark| mark.event == "deemed_accepted") {
         book.record(&DEEMED, deemed.at, Some(deemed.at));
     }
     Ok(())
-}
-
-/// When a clock stopped for good.
-fn settled(clock: &Running) -> Option<i64> {
-    clock.still_since.filter(|_| !clock.paused).map(Now::secs)
 }
 
 struct Book<'c> {
@@ -141,16 +136,24 @@ struct Book<'c> {
 }
 
 impl Book<'_> {
-    /// A record if what was due was settled too late, or is not settled and due.
-    fn late(&mut self, rule: &Rule, due: Option<Now>, settled_at: Option<i64>) {
+    /// A clock of the procedure: it stops at the decision or delivery, stands still in a pause,
+    /// and ends with a case that ends otherwise (withdrawn, terminated).
+    fn clock(&mut self, rule: &Rule, due: Option<Now>, clock: &Running) {
         let Some(due) = due else { return };
-        let ended = settled_at.or_else(|| self.ended_at()).unwrap_or_else(|| self.now.secs());
-        if ended.min(self.now.secs()) > due.secs() {
-            self.record(rule, due.secs().saturating_add(1), settled_at);
+        let still = clock.still_since.map(Now::secs);
+        let until = still.or_else(|| self.ended_at()).unwrap_or_else(|| self.now.secs());
+        if until.min(self.now.secs()) > due.secs() {
+            self.record(rule, past(due).secs(), still.filter(|_| !clock.paused));
         }
     }
 
-    /// A case that ended otherwise (withdrawn, terminated) stops every clock.
+    /// A record if what was due was settled too late, or is not settled and due.
+    fn late(&mut self, rule: &Rule, due: Now, settled_at: Option<i64>) {
+        if settled_at.unwrap_or(i64::MAX).min(self.now.secs()) > due.secs() {
+            self.record(rule, past(due).secs(), settled_at);
+        }
+    }
+
     fn ended_at(&self) -> Option<i64> {
         self.case.events.iter().find(|mark| mark.state.is_final()).map(|mark| mark.at)
     }

@@ -3,8 +3,8 @@
 //! Promises: the same case gives the same moments; a moment that has passed is still told,
 //! until an event settles it. Acting on it is left to the region's desk.
 
-use super::case::Case;
 use super::clock::{self, end_of};
+use super::copy::Case;
 use super::record::Evaluation;
 use super::state::{Role, State};
 use super::submit::Proof;
@@ -134,7 +134,7 @@ pub(super) fn rectification_due(evaluation: &Evaluation, calendar: &Calendar) ->
 }
 
 /// The first moment that is too late.
-fn past(due: Now) -> Now {
+pub(super) fn past(due: Now) -> Now {
     Now::from_secs(due.secs().saturating_add(1))
 }
 

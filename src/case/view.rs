@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::case::Case;
 use super::clock;
+use super::copy::Case;
 use super::event::CommitmentOutcome;
 use super::message::{ClockView, EventLine, Receipt, StatusResult, Transport, VerificationOutcome};
 use super::record::{

@@ -270,7 +270,7 @@ impl Verdict {
         let reason = refusal.reason.map(|r| format!(" · {r}")).unwrap_or_default();
         out::line(format_args!("\nrefused / 拒绝: {} {}{reason}", code.status(), code.word()));
         out::line(format_args!("{} / {}", code.title_zh(), code.title()));
-        out::line(code.detail());
+        out::line(refusal.detail());
         for fault in &refusal.errors {
             out::line(format_args!("  {fault}"));
         }

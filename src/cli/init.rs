@@ -12,13 +12,14 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::card::{Parts, assemble};
-use super::new_keys::{LedgerKey, LocalToken};
+use super::new_keys::LocalToken;
 use super::{Common, Exit, Outcome, Stop, out, pki};
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::domain::Region;
+use crate::gateway::card::{PublicKeys, card};
 use crate::keys::{Algorithm, SigningKey, write_private_file};
+use crate::ledger::LedgerKey;
 
 /// Make a new gateway's directory.
 #[derive(clap::Args)]
@@ -40,7 +41,7 @@ pub struct Init {
     /// Where the region's own door listens 对内监听
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     local: SocketAddr,
-    /// Where the auditors' console and the ops door listen 审计与运维监听
+    /// Where the auditors' console listens 审计监听
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8081")]
     console: SocketAddr,
 }
@@ -100,31 +101,28 @@ impl Init {
         let subject = pki::Subject::gateway(&self.region, &[host]);
         let validity = pki::Validity { from: now, days: pki::LONGEST_CERTIFICATE_DAYS };
         let tls = pki::self_signed(&subject, validity).map_err(Stop::failed)?;
-        let ledger = LedgerKey::generate()?;
+        let ledger_pem = LedgerKey::generate_pem().map_err(Stop::failed)?;
+        let ledger = LedgerKey::from_pem(ledger_pem.as_bytes()).map_err(Stop::failed)?;
         let token = LocalToken::generate()?;
         let signing_jwk = SigningKey::generate(Algorithm::Es256).map_err(Stop::failed)?;
         let signing = SigningKey::from_jwk(&signing_jwk).map_err(Stop::failed)?;
-        let card = assemble(&Parts {
-            region: self.region,
-            name: &name,
-            endpoint: &endpoint,
-            contact: "",
+        let (text, config) = self.configuration(&name, &endpoint, &token.sha256_hex)?;
+        let keys = PublicKeys {
             signing_jwk: signing.public_jwk(),
-            spki_sha256: &tls.spki_sha256,
-            ledger_public: &ledger.public,
-            now,
-        });
-        let config = self.config_text(&name, &endpoint, &token.sha256_hex)?;
+            spki_sha256: vec![tls.spki_sha256],
+            ledger: ledger.public(),
+        };
+        let card = card(&config, &keys, now);
         Ok(Files {
             private: vec![
                 ("keys/sign.jwk", Zeroizing::new(pretty(&signing_jwk))),
-                ("keys/ledger.key", Zeroizing::new(ledger.pem.as_bytes().to_vec())),
+                ("keys/ledger.key", Zeroizing::new(ledger_pem.as_bytes().to_vec())),
                 ("keys/tls.key", Zeroizing::new(tls.private_key_pem.as_bytes().to_vec())),
                 ("keys/local.token", Zeroizing::new(token.text.as_bytes().to_vec())),
             ],
             public: vec![
                 ("keys/tls.crt", tls.certificate_pem.into_bytes()),
-                ("gateway.toml", config.into_bytes()),
+                ("gateway.toml", text.into_bytes()),
                 ("card.json", pretty(&card)),
             ],
             card,
@@ -141,7 +139,12 @@ impl Init {
 
     /// The configuration; read back by the reader `serve` uses, so that it cannot be one that
     /// `serve` refuses.
-    fn config_text(&self, name: &str, endpoint: &str, token_sha256: &str) -> Result<String, Stop> {
+    fn configuration(
+        &self,
+        name: &str,
+        endpoint: &str,
+        token_sha256: &str,
+    ) -> Result<(String, Config), Stop> {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let text = include_str!("gateway.toml.template")
             .replace("{code}", &quoted(self.region.as_str()))
@@ -151,8 +154,8 @@ impl Init {
             .replace("{token_sha256}", &quoted(token_sha256))
             .replace("{endpoint}", &quoted(endpoint))
             .replace("{name}", &quoted(name));
-        Config::parse(&text, &self.dir)?;
-        Ok(text)
+        let config = Config::parse(&text, &self.dir)?;
+        Ok((text, config))
     }
 
     fn print_next_steps(&self) {

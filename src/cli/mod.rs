@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use card::{CardFault, own_card};
+pub use card::own_card;
 pub use out::{Exit, Outcome, Stop};
 
 use crate::config::Config;

@@ -2,9 +2,8 @@
 
 use anyhow::Context as _;
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 /// A bearer token for the local door and the digest under which the configuration knows it.
@@ -19,29 +18,6 @@ impl LocalToken {
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(random::<32>()?));
         let sha256_hex = hex::encode(digest(&SHA256, text.as_bytes()));
         Ok(Self { text, sha256_hex })
-    }
-}
-
-/// A checkpoint key.
-pub struct LedgerKey {
-    /// PKCS#8 version 1, which every tool reads.
-    pub pem: Zeroizing<String>,
-    pub public: Vec<u8>,
-}
-
-impl LedgerKey {
-    pub fn generate() -> anyhow::Result<Self> {
-        let pair = Ed25519KeyPair::generate().context("no ledger key could be made")?;
-        let pkcs8 = pair.to_pkcs8v1().context("no ledger key could be made")?;
-        // 48 bytes: one line of base64.
-        let body = Zeroizing::new(STANDARD.encode(pkcs8.as_ref()));
-        Ok(Self {
-            pem: Zeroizing::new(format!(
-                "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-                body.as_str()
-            )),
-            public: pair.public_key().as_ref().to_vec(),
-        })
     }
 }
 

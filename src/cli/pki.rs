@@ -175,10 +175,8 @@ impl CertificateAuthority {
 /// base64url SHA-256 of the DER SPKI of the first certificate in a PEM chain.
 pub fn spki_sha256(chain_pem: &[u8]) -> Result<String, PkiFault> {
     let certificate = CertificateDer::from_pem_slice(chain_pem).map_err(|_| PkiFault::NotACertificate)?;
-    let (_, parsed) =
-        x509_parser::parse_x509_certificate(&certificate).map_err(|_| PkiFault::NotACertificate)?;
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, parsed.public_key().raw);
-    Ok(URL_SAFE_NO_PAD.encode(digest))
+    let pin = crate::peer::spki_sha256(&certificate).ok_or(PkiFault::NotACertificate)?;
+    Ok(URL_SAFE_NO_PAD.encode(pin))
 }
 
 fn issued(

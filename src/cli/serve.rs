@@ -25,7 +25,7 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|e| Stop::failed(format_args!("the runtime cannot start ({})", e.kind())))?;
-        runtime.block_on(serve(config, Options { demo: self.demo }))
+        runtime.block_on(serve(config, Options { demo: self.demo, ..Options::default() }))
     }
 }
 

@@ -11,26 +11,43 @@ use crate::ledger::{Vkey, current_origin};
 
 use super::keys::Keys;
 
+/// The public halves that a card shows.
+pub struct PublicKeys {
+    pub signing_jwk: Value,
+    /// base64url SHA-256 of the DER SPKI of the partner door's certificate.
+    pub spki_sha256: Vec<String>,
+    pub ledger: [u8; 32],
+}
+
+/// The card of the gateway that `config` describes; `now` chooses the ledger of the half-year.
+pub fn card(config: &Config, keys: &PublicKeys, now: Now) -> Value {
+    let origin = current_origin(config.region.code, now);
+    let listen = format!("https://{}", config.partner_listener.listen);
+    json!({
+        "id": config.region.code.gateway_urn(),
+        "region": config.region.code,
+        "name": config.region.name,
+        "endpoint": config.partner_listener.endpoint.as_deref().unwrap_or(&listen),
+        "tls": { "spki_sha256": keys.spki_sha256 },
+        "jwks": { "keys": [keys.signing_jwk] },
+        "ledger": {
+            "origin": origin,
+            "vkey": Vkey::new(&origin, keys.ledger).map(|vkey| vkey.to_string()),
+        },
+        "contact": config.region.contact.as_deref().unwrap_or_default(),
+        "status": "active",
+    })
+}
+
 impl Keys {
-    /// The card of the gateway that `config` describes; `now` chooses the ledger of the half-year.
+    /// The card as these keys make it now.
     pub fn card(&self, config: &Config, now: Now) -> Value {
-        let origin = current_origin(config.region.code, now);
-        let listen = format!("https://{}", config.partner_listener.listen);
-        let pins: Vec<String> =
-            self.credentials.spki_sha256().iter().map(|pin| URL_SAFE_NO_PAD.encode(pin)).collect();
-        json!({
-            "id": config.region.code.gateway_urn(),
-            "region": config.region.code,
-            "name": config.region.name,
-            "endpoint": config.partner_listener.endpoint.as_deref().unwrap_or(&listen),
-            "tls": { "spki_sha256": pins },
-            "jwks": { "keys": [self.signing.load().public_jwk()] },
-            "ledger": {
-                "origin": origin,
-                "vkey": Vkey::new(&origin, self.ledger_public).map(|vkey| vkey.to_string()),
-            },
-            "contact": config.region.contact.as_deref().unwrap_or_default(),
-            "status": "active",
-        })
+        let pin = self.partner.credentials.spki_sha256();
+        let keys = PublicKeys {
+            signing_jwk: self.signing.load().public_jwk(),
+            spki_sha256: pin.iter().map(|pin| URL_SAFE_NO_PAD.encode(pin)).collect(),
+            ledger: self.ledger_public,
+        };
+        card(config, &keys, now)
     }
 }

@@ -3,6 +3,7 @@
 //! Promises: a file is read whole or not at all, one that fails changes nothing, a removed
 //! one is gone at the next look; a request sees one consistent snapshot.
 
+mod pem;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,8 @@ use crate::fault::Fault;
 use crate::folder::{FileFault, Folder, Poll, WatchedFile, What};
 use crate::peer::{CaFile, Card, CrlFile, Directory, Trust as PkiTrust};
 use crate::policy::{Agreement, Policy};
+
+use pem::Pem;
 
 /// Whom we believe at one moment.
 pub struct Trust {
@@ -47,46 +50,6 @@ pub struct Change {
     pub what: What,
 }
 
-/// One PEM file with its last good content.
-struct Pem<T> {
-    file: WatchedFile,
-    parse: fn(&[u8]) -> Result<T, Fault>,
-    good: Option<Arc<T>>,
-    fault: Option<Fault>,
-}
-
-impl<T> Pem<T> {
-    fn new(path: &Path, parse: fn(&[u8]) -> Result<T, Fault>) -> Self {
-        Self { file: WatchedFile::new(path), parse, good: None, fault: None }
-    }
-
-    /// Looks again; tells what changed.
-    fn look(&mut self, changes: &mut Vec<Change>) -> bool {
-        let fault = match self.file.poll() {
-            Poll::Unchanged => return false,
-            Poll::Refused(fault) => fault,
-            Poll::Changed(bytes) => match (self.parse)(&bytes) {
-                Ok(good) => {
-                    let what = if self.good.is_some() { What::Changed } else { What::Added };
-                    self.good = Some(Arc::new(good));
-                    self.fault = None;
-                    changes.push(Change { file: self.file.path().to_owned(), what });
-                    return true;
-                }
-                Err(fault) => fault,
-            },
-        };
-        self.fault = Some(fault.clone());
-        changes.push(Change { file: self.file.path().to_owned(), what: What::Refused(vec![fault]) });
-        false
-    }
-
-    fn file_fault(&self) -> Option<FileFault> {
-        let fault = self.fault.clone()?;
-        Some(FileFault { file: self.file.path().to_owned(), faults: vec![fault] })
-    }
-}
-
 /// The folders and files of `[trust]` and `[partner_listener]`, watched.
 pub struct TrustWatch {
     me: Region,
@@ -105,17 +68,28 @@ pub struct TrustWatch {
 }
 
 impl TrustWatch {
+    /// For a running gateway outside a demonstration: a CA whose private key is published,
+    /// with which everybody could be a partner, is refused whenever it turns up.
+    pub fn without_published_cas(config: &Config) -> Self {
+        let cas = config.partner_listener.client_ca.iter();
+        let cas = cas.map(|path| Pem::new(&config.path(path), pem::unpublished_ca)).collect();
+        Self { cas, ..Self::new(config) }
+    }
+
     pub fn new(config: &Config) -> Self {
-        let ca = |pem: &[u8]| CaFile::from_pem(pem).map_err(|f| pem_fault(&f.to_string()));
-        let crl = |pem: &[u8]| CrlFile::from_pem(pem).map_err(|f| pem_fault(&f.to_string()));
         Self {
             me: config.region.code,
             base: config.base.clone(),
             cards: Folder::new(&config.path(&config.trust.partners), Card::from_value),
             agreements: Folder::new(&config.path(&config.trust.agreements), Agreement::from_value),
             authorities: Folder::new(&config.path(&config.trust.authorities), Authority::from_value),
-            cas: config.partner_listener.client_ca.iter().map(|p| Pem::new(&config.path(p), ca)).collect(),
-            crls: config.partner_listener.crl.iter().map(|p| Pem::new(&config.path(p), crl)).collect(),
+            cas: config
+                .partner_listener
+                .client_ca
+                .iter()
+                .map(|p| Pem::new(&config.path(p), pem::ca))
+                .collect(),
+            crls: config.partner_listener.crl.iter().map(|p| Pem::new(&config.path(p), pem::crl)).collect(),
             lists: HashMap::new(),
             authorities_dir: config.trust.authorities.clone(),
             data_dir: config.data_dir(),
@@ -331,8 +305,4 @@ impl Trust {
             })
             .count()
     }
-}
-
-fn pem_fault(rule: &str) -> Fault {
-    Fault::new("", "pem", rule, "PEM 文件无法使用")
 }

@@ -9,6 +9,7 @@
 mod age;
 mod cache;
 mod changed;
+mod fit;
 mod lookup;
 mod marks;
 mod query;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use cache::{CacheStats, Source};
 pub use changed::Changed;
+pub use fit::{NotAsked, fits};
 pub use lookup::{LicenseAnswer, Lookup, LookupFault};
 pub use query::{Holder, LicenseQuery, LicenseSelector, Mode};
 pub use record::LicenseRecord;

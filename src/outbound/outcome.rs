@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::Answered;
 use crate::casebook::{NoticeRow, ParcelRow, Write};
+use crate::casework::Undone;
 use crate::clock::Now;
 use crate::house::House;
 
@@ -20,17 +21,19 @@ pub enum End<'a> {
 }
 
 /// The caller holds the parcel's line until the writes stand. `parcel` is the row as it will
-/// be written.
-pub async fn writes(_house: &House, parcel: &ParcelRow, end: End<'_>, now: Now) -> Vec<Write> {
+/// be written. A fault means that nothing is known to have ended: the parcel waits on.
+pub async fn writes(house: &House, parcel: &ParcelRow, end: End<'_>, now: Now) -> Result<Vec<Write>, Undone> {
     match end {
-        End::Delivered(_) | End::Gap(_) => Vec::new(),
-        End::Refused(answer) => vec![Write::Notice(NoticeRow {
+        End::Delivered(answer) => house.parcel_arrived(parcel, &answer.exchange, &answer.outcome, now).await,
+        // What it says next is decided before the next signature.
+        End::Gap(_) => Ok(Vec::new()),
+        End::Refused(answer) => Ok(vec![Write::Notice(NoticeRow {
             id: crate::envelope::new_message_id(),
             line: parcel.line.clone(),
             kind: "parcel.refused".into(),
             at: now.ms(),
             body: json!({"parcel": parcel.id, "partner": parcel.partner, "op": parcel.op, "seq": parcel.seq,
                 "reason": parcel.reason, "exchange": answer.exchange}),
-        })],
+        })]),
     }
 }

@@ -17,6 +17,7 @@ use super::outcome::{self, End};
 use super::{Answered, AskFault, Question, Told};
 use crate::answer::{Code, Retry};
 use crate::casebook::{Held, ParcelRow, ParcelState, Sent, Write};
+use crate::casework::Saying;
 use crate::domain::Region;
 use crate::envelope::{self, Op, digest as sha256};
 use crate::house::House;
@@ -86,8 +87,10 @@ impl Attempt {
             return Err(Delivery::Unreachable { reason: "unknown-partner" });
         }
         let op = Op::from_name(&row.op).ok_or(Delivery::Disbelieved { reason: "unknown-op" })?;
+        let kept = row.sent.clone().filter(|sent| sent.exp > now.secs() + FLIGHT);
+        let row = if kept.is_some() { row } else { saying(house, row).await? };
         let question = Question { to: partner, op, business: row.business.clone(), body: row.body.clone() };
-        let sent = match row.sent.clone().filter(|sent| sent.exp > now.secs() + FLIGHT) {
+        let sent = match kept {
             Some(kept) => kept,
             None => {
                 let (jti, life) = (envelope::new_message_id(), op.longest_life());
@@ -174,7 +177,14 @@ impl Attempt {
         };
         let mut writes = vec![Write::Parcel(row.clone())];
         if let Some(end) = end {
-            writes.extend(outcome::writes(&self.house, &row, end, now).await);
+            match outcome::writes(&self.house, &row, end, now).await {
+                Ok(more) => writes.extend(more),
+                Err(fault) => {
+                    tracing::error!(target: "relay", ?fault, "a receipt cannot be applied; the parcel waits");
+                    self.record(leaf, &[]).await?;
+                    return Ok(Delivery::Unsent);
+                }
+            }
         }
         let mark = self.record(leaf, &writes).await?;
         self.stands(mark).await?;
@@ -220,6 +230,19 @@ impl Attempt {
     }
 }
 
+/// What the parcel says now; an end that came without the partner is written.
+async fn saying(house: &House, row: ParcelRow) -> Result<ParcelRow, Delivery> {
+    match house.parcel_says(row, house.clock.now()).await {
+        Ok(Saying::Says(row)) => Ok(*row),
+        Ok(Saying::Later(reason)) => Err(Delivery::NotYet { reason }),
+        Ok(Saying::Ended(writes)) => match house.casebook.write(writes).await {
+            Ok(()) => Err(Delivery::Gone),
+            Err(_) => Err(Delivery::Unsent),
+        },
+        Err(_) => Err(Delivery::Unsent),
+    }
+}
+
 async fn waiting_row(house: &House, id: &str) -> Result<Option<ParcelRow>, Delivery> {
     let row = house.casebook.get::<ParcelRow>(id).await.map_err(|fault| {
         tracing::error!(target: "relay", %fault, "a parcel cannot be read");
@@ -245,7 +268,7 @@ fn delivery_of(answered: &Result<(Answered, Bytes), AskFault>) -> Delivery {
                 _ => Delivery::Disbelieved { reason },
             }
         }
-        Err(fault @ (AskFault::Answer(_) | AskFault::OtherReceipt)) => {
+        Err(fault @ (AskFault::Answer(_) | AskFault::NotAsked(_) | AskFault::OtherReceipt)) => {
             Delivery::Disbelieved { reason: fault.word() }
         }
         Err(AskFault::UnknownPartner) => Delivery::Unreachable { reason: "unknown-partner" },

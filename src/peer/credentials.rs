@@ -20,6 +20,7 @@ use super::directory::region_of;
 use super::tls::provider;
 use super::trust::Validity;
 use crate::domain::Region;
+use crate::keys::example;
 
 /// Our own certificate chain with its key, replaced as one when renewed.
 pub struct Credentials {
@@ -82,6 +83,14 @@ pub fn spki_sha256(der: &CertificateDer<'_>) -> Option<[u8; 32]> {
     let (_, cert) = x509_parser::certificate::X509Certificate::from_der(der).ok()?;
     let hash = digest(&SHA256, cert.public_key().raw);
     hash.as_ref().try_into().ok()
+}
+
+/// Whether any certificate in the PEM file carries a key whose private half is published.
+pub fn shows_published_key(pem: &[u8]) -> bool {
+    CertificateDer::pem_slice_iter(pem)
+        .filter_map(Result::ok)
+        .filter_map(|der| spki_sha256(&der))
+        .any(|spki| example::is_published_example(&hex::encode(spki)))
 }
 
 impl Current {

@@ -12,6 +12,7 @@ mod credentials;
 mod directory;
 mod tls;
 mod trust;
+mod upload;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,7 +21,8 @@ pub(crate) use tls::partner_client_config;
 
 pub use card::{Card, Endpoint, LedgerName, Status};
 pub use client::{Attempt, ClientLimits, PartnerAnswer, PartnerClients, SendFault};
-pub use credentials::{Credentials, CredentialsFault, spki_sha256};
+pub use credentials::{Credentials, CredentialsFault, shows_published_key, spki_sha256};
 pub use directory::{Directory, NotAMember, PeerIdentity, region_of};
 pub use tls::{partner_server_config, plain_server_config, provider};
 pub use trust::{CaFile, CrlFile, Distrust, Trust, TrustFileFault, Validity};
+pub use upload::{Put, PutFault};

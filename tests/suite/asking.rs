@@ -2,10 +2,12 @@
 //! word before; and what the region's own systems get at their door (protocol §9).
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tongban::keys::Algorithm;
+use tongban::peer::ClientLimits;
 
 use crate::support::*;
 
@@ -193,6 +195,15 @@ fn signed_lies(world: &World) -> Vec<Lie> {
         bent("found and nothing there", "schema", |a| a.with("/result/licenses", json!([]))),
         bent("a license with a member more", "schema", |a| a.with("/result/licenses/0/more", CANARY)),
         bent("a license without its issuer", "schema", |a| a.without("/result/licenses/0/issuer")),
+        bent("another license type", "type-not-asked", |a| {
+            let id = license_id(MARRIAGE, "0000000016", "001");
+            let told = a.with("/result/licenses/0/license_id", id);
+            told.with("/result/licenses/0/type", MARRIAGE)
+        }),
+        bent("a field more", "field-not-asked", |a| a.with("/result/licenses/0/data/address", CANARY)),
+        bent("a match where a reading was asked", "field-not-asked", |a| {
+            a.without("/result/licenses/0/data").with("/result/licenses/0/match", json!({"uscc": true}))
+        }),
         bent("a success of another status", "schema", |a| a.with("/status", 202)),
         bent("a refusal with a result", "schema", |a| a.with("/status", 403)),
         bent("a problem of another status", "schema", |a| {
@@ -333,6 +344,7 @@ async fn a_signed_refusal_comes_with_the_partners_status_and_words() {
     });
     let told = asking.ask().await;
     assert_eq!((told.status, told.header("content-type")), (422, Some("application/problem+json")));
+    assert_eq!(told.header("retry-after"), Some("7"), "the partner's hint comes along");
     let mut expected = problem;
     for (name, value) in
         [("partner", json!(XIANAN)), ("signed", json!(true)), ("exchange", told.json()["exchange"].clone())]
@@ -345,6 +357,35 @@ async fn a_signed_refusal_comes_with_the_partners_status_and_words() {
     let done = &leaves[1];
     assert_eq!((&done["t"], &done["dec"]), (&json!("out.done"), &json!("deny")));
     assert_eq!((&done["code"], &done["status"]), (&json!("schema-violation"), &json!(422)));
+}
+
+/// On one thread, so that time moves only where the test moves it.
+#[tokio::test]
+async fn a_partner_that_never_answers_is_given_up_after_the_limit_and_that_is_recorded() {
+    let limit = Duration::from_secs(3);
+    let limits = ClientLimits { total: limit, ..ClientLimits::default() };
+    let world = World::plan().asking().partner_limits(limits).start().await;
+    let (addr, mut heard) = Answerer::by_hand(&world.answering).await;
+    world.yuhuan.trust_card(&world.answering.card(&format!("https://{addr}")));
+    world.yuhuan.reload().await;
+    let local = world.yuhuan.local();
+    let window = tokio::spawn(async move { local.post(QUERY, &question()).await });
+    let (request, _no_answer) = heard.recv().await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(limit).await;
+    tokio::time::resume();
+
+    let told = window.await.unwrap();
+    let problem = told.json();
+    assert_eq!((told.status, &problem["code"]), (504, &json!("partner-timeout")));
+    assert_eq!((&problem["retry"], &problem["exchange"]), (&json!("yes"), &request.claims["jti"]));
+    let leaves = world.yuhuan.leaves().await;
+    let of: Vec<_> = leaves.iter().filter(|leaf| leaf["x"] == problem["exchange"]).collect();
+    let [sent, failed] = of.as_slice() else { panic!("{of:?}") };
+    assert_eq!((&sent["t"], &failed["t"]), (&json!("out.sent"), &json!("out.failed")));
+    assert_eq!((&failed["code"], &failed["rq"]), (&json!("partner-timeout"), &sent["rq"]));
+    let partners = world.yuhuan.local().get("/local/v1/partners").await.json();
+    assert_eq!(partners["partners"][0]["up"], false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -412,6 +453,20 @@ async fn what_cannot_be_recorded_is_not_sent() {
     let told = asking.ask().await;
     assert_eq!((told.status, &told.json()["code"]), (503, &json!("ledger-unavailable")));
     assert!(told.header("retry-after").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_cannot_be_recorded_is_not_told() {
+    let asking = Asking::start().await;
+    let (member, file) = (asking.world.answering.clone(), asking.world.yuhuan.ledger_file());
+    asking.partner.says(move |request| {
+        let month = rusqlite::Connection::open(&file).unwrap();
+        month.execute_batch("ALTER TABLE leaf RENAME TO gone").unwrap();
+        http(200, RESPONSE_TYPE, answer_to(&request, &member, NOW, &result()).bytes())
+    });
+    let told = asking.ask().await;
+    assert_eq!((told.status, &told.json()["code"]), (503, &json!("ledger-unavailable")));
+    assert!(!String::from_utf8_lossy(&told.body).contains(CANARY), "not a word of it");
 }
 
 // The door itself.
@@ -486,6 +541,7 @@ async fn a_window_is_told_everything_that_is_wrong_before_a_partner_is_asked() {
     let large = vec![b' '; 64 * 1024 + 1];
     let told = post("application/json", &large).await;
     assert_eq!((told.status, &told.json()["code"]), (413, &json!("too-large")));
+    assert!(told.json()["detail"].as_str().unwrap().contains("64 KiB"), "this door's own limit");
 
     let mut faulty = question();
     for (name, value) in [
@@ -698,15 +754,18 @@ async fn the_metrics_have_their_names_and_name_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_description_lists_exactly_what_is_served() {
-    const SERVED: [(&str, &str); 8] = [
+    const SERVED: [(&str, &str); 11] = [
         ("GET", "/healthz"),
+        ("GET", "/local/v1/materials/{sha256}"),
         ("GET", "/local/v1/openapi.json"),
         ("GET", "/local/v1/partners"),
         ("GET", "/metrics"),
         ("GET", "/readyz"),
+        ("POST", "/local/v1/authorizations/redeem"),
         ("POST", "/local/v1/licenses/changed"),
         ("POST", "/local/v1/licenses/query"),
         ("POST", "/local/v1/partners/{region}/ping"),
+        ("PUT", "/local/v1/materials/{sha256}"),
     ];
     let world = World::plan().asking().start().await;
     let local = world.yuhuan.local();
@@ -723,16 +782,21 @@ async fn the_api_description_lists_exactly_what_is_served() {
     let served: Vec<_> =
         SERVED.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
     assert_eq!(listed, served);
+    // A file that is there, so that there is something to read.
+    let file = tongban::material::MaterialDigest::of(b"x");
+    let says = file.content_digest();
+    let here = format!("/local/v1/materials/{file}");
+    let put = local.call("PUT", &here, &[("content-digest", &says)], Bytes::from_static(b"x")).await;
+    assert_eq!(put.status, 201);
     for (method, path) in SERVED {
-        let path = path.replace("{region}", XIANAN);
+        let documented = &described["paths"][path][method.to_lowercase()]["responses"];
+        let allowed: Vec<_> = SERVED.iter().filter(|(_, other)| *other == path).map(|(m, _)| *m).collect();
+        let path = path.replace("{region}", XIANAN).replace("{sha256}", &file.to_string());
         let told = local.call(method, &path, &[], Bytes::new()).await;
         assert!(![404, 405].contains(&told.status), "{method} {path}: {}", told.status);
-        let documented =
-            &described["paths"][path.replace(XIANAN, "{region}")][method.to_lowercase()]["responses"];
         assert!(documented.get(told.status.to_string()).is_some(), "{method} {path}: {}", told.status);
-        let other = if method == "GET" { "POST" } else { "GET" };
-        let told = local.call(other, &path, &[], Bytes::new()).await;
-        assert_eq!((told.status, told.header("allow")), (405, Some(method)), "{other} {path}");
+        let told = local.call("DELETE", &path, &[], Bytes::new()).await;
+        assert_eq!((told.status, told.header("allow")), (405, Some(&*allowed.join(", "))), "{path}");
     }
     for path in [
         "/",

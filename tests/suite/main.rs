@@ -19,6 +19,7 @@
 mod process;
 mod support;
 
+mod applications;
 mod architecture;
 mod asking;
 mod checks;
@@ -28,8 +29,13 @@ mod crash;
 mod demo;
 mod explain;
 mod lookup;
+mod material;
 mod matrix;
+mod order;
+mod own_keys;
 mod proof;
+mod redeem;
 mod refusals;
 mod relaying;
+mod restart;
 mod withdrawal;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tongban::answer::Code;
+use tongban::answer::{Code, Refusal};
 
 use crate::support::*;
 
@@ -93,8 +93,12 @@ fn assert_as_the_table_says(verdict: &Verdict, what: &str) {
     assert_eq!(row.0, verdict.status, "{what}");
     assert_eq!(verdict.outcome["retry"], row.3, "{what}");
     let code = Code::from_word(word).unwrap();
-    for (member, fixed) in [("title", code.title()), ("title_zh", code.title_zh()), ("detail", code.detail())]
-    {
+    // One limit, one text: the op's own limit has another than the message's.
+    let detail = match (word, verdict.signed) {
+        ("too-large", true) => Refusal::too_large_for_op().detail(),
+        _ => code.detail(),
+    };
+    for (member, fixed) in [("title", code.title()), ("title_zh", code.title_zh()), ("detail", detail)] {
         assert_eq!(verdict.outcome[member], fixed, "{what}");
     }
     let errors = verdict.outcome.get("errors").and_then(Value::as_array);
@@ -339,6 +343,7 @@ async fn more_than_a_message_may_be_is_refused_unread() {
         assert_eq!(verdict.word(), "too-large", "{http:?}");
         assert!(!verdict.signed);
         assert_as_the_table_says(&verdict, "256 KiB");
+        assert_eq!(verdict.outcome["detail"], "A message is at most 256 KiB.");
         let line = world.dial(&world.asking, http).await.unwrap();
         let body = vec![b'A'; 256 * 1024];
         assert_eq!(
@@ -420,6 +425,34 @@ async fn a_partner_beyond_its_agreed_rate_is_told_when_to_come_again() {
     assert_eq!(verdict.word(), "rate-limited");
     let wait: u32 = verdict.told.header("retry-after").unwrap().parse().unwrap();
     assert!(wait > 3600, "{wait}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partner_beyond_its_agreed_concurrency_is_refused_until_an_answer_has_left() {
+    let library = Library::open().await;
+    let settings = library.settings().replace("timeout_ms = 1000", "timeout_ms = 30000");
+    let world = World::plan()
+        .register(settings)
+        .agreement(|agreement| agreement["quota"]["concurrent"] = 2.into())
+        .start()
+        .await;
+    library.shut_gate();
+    let line = world.line().await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for message in [world.lookup().bytes(), world.lookup().bytes()] {
+        let line = line.clone();
+        waiting.spawn(async move { line.exchange(message).await.status });
+    }
+    while world.xianan.running().house.lookup.stats().misses < 2 {
+        tokio::task::yield_now().await;
+    }
+    let third = world.lookup().bytes();
+    let verdict = world.ask(third.clone()).await;
+    assert_eq!(verdict.word(), "rate-limited");
+    assert_as_the_table_says(&verdict, "concurrency");
+    library.open_gate();
+    assert_eq!(waiting.join_all().await, [200, 200]);
+    assert_eq!(world.ask(third).await.word(), "ok");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

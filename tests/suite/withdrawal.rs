@@ -43,11 +43,6 @@ async fn authorize(world: &World, bend: impl FnOnce(&mut Value)) {
     world.xianan.reload().await;
 }
 
-fn with_keys(mut card: Value, keys: &[&Arc<SigningKey>]) -> Value {
-    card["jwks"]["keys"] = keys.iter().map(|key| key.public_jwk()).collect();
-    card
-}
-
 fn authority_file(world: &World) -> PathBuf {
     world.xianan.home.join("trust/authorities/mengsuban.json")
 }
@@ -418,96 +413,6 @@ async fn a_half_written_file_changes_nothing_and_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateways_own_certificate_is_renewed_without_a_restart() {
-    let world = World::plan().asking().start().await;
-    let door = world.xianan.door();
-    let shown = async || shown_certificate(door, &world.asking).await;
-    let first = shown().await;
-    let card = async || world.line().await.get("/v1/card").await.json();
-    let pin = |card: &Value| card["tls"]["spki_sha256"][0].as_str().unwrap().to_owned();
-    assert_eq!(pin(&card().await), world.answering.pin);
-    assert_eq!(local_ping(&world).await.status, 200);
-
-    let renewed = Member::certified(XIANAN, &world.ca, world.clock.now());
-    let keys = world.xianan.home.join("keys");
-    // Two files, one after the other: what lies between is refused, the old pair stays.
-    fs::write(keys.join("tls.crt"), &renewed.chain_pem).unwrap();
-    world.xianan.reload().await;
-    assert_eq!(shown().await, first);
-    fs::write(keys.join("tls.key"), &renewed.key_pem).unwrap();
-    world.xianan.reload().await;
-    assert_ne!(shown().await, first);
-    assert_eq!(pin(&card().await), renewed.pin, "the card says so");
-    assert_eq!(ping(&world).await, "ok", "who was connected stays connected");
-    assert_eq!(local_ping(&world).await.status, 200);
-    // The asking side connects anew and sees the new certificate.
-    let card = renewed.pinning_card(&format!("https://{door}"));
-    world.yuhuan.trust_card(&with_keys(card, &[&world.answering.signing]));
-    world.yuhuan.reload().await;
-    assert_eq!(local_ping(&world).await.status, 200);
-
-    // Another region's certificate is not ours, whoever issued it.
-    let foreign = Member::certified(BINHAI, &world.ca, world.clock.now());
-    let second = shown().await;
-    fs::write(keys.join("tls.crt"), &foreign.chain_pem).unwrap();
-    fs::write(keys.join("tls.key"), &foreign.key_pem).unwrap();
-    world.xianan.reload().await;
-    assert_eq!(shown().await, second);
-    let changes = world.xianan.changes().await;
-    assert_eq!(changes, ["config/start", "key/refused", "key/renewed", "key/refused"]);
-}
-
-async fn local_ping(world: &World) -> Told {
-    world
-        .yuhuan
-        .local()
-        .call("POST", &format!("/local/v1/partners/{XIANAN}/ping"), &[], Default::default())
-        .await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateways_own_signing_key_is_renewed_and_partners_with_both_keys_believe_it() {
-    let world = World::plan().asking().start().await;
-    let endpoint = format!("https://{}", world.xianan.door());
-    assert_eq!(local_ping(&world).await.status, 200);
-    let next = SigningKey::generate(Algorithm::Es256).unwrap();
-    let new = Arc::new(SigningKey::from_jwk(&next).unwrap());
-
-    fs::write(world.xianan.home.join("keys/sign.jwk"), next.to_string()).unwrap();
-    world.xianan.reload().await;
-    let card = world.line().await.get("/v1/card").await.json();
-    assert_eq!(card["jwks"]["keys"][0], new.public_jwk());
-    let told = local_ping(&world).await;
-    assert_eq!(
-        (told.status, &told.json()["reason"]),
-        (502, &json!("kid-not-yours")),
-        "not before its card says so"
-    );
-
-    let both = [&world.answering.signing, &new];
-    world.yuhuan.trust_card(&with_keys(world.answering.card(&endpoint), &both));
-    world.yuhuan.reload().await;
-    assert_eq!(local_ping(&world).await.status, 200);
-    // And the other way round: the asking side's own key.
-    let next = SigningKey::generate(Algorithm::Es256).unwrap();
-    let theirs = Arc::new(SigningKey::from_jwk(&next).unwrap());
-    trust_bent(&world, |card| *card = with_keys(card.clone(), &[&world.asking.signing, &theirs])).await;
-    assert_eq!(local_ping(&world).await.status, 200);
-    fs::write(world.yuhuan.home.join("keys/sign.jwk"), next.to_string()).unwrap();
-    world.yuhuan.reload().await;
-    assert_eq!(local_ping(&world).await.status, 200);
-    trust_bent(&world, |card| *card = with_keys(card.clone(), &[&theirs])).await;
-    assert_eq!(local_ping(&world).await.status, 200);
-    assert_eq!(ping(&world).await, "signature-invalid/kid-not-yours", "the old key");
-
-    assert_eq!(
-        world.xianan.changes().await,
-        ["config/start", "key/renewed", "config/changed", "config/changed"]
-    );
-    assert_eq!(world.yuhuan.changes().await, ["config/start", "config/changed", "key/renewed"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_stands_in_the_ledger() {
     let world = World::plan().crl().start().await;
     let mut expected = vec!["config/start"];
@@ -527,4 +432,33 @@ async fn every_change_stands_in_the_ledger() {
     world.xianan.trust_card(&with_keys(card, &[&world.asking.signing]));
     now_also(&["config/added", "config/refused"]).await;
     assert_eq!(world.ask(world.ping()).await.word(), "ok", "the member keeps its key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_registered_algorithm_signs_requests_under_its_own_name() {
+    let world = World::start().await;
+    let keys = [Algorithm::Ps256, Algorithm::EdDsa, Algorithm::Ed25519].map(new_key);
+    trust_keys(&world, keys.iter().map(|key| key.public_jwk()).collect()).await;
+    for key in &keys {
+        assert_eq!(world.ask(world.ping().signed_by(key)).await.word(), "ok", "{}", key.alg().name());
+    }
+    // Two names for one computation: the registered one counts.
+    let swapped = world.ping().signed_by(&keys[1]).header("alg", "Ed25519");
+    assert_eq!(world.ask(swapped).await.word(), "signature-invalid/alg-not-registered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_on_two_cards_opens_nothing_for_the_second_and_stays_with_its_owner() {
+    let world = World::start().await;
+    let mut thief = world.binhai.pinning_card("https://127.0.0.1:9");
+    thief["jwks"]["keys"] = json!([world.asking.signing.public_jwk()]);
+    world.xianan.trust_card(&thief);
+    world.xianan.reload().await;
+    if let Ok(line) = world.dial(&world.binhai, Http::Two).await {
+        let message = world.ping_of(&world.binhai).signed_by(&world.asking.signing).bytes();
+        if let Ok(told) = line.try_exchange(message.clone()).await {
+            assert_ne!(world.read_as(&world.binhai, told, &message).word(), "ok");
+        }
+    }
+    assert_eq!(ping(&world).await, "ok", "its owner does not lose it");
 }

@@ -27,6 +27,9 @@ pub struct Heard {
 
 type Script = Box<dyn FnMut(Vec<Heard>) -> Vec<Vec<u8>> + Send>;
 
+/// A request that waits for its answer, the raw HTTP bytes. Dropped, its connection is cut.
+pub type Waiting = (Heard, oneshot::Sender<Vec<u8>>);
+
 pub struct Answerer {
     pub addr: SocketAddr,
     script: Arc<Mutex<(usize, Script)>>,
@@ -36,27 +39,9 @@ impl Answerer {
     /// Opens a door with this member's certificate. HTTP/1.1, one request a connection, so that
     /// a test can write every byte of an answer.
     pub async fn open(member: &Member) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
+        let (addr, mut waiting) = Self::by_hand(member).await;
         let script: Arc<Mutex<(usize, Script)>> =
             Arc::new(Mutex::new((1, Box::new(|heard| vec![Vec::new(); heard.len()]))));
-        let (to_script, mut waiting) = mpsc::unbounded_channel::<(Heard, oneshot::Sender<Vec<u8>>)>();
-        let tls = TlsAcceptor::from(settings(member));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (tls, to_script) = (tls.clone(), to_script.clone());
-                tokio::spawn(async move {
-                    let Ok(mut stream) = tls.accept(stream).await else { return };
-                    let Some(heard) = hear(&mut stream).await else { return };
-                    let (reply, says) = oneshot::channel();
-                    to_script.send((heard, reply)).unwrap();
-                    let Ok(says) = says.await else { return };
-                    // Whether anybody reads to the end is the other side's business.
-                    drop(stream.write_all(&says).await);
-                    drop(stream.shutdown().await);
-                });
-            }
-        });
         let served = Arc::clone(&script);
         tokio::spawn(async move {
             let mut together = Vec::new();
@@ -72,6 +57,30 @@ impl Answerer {
             }
         });
         Self { addr, script }
+    }
+
+    /// The same door; what was heard waits for the test itself, for as long as it likes.
+    pub async fn by_hand(member: &Member) -> (SocketAddr, mpsc::UnboundedReceiver<Waiting>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (heard_here, waiting) = mpsc::unbounded_channel::<Waiting>();
+        let tls = TlsAcceptor::from(settings(member));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tls, heard_here) = (tls.clone(), heard_here.clone());
+                tokio::spawn(async move {
+                    let Ok(mut stream) = tls.accept(stream).await else { return };
+                    let Some(heard) = hear(&mut stream).await else { return };
+                    let (reply, says) = oneshot::channel();
+                    heard_here.send((heard, reply)).unwrap();
+                    let Ok(says) = says.await else { return };
+                    // Whether anybody reads to the end is the other side's business.
+                    drop(stream.write_all(&says).await);
+                    drop(stream.shutdown().await);
+                });
+            }
+        });
+        (addr, waiting)
     }
 
     pub fn endpoint(&self) -> String {

@@ -42,6 +42,12 @@ fn validity(now: Now) -> Validity {
     Validity { from: now, days: 400 }
 }
 
+/// The card with these keys and no others.
+pub fn with_keys(mut card: Value, keys: &[&Arc<SigningKey>]) -> Value {
+    card["jwks"]["keys"] = keys.iter().map(|key| key.public_jwk()).collect();
+    card
+}
+
 impl Member {
     /// A certificate that only a pin on a card makes known.
     pub fn pinned(code: &str, now: Now) -> Self {

@@ -22,7 +22,7 @@ pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
 pub use library::{Library, Says};
 pub use local::Local;
-pub use member::{COMING, Member, new_key};
+pub use member::{COMING, Member, new_key, with_keys};
 pub use message::{Draft, b64, sha256};
 pub use papers::*;
 pub use partner::{Http, Line, Told, dial, shown_certificate};

@@ -14,7 +14,9 @@ use tongban::cli::pki::{CertificateAuthority, Validity};
 use tongban::clock::{Clock, Now};
 use tongban::config::Config;
 use tongban::gateway::{self, Options, Running};
+use tongban::keys::write_private_file;
 use tongban::license;
+use tongban::peer::ClientLimits;
 
 use super::authority::Authority;
 use super::local::Local;
@@ -36,6 +38,8 @@ pub struct WorldPlan {
     register: String,
     crl: bool,
     asking: bool,
+    local_tls: bool,
+    options: Options,
     more: String,
 }
 
@@ -44,6 +48,7 @@ pub struct Gateway {
     pub home: PathBuf,
     pub member: Member,
     pub token: String,
+    options: Options,
     running: Option<Running>,
 }
 
@@ -98,6 +103,18 @@ impl WorldPlan {
     /// 玉环's gateway runs too.
     pub fn asking(mut self) -> Self {
         self.asking = true;
+        self
+    }
+
+    /// With TLS at the regions' own doors.
+    pub fn local_tls(mut self) -> Self {
+        self.local_tls = true;
+        self
+    }
+
+    /// How long the gateways wait for a partner.
+    pub fn partner_limits(mut self, limits: ClientLimits) -> Self {
+        self.options.partner_limits = limits;
         self
     }
 
@@ -156,12 +173,21 @@ impl WorldPlan {
             put(&home.join("trust/ca.crl"), crl(ca, 1, &[], now));
             text = text.replace("crl = []", "crl = [\"trust/ca.crl\"]");
         }
+        if self.local_tls {
+            let pair = Member::pinned(code, now);
+            put(&home.join("keys/local.crt"), &pair.chain_pem);
+            write_private_file(&home.join("keys/local.key"), pair.key_pem.as_bytes()).unwrap();
+            for name in ["certificate = \"keys/local.crt\"", "private_key = \"keys/local.key\""] {
+                assert!(text.contains(&format!("# {name}")));
+                text = text.replace(&format!("# {name}"), name);
+            }
+        }
         if code == XIANAN && !self.register.is_empty() {
             text = text.replace("kind = \"embedded\"", &self.register);
         }
         put(&file, text + &self.more);
         let token = fs::read_to_string(home.join("keys/local.token")).unwrap().trim().to_owned();
-        Gateway { home: home.to_owned(), member, token, running: None }
+        Gateway { home: home.to_owned(), member, token, options: self.options.clone(), running: None }
     }
 }
 
@@ -176,7 +202,7 @@ impl Gateway {
     }
 
     pub async fn start(&mut self, clock: &Clock) {
-        let started = gateway::start(self.config(), clock.clone(), Options::default()).await;
+        let started = gateway::start(self.config(), clock.clone(), self.options.clone()).await;
         self.running = Some(started.unwrap_or_else(|faults| panic!("{faults:?}")));
     }
 
@@ -254,6 +280,8 @@ impl World {
             register: String::new(),
             crl: false,
             asking: false,
+            local_tls: false,
+            options: Options::default(),
             more: String::new(),
         }
     }

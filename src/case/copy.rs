@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::content::{self, Sides};
 use super::event::Actor;
 use super::machine::{self, Act, Facts, Illegal};
-use super::message::{Receipt, VerificationAnswerBody};
 use super::record::{
     Acceptance, Correction, Decision, Delivery, Evaluation, LocalStep, Mark, Material, Notice, Part, Special,
-    Transfer, Verified,
+    Transfer,
 };
 use super::state::{Role, State};
 use super::submit::{CollectingSide, HandlingSide, Native, Proof, Shown, SubmitBody};
@@ -93,7 +92,7 @@ impl Case {
     /// is no window, and waits for [`Case::local`] to relay it. `digest` is that of the body.
     pub fn open(opening: Opening<'_>, submit: &SubmitBody, digest: &str, at: Now) -> Result<Self, CaseFault> {
         let Opening { number, role, sides, agreement, terms } = opening;
-        faultless(content::submit(submit, number, sides, &terms))?;
+        faultless(content::submit(submit, number, sides, &terms, at.shanghai_day()))?;
         let collected_at = submit.collecting.collected_at;
         let state = match role {
             Role::Handling => State::Received,
@@ -175,73 +174,6 @@ impl Case {
         Ok(())
     }
 
-    /// The handling side's signed receipt of event 0 has arrived at the collecting side.
-    pub fn received(&self, receipt: &Receipt) -> Result<Self, CaseFault> {
-        let of_submit = self.events.first().is_some_and(|first| first.digest == receipt.digest);
-        if self.role != Role::Collecting || receipt.case != self.number || receipt.seq != 0 || !of_submit {
-            return Err(CaseFault::ForeignReceipt);
-        }
-        let mut next = self.clone();
-        if next.state.is_before_receipt() {
-            next.state = State::Received;
-        }
-        next.received_at = receipt.received_at.or(next.received_at);
-        let awaited = receipt.awaiting.as_deref().unwrap_or_default();
-        for material in &mut next.materials {
-            if let Proof::Upload { sha256, .. } = &material.proof
-                && material.here_at.is_none()
-                && !awaited.contains(sha256)
-            {
-                material.here_at = receipt.received_at;
-            }
-        }
-        Ok(next)
-    }
-
-    /// A file is at the handling side, whole and with its digest.
-    #[must_use]
-    pub fn arrived(&self, file: &str, at: Now) -> Self {
-        let mut next = self.clone();
-        for material in &mut next.materials {
-            if matches!(&material.proof, Proof::Upload { sha256, .. } if sha256 == file) {
-                material.here_at = material.here_at.or(Some(at.secs()));
-            }
-        }
-        next
-    }
-
-    /// A department answered the verification that stands for a material.
-    #[must_use]
-    pub fn verified(&self, answer: &VerificationAnswerBody) -> Self {
-        let mut next = self.clone();
-        for material in &mut next.materials {
-            if matches!(&material.proof, Proof::TimedVerification { verification } if *verification == answer.id)
-            {
-                material.verified = Some(Verified {
-                    outcome: answer.outcome,
-                    at: answer.at,
-                    org: answer.by.org.clone(),
-                    officer: answer.by.officer.clone(),
-                });
-            }
-        }
-        next
-    }
-
-    /// What is known here of a part of this case.
-    #[must_use]
-    pub fn with_part(&self, part: &Case, mandatory: bool) -> Self {
-        let mut next = self.clone();
-        next.parts.retain(|known| known.case != part.number);
-        next.parts.push(Part {
-            case: part.number.clone(),
-            mandatory,
-            state: part.state,
-            granted: part.is_granted(),
-        });
-        next
-    }
-
     /// The past, as the machine asks for it.
     pub fn facts(&self) -> Facts {
         let at_once = |kind: Option<&String>| kind.is_some_and(|kind| kind == "1");
@@ -299,6 +231,9 @@ impl Case {
     }
     pub fn licenses(&self) -> &[String] {
         &self.licenses
+    }
+    pub fn evaluations(&self) -> &[Evaluation] {
+        &self.evaluations
     }
     pub fn corrections(&self) -> &[Correction] {
         &self.corrections

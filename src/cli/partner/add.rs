@@ -1,46 +1,24 @@
-//! `partner`: taking up another region's gateway: its card in, who they are, are they there.
+//! `partner add`: a partner's card into the trust folder, with what to compare by phone before
+//! anything is trusted. Nothing is replaced silently.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::document::{faults_found, read_document};
-use super::durable::replace_file;
-use super::local_door::{LocalDoor, Token, refused};
-use super::{Common, Exit, Outcome, Stop, out};
-use crate::clock::{Clock, Now};
-use crate::config::Config;
-use crate::domain::Region;
+use super::{cards, status};
+use crate::cli::document::{faults_found, read_document};
+use crate::cli::durable::replace_file;
+use crate::cli::{Common, Exit, Outcome, Stop, out};
 use crate::fault::Fault;
-use crate::folder::{FileFault, Folder};
 use crate::keys::example;
-use crate::peer::{Card, Directory, Status, Trust};
-use crate::policy::Agreement;
-
-/// Partner gateways.
-#[derive(Args)]
-pub struct Partner {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Take up a partner by its card 按名片添加伙伴
-    Add(Add),
-    /// Who the partners are, and what is agreed with each 列出伙伴
-    List,
-    /// A whole signed exchange with a partner, through the running gateway 测试与伙伴的连通
-    Ping(Ping),
-}
+use crate::peer::{Card, Directory, Trust};
 
 #[derive(Args)]
-struct Add {
+pub struct Add {
     /// The partner's card; - is standard input 对方名片
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
@@ -49,26 +27,8 @@ struct Add {
     replace: bool,
 }
 
-#[derive(Args)]
-struct Ping {
-    #[arg(value_name = "REGION", value_parser = super::region)]
-    region: Region,
-    #[command(flatten)]
-    token: Token,
-}
-
-impl Partner {
-    pub fn run(self, common: &Common) -> Outcome {
-        match self.command {
-            Command::Add(command) => command.run(common),
-            Command::List => list(common),
-            Command::Ping(command) => command.run(common),
-        }
-    }
-}
-
 impl Add {
-    fn run(self, common: &Common) -> Outcome {
+    pub fn run(self, common: &Common) -> Outcome {
         let config = common.load()?;
         let (document, card) = match read_document(&self.file)?.and_then(|document| {
             let card = Arc::new(Card::from_value(&document)?);
@@ -196,150 +156,13 @@ fn spaced(fingerprint: &str) -> String {
     characters.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(" ")
 }
 
-const fn status(status: Status) -> &'static str {
-    match status {
-        Status::Active => "active 有效",
-        Status::Suspended => "suspended 暂停",
-        Status::Removed => "removed 移除",
-    }
-}
-
-fn cards(config: &Config) -> (HashMap<PathBuf, Arc<Card>>, Vec<FileFault>) {
-    Folder::new(&config.path(&config.trust.partners), Card::from_value).load()
-}
-
-fn list(common: &Common) -> Outcome {
-    let config = common.load()?;
-    let now = Clock::system().now();
-    let (cards, mut faults) = cards(&config);
-    let (directory, contradictions) =
-        Directory::build(config.region.code, &cards, Trust::new(vec![], vec![]), None);
-    faults.extend(contradictions);
-    let (agreements, more) =
-        Folder::new(&config.path(&config.trust.agreements), Agreement::from_value).load();
-    faults.extend(more);
-    let with = |region: Region| {
-        let mut ids: Vec<&Agreement> = agreements
-            .values()
-            .map(Arc::as_ref)
-            .filter(|agreement| agreement.between(&config.region.code, &region))
-            .collect();
-        ids.sort_by_key(|agreement| agreement.id());
-        ids
-    };
-    if common.json {
-        let partners: Vec<Value> =
-            directory.cards().map(|card| row(card, &with(card.region()), now)).collect();
-        let faults: Vec<Value> =
-            faults.iter().map(|f| json!({ "file": f.file, "faults": f.faults })).collect();
-        out::json(&json!({ "partners": partners, "faults": faults }));
-    } else {
-        let rows = directory.cards().map(|card| cells(card, &with(card.region()), now));
-        out::line(out::table(
-            [
-                "region 地区",
-                "name 名称",
-                "endpoint 地址",
-                "status 状态",
-                "keys, days left 公钥剩余天数",
-                "agreements 协议",
-            ],
-            rows,
-        ));
-        for found in &faults {
-            for fault in &found.faults {
-                out::complain(format_args!("{}: {fault}", found.file.display()));
-            }
-        }
-    }
-    Ok(if faults.is_empty() { Exit::Well } else { Exit::Found })
-}
-
-fn row(card: &Card, agreements: &[&Agreement], now: Now) -> Value {
-    let keys: Vec<Value> = lives(card, now)
-        .into_iter()
-        .map(|(kid, in_force, days)| json!({ "kid": kid, "in_force": in_force, "days_left": days }))
-        .collect();
-    let today = now.shanghai_day();
-    let agreements: Vec<Value> =
-        agreements.iter().map(|a| json!({ "id": a.id(), "in_force": a.in_force(today) })).collect();
-    json!({
-        "region": card.region(),
-        "name": card.name(),
-        "endpoint": format!("https://{}", card.endpoint().authority()),
-        "status": status(card.status()).split(' ').next(),
-        "keys": keys,
-        "agreements": agreements,
-    })
-}
-
-fn cells(card: &Card, agreements: &[&Agreement], now: Now) -> [String; 6] {
-    let keys = lives(card, now).into_iter().map(|(kid, in_force, days)| {
-        let start: String = kid.chars().take(8).collect();
-        match (in_force, days) {
-            (false, _) => format!("{start}… not in force 未生效"),
-            (true, None) => format!("{start}… no end 长期"),
-            (true, Some(days)) => format!("{start}… {days} d"),
-        }
-    });
-    let today = now.shanghai_day();
-    let agreements = agreements.iter().map(|a| {
-        if a.in_force(today) { a.id().to_owned() } else { format!("{} (not in force 未生效)", a.id()) }
-    });
-    [
-        card.region().to_string(),
-        card.name().to_owned(),
-        format!("https://{}", card.endpoint().authority()),
-        status(card.status()).to_owned(),
-        keys.collect::<Vec<_>>().join("\n"),
-        agreements.collect::<Vec<_>>().join("\n"),
-    ]
-}
-
-/// Each key with whether it is in force and the days until its end, if it has one.
-fn lives(card: &Card, now: Now) -> Vec<(String, bool, Option<i64>)> {
-    let documents = card.public_json().pointer("/jwks/keys").and_then(Value::as_array);
-    let ends: HashMap<&str, i64> = documents
-        .into_iter()
-        .flatten()
-        .filter_map(|key| Some((key.get("kid")?.as_str()?, key.get("exp")?.as_i64()?)))
-        .collect();
-    let days = |kid: &str| ends.get(kid).map(|end| end.saturating_sub(now.secs()).div_euclid(86_400));
-    card.keys().keys().map(|key| (key.kid().to_owned(), key.in_force(now), days(key.kid()))).collect()
-}
-
-impl Ping {
-    fn run(self, common: &Common) -> Outcome {
-        let door = LocalDoor::of(common, &self.token)?;
-        let clock = Clock::system();
-        let sent = clock.now();
-        let answer = door.post(&format!("/local/v1/partners/{}/ping", self.region), &json!({}))?;
-        if answer.status != 200 {
-            return refused(&answer, common.json);
-        }
-        if common.json {
-            out::json(&answer.value);
-            return Ok(Exit::Well);
-        }
-        let back = clock.now();
-        let text = |pointer: &str| answer.value.pointer(pointer).and_then(Value::as_str).unwrap_or("–");
-        let theirs = answer.value.pointer("/result/time").and_then(Value::as_i64);
-        let apart = theirs.map_or(0, |theirs| theirs.saturating_sub(back.secs()));
-        out::line(format_args!(
-            "{} answered in {} ms 已应答 · version 版本 {} · clock 时钟差 {apart:+} s · exchange 交换编号 {}",
-            self.region,
-            back.ms().saturating_sub(sent.ms()),
-            text("/result/version"),
-            text("/exchange"),
-        ));
-        Ok(Exit::Well)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::init::{Doors, create};
+    use super::super::list::list;
     use super::*;
+    use crate::cli::init::{Doors, create};
+    use crate::clock::Now;
+    use crate::domain::Region;
 
     struct Pair {
         _dir: tempfile::TempDir,
