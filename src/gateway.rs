@@ -8,11 +8,12 @@ pub mod card;
 mod keys;
 mod pair;
 mod pull;
+mod tending;
 mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,9 +30,10 @@ use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
 use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
+use crate::material::Shelf;
 use crate::outbound;
 use crate::peer::{self, ClientLimits, PartnerClients};
-use crate::telemetry::DoorLabels;
+use crate::telemetry::{DoorLabels, PartLabels};
 
 pub use keys::Keys;
 
@@ -125,6 +127,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
+    let materials = materials(&config, now)?;
     let clients = PartnerClients::with_limits(
         keys.partner.credentials.clone(),
         directory.clone(),
@@ -133,6 +136,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     );
     let card = keys.card(&config, now);
     let house = Arc::new(House::new(Rooms {
+        web: pull::web_client(&config),
         lookup: Lookup::new(register),
         signing: keys.signing.clone(),
         config,
@@ -143,8 +147,10 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         ledger,
         casebook,
         clients,
+        materials,
         card,
     }));
+    show_materials(&house);
     begin(&house, recovered.open_sends).await?;
     open_doors(house, keys, watch, directory).await
 }
@@ -208,6 +214,14 @@ fn register(config: &Config) -> Result<Register, StartFault> {
             Register::http(settings, &config.base).map_err(|fault| StartFault::Register(fault.to_string()))
         }
     }
+}
+
+fn materials(config: &Config, now: Now) -> Result<Shelf, Vec<StartFault>> {
+    let folder = config.data_dir().join("materials");
+    Shelf::open(&folder, now).map_err(|error| {
+        let (path, rule) = (folder.display().to_string(), format!("cannot be used ({})", error.kind()));
+        vec![StartFault::File { path, rule }]
+    })
 }
 
 /// The first leaves of a run: the ends of a crashed one's requests, and that we are here.
@@ -284,6 +298,8 @@ async fn open_doors(
         stopped.clone(),
     ));
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
+    tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
+    tasks.spawn(tending::files(house.clone(), stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }
@@ -303,6 +319,23 @@ fn show(house: &House, door: &'static str, stats: Arc<listener::ListenerStats>) 
         for (what, count) in counts {
             let count = count.load(Ordering::Relaxed).try_into().unwrap_or(i64::MAX);
             metrics.connections.get_or_create(&DoorLabels { door, what }).set(count);
+        }
+    });
+}
+
+fn show_materials(house: &House) {
+    let shelf = house.materials.clone();
+    house.on_scrape(move |metrics| {
+        let stats = shelf.stats();
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed).try_into().unwrap_or(i64::MAX);
+        let counts = [
+            ("received-bytes", count(&stats.received_bytes)),
+            ("read-bytes", count(&stats.sent_bytes)),
+            ("arrived", count(&stats.arrived)),
+            ("coming", shelf.coming().try_into().unwrap_or(i64::MAX)),
+        ];
+        for (part, count) in counts {
+            metrics.materials.get_or_create(&PartLabels { part: part.into() }).set(count);
         }
     });
 }

@@ -3,13 +3,14 @@
 //! What can be withdrawn (cards, agreements, authorities, CRLs, status lists, keys) stands
 //! in immutable snapshots that the watch swaps; a request takes one look and keeps it.
 
+mod materials;
 mod ready;
 mod trust;
 mod view;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::answer::Code;
 use crate::authorization::Authorizer;
 use crate::casebook::Casebook;
+use crate::casework::Serials;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::domain::{Calendar, Region};
@@ -26,10 +28,12 @@ use crate::inbound::judge::Bench;
 use crate::keys::SigningKey;
 use crate::ledger::{Decision, Leaf, LeafKind, Ledger};
 use crate::license::{LicenseAnswer, Lookup};
+use crate::material::{Announcements, Shelf};
 use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
+use crate::web::WebClient;
 
 pub use ready::Part;
 pub use trust::{Trust, TrustWatch, pulled_path};
@@ -56,17 +60,23 @@ pub struct House {
     pub ledger: Ledger,
     pub casebook: Casebook,
     pub clients: PartnerClients,
+    pub materials: Shelf,
+    /// For configured addresses that are no partner's.
+    pub web: WebClient,
     pub metrics: Metrics,
     /// A request body must be there in this time (protocol §2).
     pub body_deadline: Duration,
     /// This gateway's card as last computed.
     pub card: ArcSwap<Value>,
+    announcements: OnceLock<Box<dyn Announcements>>,
     /// Refusals before the signature step, by partner and code, since the last count leaf.
     unsigned: Mutex<HashMap<(Region, Code), u64>>,
     /// The latest moment the clock has shown (ms), to notice when it steps back.
     latest: AtomicI64,
     clock_sane: AtomicBool,
     draining: AtomicBool,
+    /// Serial numbers of the day's cases.
+    pub(crate) serials: Mutex<Serials>,
     /// Read at each scrape: what other parts measure.
     gauges: Mutex<Vec<Gauges>>,
 }
@@ -86,6 +96,8 @@ pub struct Rooms {
     pub ledger: Ledger,
     pub casebook: Casebook,
     pub clients: PartnerClients,
+    pub materials: Shelf,
+    pub web: WebClient,
     pub card: Value,
 }
 
@@ -107,10 +119,12 @@ impl House {
             metrics: Metrics::default(),
             body_deadline: BODY_DEADLINE,
             card: ArcSwap::from_pointee(rooms.card),
+            announcements: OnceLock::new(),
             unsigned: Mutex::default(),
             latest: AtomicI64::new(rooms.clock.now().ms()),
             clock_sane: AtomicBool::new(true),
             draining: AtomicBool::new(false),
+            serials: Mutex::default(),
             gauges: Mutex::default(),
             config: rooms.config,
             clock: rooms.clock,
@@ -121,6 +135,8 @@ impl House {
             ledger: rooms.ledger,
             casebook: rooms.casebook,
             clients: rooms.clients,
+            materials: rooms.materials,
+            web: rooms.web,
         }
     }
 

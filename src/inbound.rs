@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Code, Refusal, Reply};
 use crate::casebook::{Held, Write};
+use crate::casework;
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{FreshId, digest};
@@ -123,12 +124,41 @@ impl Exchange<'_> {
                 Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})).into()
             }
             Asked::License(asked) => self.look_up(*asked).await,
+            Asked::Case(asked) => self.casework(self.house.take_case_message(*asked, self.from()).await),
+            Asked::Question(asked) => self.casework(self.house.take_question(*asked, self.from()).await),
+            Asked::Answer(answer, body) => {
+                self.casework(self.house.take_answer(*answer, body, self.from()).await)
+            }
             // Told before anything is acted on.
             Asked::Again(_) => Refusal::from(Code::Replay).into(),
         };
         acted.held.extend(again);
         self.house.metrics.phase("act", acting.elapsed());
+        if let Reply::Refused(refusal) = &acted.reply
+            && !refusal.is_signed()
+        {
+            return self.unsigned(refusal.clone());
+        }
         self.settle(acted).await
+    }
+
+    fn from(&self) -> casework::Caller<'_> {
+        casework::Caller {
+            peer: self.peer,
+            exchange: self.seen.jti.as_deref().unwrap_or_default(),
+            now: self.now,
+        }
+    }
+
+    fn casework(&self, done: Result<casework::Done, casework::Undone>) -> Acted {
+        match done {
+            Ok(casework::Done { reply, writes, held }) => Acted { reply, take_use: None, writes, held },
+            Err(casework::Undone::Refused(refusal)) => refusal.into(),
+            Err(casework::Undone::Casebook(fault)) => {
+                tracing::error!(target: "case", %fault, "the casebook did not answer");
+                Refusal::from(Code::LedgerUnavailable).into()
+            }
+        }
     }
 
     async fn look_up(&self, asked: LicenseAsked) -> Acted {

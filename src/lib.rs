@@ -14,15 +14,19 @@ pub mod keys;
 pub mod schema;
 pub mod store;
 pub mod ledger;
+pub mod material;
 pub mod casebook;
 
 // Rooms, in the order a request meets them.
 pub mod peer;
+pub mod web;
 pub mod envelope;
 pub mod policy;
 pub mod authorization;
 pub mod license;
 pub mod case;
+pub mod relay;
+pub mod webhook;
 pub mod answer;
 
 // What every corridor and door shares.
@@ -31,6 +35,7 @@ pub mod telemetry;
 pub mod house;
 
 // Corridors: know every room, decide nothing.
+pub mod casework;
 pub mod inbound;
 pub mod outbound;
 

@@ -2,7 +2,12 @@
 //!
 //! Promises: `out.sent` is durable before a byte leaves, its end (`out.done` or
 //! `out.failed`) before the caller hears anything; not a word of an answer is believed
-//! before every check of protocol §3.2, nor one that tells more than was asked. After a crash every `out.sent` gets its end.
+//! before every check of protocol §3.2, nor one that tells more than
+//! was asked. After a crash every `out.sent` gets its end.
+
+pub mod outcome;
+pub mod parcel;
+pub mod redeem;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,13 +45,18 @@ pub struct Answered {
     pub exchange: String,
     pub partner: Region,
     pub status: u16,
-    /// The result (200) or the partner's signed problem.
+    /// The result (2xx) or the partner's signed problem.
     pub outcome: Value,
+    /// Seconds, from the answer's `Retry-After`: a hint, unsigned.
+    pub retry_after: Option<u32>,
     /// The partner's promise (protocol §3.2).
     pub log: Value,
-    /// Seconds after which a refusal may be asked again, as its `Retry-After` says: a hint
-    /// beside the signed words.
-    pub retry_after: Option<u32>,
+}
+
+impl Answered {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// Why there is no signed answer.
@@ -62,6 +72,8 @@ pub enum AskFault {
     Send(#[from] SendFault),
     #[error("the partner's answer fails a check")]
     Answer(#[from] ResponseFault),
+    #[error("the partner's receipt is of something else")]
+    OtherReceipt,
     #[error("the partner's answer tells more than was asked")]
     NotAsked(#[from] NotAsked),
     /// An unsigned refusal: a hint for retrying, never a business fact.
@@ -78,7 +90,7 @@ impl AskFault {
             Self::Sign => "signing-failed",
             Self::Send(SendFault::Timeout) => "partner-timeout",
             Self::Send(_) => "partner-unreachable",
-            Self::Answer(_) | Self::NotAsked(_) => "partner-answer-invalid",
+            Self::Answer(_) | Self::NotAsked(_) | Self::OtherReceipt => "partner-answer-invalid",
             Self::Unsigned { .. } => "partner-refused",
         }
     }
@@ -88,6 +100,7 @@ impl AskFault {
         match self {
             Self::Answer(fault) => fault.word(),
             Self::NotAsked(fault) => fault.word(),
+            Self::OtherReceipt => "receipt",
             _ => "",
         }
     }
@@ -105,7 +118,7 @@ pub async fn ask(house: Arc<House>, question: Question) -> Result<Answered, (Opt
     let told = Told { house: &house, exchange: &exchange, started, now, question: &question };
     let outcome = told.run().await;
     house.metrics.phase("ask", started.elapsed());
-    told.note(&outcome);
+    told.note(outcome.as_ref());
     outcome.map_err(|fault| (Some(exchange.clone()), fault))
 }
 
@@ -120,22 +133,26 @@ struct Told<'a> {
 
 impl Told<'_> {
     async fn run(&self) -> Result<Answered, AskFault> {
-        let request = self.sign()?;
+        let request = self.sign(LIFE)?;
         let digest = sha256(&request);
-        self.record(Leaf {
-            rq: Some(LeafHash(digest)),
-            sz: vec![octets(&request)],
-            ..self.leaf(LeafKind::OutSent)
-        })
-        .await?;
+        self.record(self.first_leaf(&request, digest)).await?;
         let answered = self.send(request, digest).await;
+        self.record(self.last_leaf(&answered, digest)).await?;
+        answered.map(|(answer, _)| answer)
+    }
+
+    fn first_leaf(&self, request: &[u8], digest: [u8; 32]) -> Leaf {
+        Leaf { rq: Some(LeafHash(digest)), sz: vec![octets(request)], ..self.leaf(LeafKind::OutSent) }
+    }
+
+    fn last_leaf(&self, answered: &Result<(Answered, Bytes), AskFault>, digest: [u8; 32]) -> Leaf {
         let ms = vec![self.started.elapsed().as_millis().try_into().unwrap_or(u32::MAX)];
-        let last = match &answered {
+        match answered {
             Ok((answer, response)) => Leaf {
                 rs: Some(LeafHash(sha256(response))),
                 status: Some(answer.status),
                 code: code_of(&answer.outcome).map(str::to_owned),
-                dec: Some(if answer.status == 200 { Decision::Permit } else { Decision::Deny }),
+                dec: Some(if answer.is_success() { Decision::Permit } else { Decision::Deny }),
                 rq: Some(LeafHash(digest)),
                 sz: vec![octets(response)],
                 ms,
@@ -145,19 +162,18 @@ impl Told<'_> {
                 let code = Some(fault.word().to_owned());
                 Leaf { code, rq: Some(LeafHash(digest)), ms, ..self.leaf(LeafKind::OutFailed) }
             }
-        };
-        self.record(last).await?;
-        answered.map(|(answer, _)| answer)
+        }
     }
 
-    fn sign(&self) -> Result<Bytes, AskFault> {
+    /// `life` in seconds.
+    fn sign(&self, life: i64) -> Result<Bytes, AskFault> {
         let mut claims = Map::new();
         let iat = self.now.secs();
         claims.insert("ver".into(), 1.into());
         claims.insert("iss".into(), self.house.me.gateway_urn().into());
         claims.insert("aud".into(), self.question.to.gateway_urn().into());
         claims.insert("iat".into(), iat.into());
-        claims.insert("exp".into(), (iat + LIFE).into());
+        claims.insert("exp".into(), (iat + life).into());
         claims.insert("jti".into(), self.exchange.into());
         claims.insert("op".into(), self.question.op.name().into());
         for (name, value) in &self.question.business {
@@ -198,8 +214,8 @@ impl Told<'_> {
             status: claims.status,
             // The schema saw to it that one of the two is there.
             outcome: claims.result.or(claims.problem).unwrap_or_default(),
-            log,
             retry_after: sent.retry_after,
+            log,
         };
         Ok((answered, sent.body))
     }
@@ -227,7 +243,7 @@ impl Told<'_> {
         self.house.ledger.record(leaf.into()).await.map(drop).map_err(AskFault::Ledger)
     }
 
-    fn note(&self, outcome: &Result<Answered, AskFault>) {
+    fn note(&self, outcome: Result<&Answered, &AskFault>) {
         let code = match outcome {
             Ok(answer) => code_of(&answer.outcome).unwrap_or("ok"),
             Err(fault) => fault.word(),
@@ -242,8 +258,8 @@ impl Told<'_> {
             peer = self.question.to.as_str(),
             op,
             code,
-            reason = outcome.as_ref().err().map_or("", AskFault::reason),
-            status = outcome.as_ref().map_or(0, |a| a.status),
+            reason = outcome.err().map_or("", AskFault::reason),
+            status = outcome.map_or(0, |answer| answer.status),
             us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         );
     }

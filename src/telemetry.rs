@@ -64,6 +64,7 @@ pub struct Metrics {
     pub replay_ids: Gauge,
     pub cache: Family<PartLabels, Gauge>,
     pub connections: Family<DoorLabels, Gauge>,
+    pub materials: Family<PartLabels, Gauge>,
     pub days_left: Family<PartLabels, Gauge>,
     pub ready: Family<PartLabels, Gauge>,
     pub trust_refused: Counter,
@@ -82,6 +83,7 @@ impl Default for Metrics {
             replay_ids: Gauge::default(),
             cache: Family::default(),
             connections: Family::default(),
+            materials: Family::default(),
             days_left: Family::default(),
             ready: Family::default(),
             trust_refused: Counter::default(),
@@ -126,6 +128,11 @@ impl Metrics {
             "connections",
             "Connections by door and what became of them: open, accepted, handshakes failed, timed out, over their share",
             self.connections.clone(),
+        );
+        r.register(
+            "materials",
+            "Files of applications: bytes received, bytes read, files arrived, transfers coming in now",
+            self.materials.clone(),
         );
         r.register(
             "days_left",

@@ -2,6 +2,7 @@
 //! variant stops the build here.
 
 use crate::authorization::AuthorizationFault;
+use crate::case::CaseFault;
 use crate::envelope::{EnvelopeFault, TimeFault};
 use crate::license::LookupFault;
 use crate::policy::{Limited, PolicyFault};
@@ -62,6 +63,21 @@ impl From<AuthorizationFault> for Refusal {
             AuthorizationFault::UsedUp => Code::AuthorizationUsedUp.into(),
             AuthorizationFault::Insufficient => Code::AuthorizationInsufficient.into(),
             AuthorizationFault::StatusStale => Self::retry_after(Code::StatusStale, 60),
+        }
+    }
+}
+
+impl From<CaseFault> for Refusal {
+    fn from(fault: CaseFault) -> Self {
+        match fault {
+            CaseFault::IllegalTransition(_) => Code::IllegalTransition.into(),
+            CaseFault::SequenceGap => Code::SequenceGap.into(),
+            CaseFault::Schema(faults) => {
+                Self::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
+            }
+            CaseFault::CalendarUnpublished(_) => Self::retry_after(Code::CalendarUnpublished, 3600),
+            // The receipt of another event: ours to mend, and nothing was changed.
+            CaseFault::ForeignReceipt => Code::SequenceGap.into(),
         }
     }
 }

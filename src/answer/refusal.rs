@@ -128,7 +128,7 @@ refusals! {
     UnknownMaterial = "unknown-material", 404, unsigned, No, "Unknown material", "未知材料",
         "No application of this partner names this digest.";
     TooLarge = "too-large", 413, unsigned, No, "The message is too large", "报文过大",
-        "A message is at most 256 KiB.";
+        "A message is at most 256 KiB, a material at most 50 MiB and what its application says.";
     MediaType = "media-type", 415, unsigned, No, "Wrong media type", "媒体类型不符",
         "Send application/tongban-request+jwt without a content encoding.";
     RateLimited = "rate-limited", 429, unsigned, After, "Too many requests", "请求过于频繁",

@@ -12,6 +12,7 @@ use crate::clock::Now;
 use crate::fault::Fault;
 use crate::keys::{KeySet, VerifyingKey};
 use crate::schema::{Admissible, Catalog, Kind};
+use crate::web::is_callable;
 
 /// One file of `trust/authorities/`, Rust twin of `schemas/authority.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +23,8 @@ pub struct AuthorityDocument {
     pub jwks: Value,
     #[serde(default)]
     pub status_lists: Vec<StatusListEntry>,
+    /// Where a citizen's one-time code becomes an authorization.
+    pub redeem: Option<String>,
     pub status: String,
 }
 
@@ -58,6 +61,7 @@ pub struct Authority {
     active: bool,
     keys: KeySet,
     status_lists: Vec<StatusListSource>,
+    redeem: Option<String>,
 }
 
 impl Authority {
@@ -92,6 +96,11 @@ impl Authority {
             };
             status_lists.push(StatusListSource { uri: entry.uri, source });
         }
+        if document.redeem.as_deref().is_some_and(|url| !is_callable(url)) {
+            let (text, zh) =
+                ("is not an https url, nor one of this machine", "须为 https 地址或本机回环地址");
+            faults.push(Fault::new("/redeem", "redeem-address", text, zh));
+        }
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -101,6 +110,7 @@ impl Authority {
             active: document.status == "active",
             keys,
             status_lists,
+            redeem: document.redeem,
         })
     }
 
@@ -115,6 +125,10 @@ impl Authority {
     }
     pub fn keys(&self) -> &KeySet {
         &self.keys
+    }
+    /// The address that was configured, if any.
+    pub fn redeem(&self) -> Option<&str> {
+        self.redeem.as_deref()
     }
     pub fn status_lists(&self) -> &[StatusListSource] {
         &self.status_lists

@@ -10,6 +10,7 @@
 mod authority;
 mod authorizer;
 mod cover;
+mod redeemed;
 mod status_list;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use authority::{
 };
 pub use authorizer::{Authorizer, Consent};
 pub use cover::{Action, Ask};
+pub use redeemed::{Redeemed, check_redeemed};
 pub use status_list::{MOST_LIST_FILE_BYTES, Status, StatusList, StatusListFault, StatusLists};
 pub use token::{
     AuthorizationClaims, Confirmation, Detail, Guardian, LicenseDetail, StatusClaim, StatusReference,

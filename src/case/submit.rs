@@ -17,7 +17,7 @@ pub struct SubmitBody {
     pub collecting: CollectingSide,
     pub handling: HandlingSide,
     pub applicant: Applicant,
-    /// Judged by the item's form schema, not here.
+    /// Judged by the item's form schema when a case is opened.
     pub form: Map<String, Value>,
     pub materials: Vec<Shown>,
     /// Compact JWSs.

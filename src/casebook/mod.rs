@@ -9,6 +9,7 @@
 
 mod keeper;
 mod line;
+mod outgoing;
 mod rows;
 mod shelf;
 
@@ -26,6 +27,7 @@ use keeper::{Keeper, Order};
 use line::Lines;
 
 pub use line::Held;
+pub use outgoing::{Outgoing, OutgoingCount};
 pub use rows::{
     AnswerRow, CaseRow, EventRow, MaterialRow, MaterialWay, MemoRow, NoticeRow, OnceRow, ParcelRow,
     ParcelState, PlaceRow, Row, Sent, VerificationRow, VerificationSide, Write,

@@ -55,7 +55,11 @@ pub struct CaseRow {
     pub changed: i64,
     /// When the case must be looked at again (milliseconds), if nothing happens before.
     pub wake: Option<i64>,
+    /// Moments up to here have been told (milliseconds).
+    pub woken: i64,
     pub parent: Option<String>,
+    /// `item basis purpose operator agreement case` as the submit's envelope said them.
+    pub business: Map<String, Value>,
     /// The folded case, as the room `case` keeps it.
     pub doc: Value,
 }

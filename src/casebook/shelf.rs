@@ -237,7 +237,7 @@ impl Casebook {
     }
 
     /// Reads on a thread where blocking is allowed.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, CasebookFault> {

@@ -1,18 +1,24 @@
 //! HTTP answers that every door gives alike.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
-use super::listener::BodyRead;
+use super::listener::{Answer, AnswerBody, BodyRead};
+use crate::answer::{Refusal, unsigned_problem};
+use crate::material::Pieces;
 
-pub type HttpAnswer = Response<Full<Bytes>>;
+pub type HttpAnswer = Answer;
 
 /// `no-store`: what is answered here is somebody's data or of this moment.
 fn base(status: StatusCode, content_type: &'static str, body: Bytes) -> HttpAnswer {
-    let mut answer = Response::new(Full::new(body));
+    with(status, content_type, Either::Left(Full::new(body)))
+}
+
+fn with(status: StatusCode, content_type: &'static str, body: AnswerBody) -> HttpAnswer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     if !content_type.is_empty() {
@@ -45,6 +51,20 @@ pub fn problem(status: StatusCode, value: &Value) -> HttpAnswer {
 
 pub fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> HttpAnswer {
     base(status, content_type, body.into())
+}
+
+/// A file, to be kept and not shown: what citizens bring is no page of ours.
+pub fn file(body: Pieces) -> HttpAnswer {
+    let mut answer = with(StatusCode::OK, "application/octet-stream", Either::Right(body));
+    answer.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    answer
+}
+
+/// An unsigned refusal.
+pub fn refusal(refusal: &Refusal) -> HttpAnswer {
+    let body = unsigned_problem(refusal, &crate::house::new_trace());
+    let sent = bytes(status(refusal.code.status()), "application/problem+json", body);
+    retry_after(sent, refusal.retry_after)
 }
 
 /// The same for public, immutable things (C2SP tlog-tiles §static assets).

@@ -4,6 +4,10 @@
 //! Every caller shows a bearer token, of which only the hash is stored, and may do what its
 //! entry in `gateway.toml` lists. An error carries the same members as a partner's problem.
 
+mod cases;
+mod materials;
+mod redeem;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,12 +15,15 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use cases::CaseRoute;
+
 use crate::answer::Refusal;
 use crate::config::LocalClient;
 use crate::domain::Region;
 use crate::envelope::Op;
 use crate::house::House;
 use crate::license::Changed;
+use crate::material::MaterialDigest;
 use crate::outbound::{self, Answered, AskFault, Question};
 use crate::peer::SendFault;
 
@@ -28,7 +35,7 @@ use super::ops;
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// [`BODY_LIMIT`] in words.
-const TOO_LARGE_DETAIL: &str = "A body is at most 64 KiB.";
+const TOO_LARGE_DETAIL: &str = "A body is at most 64 KiB, of an application 256 KiB.";
 
 /// The API description, published as it is.
 pub const OPENAPI: &str = include_str!("../../schemas/local-openapi.json");
@@ -126,7 +133,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
         return answer;
     }
     let Some(route) = Route::of(&path) else { return answer::empty(StatusCode::NOT_FOUND) };
-    if request.method() != route.method() {
+    if !route.serves(request.method()) {
         return answer::not_allowed(route.allow());
     }
     if let Route::OpenApi = route {
@@ -138,7 +145,7 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         return refused;
     };
-    if route.permission().is_some_and(|what| !client.may(what)) {
+    if route.permission(request.method()).is_some_and(|what| !client.may(what)) {
         return NOT_PERMITTED.answer(None, &[]);
     }
     match route {
@@ -156,6 +163,15 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
             Ok(body) => answer::after_body(changed(&house, &body).await),
             Err(answer) => answer,
         },
+        Route::Redeem => match body(request, &house).await {
+            Ok(body) => answer::after_body(redeem::serve(&house, &body).await),
+            Err(answer) => answer,
+        },
+        Route::Material(digest) => materials::serve(&house, request, digest).await,
+        Route::Case(route) => {
+            let client = client.clone();
+            cases::serve(house, request, &client, route).await
+        }
         Route::OpenApi => answer::empty(StatusCode::NOT_FOUND),
     }
 }
@@ -165,6 +181,9 @@ enum Route {
     Changed,
     Partners,
     Ping(Region),
+    Material(MaterialDigest),
+    Redeem,
+    Case(CaseRoute),
     OpenApi,
 }
 
@@ -173,31 +192,42 @@ impl Route {
         match path.strip_prefix("/local/v1/")? {
             "licenses/query" => Some(Self::Query),
             "licenses/changed" => Some(Self::Changed),
+            "authorizations/redeem" => Some(Self::Redeem),
             "partners" => Some(Self::Partners),
             "openapi.json" => Some(Self::OpenApi),
+            rest if rest.starts_with("materials/") => {
+                MaterialDigest::parse(rest.strip_prefix("materials/")?).map(Self::Material)
+            }
             rest => {
-                let region = rest.strip_prefix("partners/")?.strip_suffix("/ping")?;
-                Region::parse(region).ok().map(Self::Ping)
+                if let Some(region) = rest.strip_prefix("partners/").and_then(|r| r.strip_suffix("/ping")) {
+                    return Region::parse(region).ok().map(Self::Ping);
+                }
+                CaseRoute::of(rest).map(Self::Case)
             }
         }
     }
 
-    fn method(&self) -> Method {
-        match self {
-            Self::Query | Self::Changed | Self::Ping(_) => Method::POST,
-            Self::Partners | Self::OpenApi => Method::GET,
-        }
+    fn serves(&self, method: &Method) -> bool {
+        self.allow().split(", ").any(|allowed| allowed == method.as_str())
     }
 
     fn allow(&self) -> &'static str {
-        if self.method() == Method::POST { "POST" } else { "GET" }
+        match self {
+            Self::Query | Self::Changed | Self::Ping(_) | Self::Redeem => "POST",
+            Self::Partners | Self::OpenApi => "GET",
+            Self::Material(_) => materials::ALLOW,
+            Self::Case(route) => route.allow(),
+        }
     }
 
     /// What `may` in `gateway.toml` must list; `None` is open to every known system.
-    fn permission(&self) -> Option<&'static str> {
+    fn permission(&self, method: &Method) -> Option<&'static str> {
         match self {
-            Self::Query => Some("license.query"),
+            // Whoever may look up with an authorization may take one up.
+            Self::Query | Self::Redeem => Some("license.query"),
             Self::Changed => Some("register.changed"),
+            Self::Material(_) => materials::permission(method),
+            Self::Case(route) => Some(route.permission(method)),
             Self::Partners | Self::OpenApi | Self::Ping(_) => None,
         }
     }
@@ -216,21 +246,28 @@ fn caller<'a>(house: &'a House, request: &Request<Incoming>) -> Option<&'a Local
     local.client.iter().find(|client| client.token_sha256.eq_ignore_ascii_case(&hash))
 }
 
+fn is_json(request: &Request<Incoming>) -> bool {
+    request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|t| t.to_str().ok())
+        .is_some_and(|t| t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn body_fault(fault: BodyFault) -> HttpAnswer {
+    match fault {
+        BodyFault::TooLarge => TOO_LARGE.answer(None, &[("detail", TOO_LARGE_DETAIL.into())]),
+        BodyFault::Timeout => answer::empty(StatusCode::REQUEST_TIMEOUT),
+        BodyFault::Broken => answer::empty(StatusCode::BAD_REQUEST),
+    }
+}
+
 async fn body(request: Request<Incoming>, house: &House) -> Result<Value, HttpAnswer> {
-    let is_json =
-        request.headers().get(header::CONTENT_TYPE).and_then(|t| t.to_str().ok()).is_some_and(|t| {
-            t.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
-        });
-    if !is_json {
+    if !is_json(&request) {
         return Err(MEDIA_TYPE.answer(None, &[]));
     }
-    let bytes: Bytes = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await.map_err(
-        |fault| match fault {
-            BodyFault::TooLarge => TOO_LARGE.answer(None, &[("detail", TOO_LARGE_DETAIL.into())]),
-            BodyFault::Timeout => answer::empty(StatusCode::REQUEST_TIMEOUT),
-            BodyFault::Broken => answer::empty(StatusCode::BAD_REQUEST),
-        },
-    )?;
+    let bytes: Bytes =
+        collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await.map_err(body_fault)?;
     match crate::json::parse(&bytes) {
         Ok(value) if value.is_object() => Ok(value),
         _ => Err(NOT_JSON.answer(None, &[])),
@@ -289,7 +326,7 @@ fn failed(exchange: Option<&str>, fault: &AskFault) -> HttpAnswer {
         AskFault::Send(SendFault::Timeout) => PARTNER_TIMEOUT.answer(exchange, &[]),
         AskFault::Send(SendFault::Busy) => answer::retry_after(PARTNER_BUSY.answer(exchange, &[]), Some(1)),
         AskFault::Send(_) => PARTNER_UNREACHABLE.answer(exchange, &[]),
-        AskFault::Answer(_) | AskFault::NotAsked(_) => {
+        AskFault::Answer(_) | AskFault::NotAsked(_) | AskFault::OtherReceipt => {
             ANSWER_INVALID.answer(exchange, &[("reason", fault.reason().into())])
         }
         AskFault::Unsigned { status, hint, retry_after } => {

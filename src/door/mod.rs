@@ -3,5 +3,6 @@
 pub mod answer;
 pub mod listener;
 pub mod local;
+pub mod material;
 pub mod ops;
 pub mod partner;

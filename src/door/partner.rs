@@ -9,13 +9,16 @@ use hyper::body::Incoming;
 use hyper::header;
 use hyper::{Method, Request, StatusCode};
 
-use crate::answer::{Code, Refusal, unsigned_problem};
+use crate::answer::{Code, Refusal};
+use crate::domain::Region;
 use crate::house::House;
 use crate::inbound;
+use crate::material::{Announcement, Depositor, MaterialDigest};
 use crate::peer::PeerIdentity;
 
 use super::answer::{self, HttpAnswer};
 use super::listener::{BodyFault, ConnInfo, collect_body};
+use super::material::Bringing;
 
 /// Octets of a message (protocol §3): a form with its authorizations fits many times.
 pub const MESSAGE_LIMIT: usize = 256 * 1024;
@@ -50,6 +53,15 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
             answer::json(StatusCode::OK, &house.own_card())
         } else {
             answer::not_allowed("GET")
+        };
+    }
+    if let Some(name) = path.strip_prefix("/v1/materials/") {
+        let Some(digest) = MaterialDigest::parse(name) else {
+            return answer::empty(StatusCode::NOT_FOUND);
+        };
+        return match *request.method() {
+            Method::PUT => material(&house, request, &conn, peer.region(), digest).await,
+            _ => answer::not_allowed("PUT"),
         };
     }
     if let Some(rest) = path.strip_prefix("/v1/log/") {
@@ -102,6 +114,33 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
     }
 }
 
+/// A file that an application of this partner names. It counts against the partner's rate;
+/// its place among the concurrent requests is given back before the bytes come, or a few
+/// slow files would stand before every lookup. (The shelf bounds files by themselves.)
+async fn material(
+    house: &Arc<House>,
+    request: Request<Incoming>,
+    conn: &ConnInfo,
+    peer: Region,
+    digest: MaterialDigest,
+) -> HttpAnswer {
+    if !house.may_serve() {
+        return refuse(Code::LedgerUnavailable.into());
+    }
+    if let Err(limited) = house.partner_budget(peer, house.clock.now()) {
+        house.count_unsigned(peer, Code::RateLimited);
+        return refuse(Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
+    }
+    let Announcement::Announced { bytes } = house.materials_expected(peer, &digest).await else {
+        house.count_unsigned(peer, Code::UnknownMaterial);
+        return refuse(Code::UnknownMaterial.into());
+    };
+    let bringing = Bringing { depositor: Depositor::Partner(peer), digest, bytes: Some(bytes) };
+    // Ten minutes are long: a member removed meanwhile is stopped (protocol §2).
+    let welcome = || conn.identity(&house.trust.load().directory, house.clock.now()).is_ok();
+    super::material::receive(house, request, bringing, welcome).await
+}
+
 fn right_media_type(request: &Request<Incoming>) -> bool {
     let headers = request.headers();
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
@@ -114,9 +153,7 @@ fn announced_size(request: &Request<Incoming>) -> Option<u64> {
 }
 
 fn refuse(refusal: Refusal) -> HttpAnswer {
-    let body = unsigned_problem(&refusal, &crate::house::new_trace());
-    let sent = answer::bytes(answer::status(refusal.code.status()), "application/problem+json", body);
-    answer::retry_after(sent, refusal.retry_after)
+    answer::refusal(&refusal)
 }
 
 /// What is asked of the log under its origin.

@@ -19,6 +19,16 @@ pub enum Basis {
     Emergency,
 }
 
+impl Basis {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Consent => "consent",
+            Self::StatutoryDuty => "statutory_duty",
+            Self::Emergency => "emergency",
+        }
+    }
+}
+
 /// The operations of protocol §3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum Op {

@@ -7,7 +7,6 @@
 //! [`PULL_EVERY`] and [`DEADLINE`], which together with the watch stays below the 60 s of
 //! protocol §3.3. Leaves putting it in force to [`crate::house::TrustWatch`].
 
-mod fetch;
 mod timetable;
 
 #[cfg(test)]
@@ -19,16 +18,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::authorization::{Authority, StatusList, StatusListFault};
+use crate::authorization::{Authority, MOST_LIST_FILE_BYTES, StatusList, StatusListFault};
 use crate::clock::Now;
 use crate::config::Config;
+use crate::envelope::Typ;
 use crate::house::{House, pulled_path};
+use crate::web::{Bounds, WebClient, WebFault};
 
-use fetch::Fetcher;
 use timetable::Timetable;
 
 /// How often a list is asked for: a publication is in force within 60 s (protocol §3.3) even
@@ -64,6 +65,19 @@ pub enum PullFault {
     Disk(io::ErrorKind),
 }
 
+impl From<WebFault> for PullFault {
+    fn from(fault: WebFault) -> Self {
+        match fault {
+            WebFault::Address => Self::Address,
+            WebFault::Roots => Self::Roots,
+            WebFault::Unreachable => Self::Unreachable,
+            WebFault::Timeout => Self::Timeout,
+            WebFault::TooLarge => Self::TooLarge,
+            WebFault::BrokeOff => Self::BrokeOff,
+        }
+    }
+}
+
 /// What a pull that went well did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulled {
@@ -85,25 +99,39 @@ pub struct PulledList {
 /// Fetches lists and leaves them in the data directory. Clones share the TLS roots.
 #[derive(Clone)]
 pub struct Puller {
-    fetcher: Fetcher,
+    web: WebClient,
+    deadline: Duration,
     data_dir: PathBuf,
 }
 
 impl Puller {
     /// Connects to nothing yet.
     pub fn new(config: &Config) -> Self {
-        let roots = config.partner_listener.client_ca.iter().map(|ca| config.path(ca)).collect();
-        Self { fetcher: Fetcher::new(roots, DEADLINE), data_dir: config.data_dir() }
+        Self { web: web_client(config), deadline: DEADLINE, data_dir: config.data_dir() }
     }
 
     /// Fetches one list; writes it where the watch looks if it is the authority's and new.
     pub async fn pull(&self, list: PulledList, now: Now) -> Result<Pulled, PullFault> {
-        let bytes = self.fetcher.fetch(&list.url).await?;
+        let bytes = self.fetch(&list.url).await?;
         let path = pulled_path(&self.data_dir, list.authority.id(), &list.uri);
         // Unpacking and flushing block.
         let kept = tokio::task::spawn_blocking(move || keep(&path, &bytes, &list, now));
         kept.await.unwrap_or(Err(PullFault::Disk(io::ErrorKind::Interrupted)))
     }
+}
+
+impl Puller {
+    /// The body of a 200, within [`DEADLINE`] and [`MOST_LIST_FILE_BYTES`].
+    async fn fetch(&self, url: &str) -> Result<Bytes, PullFault> {
+        let bounds = Bounds { deadline: self.deadline, most: MOST_LIST_FILE_BYTES };
+        let answer = self.web.get(url, Typ::StatusList.media_type(), bounds).await?;
+        if answer.status == 200 { Ok(answer.body) } else { Err(PullFault::HttpStatus(answer.status)) }
+    }
+}
+
+/// Our client for configured addresses: the operator's CAs count beside the system's.
+pub fn web_client(config: &Config) -> WebClient {
+    WebClient::new(config.partner_listener.client_ca.iter().map(|ca| config.path(ca)).collect())
 }
 
 /// Puts the list in the place of the file, if it says something new.

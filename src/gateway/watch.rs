@@ -136,11 +136,17 @@ fn put_in_force(house: &House, watched: &Watched, trust: Trust) {
     house.trust.store(Arc::new(trust));
 }
 
-/// Writes the minute's counts.
+/// Writes the minute's counts and sweeps what unfinished transfers left.
 pub async fn minutes(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(COUNT_EVERY) => house.record_unsigned_counts().await,
+            () = tokio::time::sleep(COUNT_EVERY) => {
+                house.record_unsigned_counts().await;
+                let swept = house.materials.sweep(house.clock.now()).await;
+                if swept > 0 {
+                    tracing::info!(target: "material", swept, "unfinished files were forgotten");
+                }
+            }
             _ = stopped.changed() => return,
         }
     }

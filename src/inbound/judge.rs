@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::answer::{Code, Refusal};
 use crate::authorization::{Authorities, Authorizer, Consent, StatusLists};
+use crate::case::VerificationAnswerBody;
+use crate::casework::{CaseAsked, Question};
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
@@ -71,6 +73,11 @@ pub struct Seen {
 pub enum Asked {
     Ping,
     License(Box<LicenseAsked>),
+    /// Something about a case.
+    Case(Box<CaseAsked>),
+    /// A question for a department here, and a department's answer to one of ours with its body.
+    Question(Box<Question>),
+    Answer(Box<VerificationAnswerBody>, Value),
     /// What must arrive came before, saying the same: its first answer again. The key is the
     /// used id's.
     Again([u8; 16]),
@@ -154,7 +161,7 @@ fn claims_and_body(
     if claims.op == Op::LicenseQuery {
         return license::license(bench, peer, &claims, opened, &grant, memory, seen);
     }
-    application::application(bench, peer, claims, opened, grant)
+    application::application(bench, peer.region(), claims, &grant)
 }
 
 /// characters → parts → header → typ → kid → alg → signature → strict payload.

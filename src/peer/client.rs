@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::card::Status;
-use super::connection::{Ask, Partner};
+use super::connection::{Ask, Partner, Places};
 use super::credentials::Credentials;
 use super::directory::{Directory, NotAMember};
 use super::tls::partner_client_config;
@@ -28,6 +28,9 @@ use crate::domain::Region;
 pub struct ClientLimits {
     /// Requests to one partner at once; the other side's door takes as many streams.
     pub in_flight: usize,
+    /// Files to one partner at once, each on a connection of its own; more would only share
+    /// the line.
+    pub files: usize,
     /// Waiting for one of those places. Longer means the partner is the bottleneck, and
     /// the caller should know.
     pub queue: Duration,
@@ -50,6 +53,7 @@ impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             in_flight: 64,
+            files: 4,
             queue: Duration::from_secs(1),
             connect: Duration::from_secs(5),
             handshake: Duration::from_secs(10),
@@ -173,14 +177,14 @@ impl PartnerClients {
         let now = Instant::now();
         let deadline = now + self.limits.total;
         let partner = self.partner(region)?;
-        let place = timeout_at(deadline.min(now + self.limits.queue), partner.places().acquire_owned());
+        let place = timeout_at(deadline.min(now + self.limits.queue), partner.places().calls.acquire_owned());
         let _place = place.await.ok().and_then(Result::ok).ok_or(SendFault::Busy)?;
         let answer = partner.call(&ask, deadline).await;
         self.note(region, answer.is_ok());
         answer
     }
 
-    fn note(&self, region: Region, up: bool) {
+    pub(super) fn note(&self, region: Region, up: bool) {
         let now = self.clock.now();
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let last = attempts.entry(region).or_insert(Attempt { up, since: now });
@@ -206,7 +210,7 @@ impl PartnerClients {
     }
 
     /// The partner's pool under today's directory.
-    fn partner(&self, region: Region) -> Result<Arc<Partner>, SendFault> {
+    pub(super) fn partner(&self, region: Region) -> Result<Arc<Partner>, SendFault> {
         let directory = self.directory.load();
         let card = directory.card(region).ok_or(SendFault::NoSuchPartner(region))?;
         if card.status() != Status::Active {
@@ -216,7 +220,10 @@ impl PartnerClients {
         let places = match partners.get(&region) {
             Some(known) if known.generation() == directory.generation() => return Ok(Arc::clone(known)),
             Some(outdated) => outdated.places(),
-            None => Arc::new(Semaphore::new(self.limits.in_flight)),
+            None => Places {
+                calls: Arc::new(Semaphore::new(self.limits.in_flight)),
+                files: Arc::new(Semaphore::new(self.limits.files)),
+            },
         };
         let tls = partner_client_config(
             Arc::clone(&self.credentials),

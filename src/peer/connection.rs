@@ -2,13 +2,14 @@
 //! ones where it speaks HTTP/1.1. Made by hand rather than by a pooling client, because
 //! we want to know why a call failed, and one handshake for a hundred waiting calls.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::uri::{PathAndQuery, Scheme, Uri};
@@ -55,9 +56,16 @@ pub(super) struct Partner {
     endpoint: Endpoint,
     tls: TlsConnector,
     generation: u64,
-    places: Arc<Semaphore>,
+    places: Places,
     limits: ClientLimits,
     pool: Mutex<Pool>,
+}
+
+/// Places for calls, and for files beside them.
+#[derive(Clone)]
+pub(super) struct Places {
+    pub(super) calls: Arc<Semaphore>,
+    pub(super) files: Arc<Semaphore>,
 }
 
 enum Pool {
@@ -68,12 +76,12 @@ enum Pool {
 }
 
 #[derive(Clone)]
-struct Link<S> {
-    sender: S,
+pub(super) struct Link<S> {
+    pub(super) sender: S,
     made: Instant,
     used: Instant,
     /// Set when the connection ended, with the reason if it was an error.
-    end: watch::Receiver<Option<SendFault>>,
+    pub(super) end: watch::Receiver<Option<SendFault>>,
 }
 
 enum AnyLink {
@@ -92,7 +100,7 @@ impl Partner {
         endpoint: Endpoint,
         tls: Arc<ClientConfig>,
         generation: u64,
-        places: Arc<Semaphore>,
+        places: Places,
         limits: ClientLimits,
     ) -> Self {
         let pool = Mutex::new(Pool::Empty(None));
@@ -103,8 +111,8 @@ impl Partner {
         self.generation
     }
 
-    pub(super) fn places(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.places)
+    pub(super) fn places(&self) -> Places {
+        self.places.clone()
     }
 
     pub(super) async fn call(&self, ask: &Ask, deadline: Instant) -> Result<PartnerAnswer, SendFault> {
@@ -158,6 +166,16 @@ impl Partner {
     }
 
     async fn connect(&self) -> Result<AnyLink, SendFault> {
+        let stream = self.dial().await?;
+        Ok(if speaks_http2(&stream) {
+            AnyLink::Http2(speak_http2(stream).await?)
+        } else {
+            AnyLink::Http1(speak_http1(stream).await?)
+        })
+    }
+
+    /// A new connection to this partner and nobody else.
+    pub(super) async fn dial(&self) -> Result<TlsStream<TcpStream>, SendFault> {
         let host = self.endpoint.host().trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| SendFault::Connect(io::ErrorKind::InvalidInput))?;
@@ -166,38 +184,10 @@ impl Partner {
             .map_err(|_| SendFault::ConnectTimeout)?
             .map_err(|e| SendFault::Connect(e.kind()))?;
         stream.set_nodelay(true).ok();
-        let stream = timeout(self.limits.handshake, self.tls.connect(name, stream))
+        timeout(self.limits.handshake, self.tls.connect(name, stream))
             .await
             .map_err(|_| SendFault::ConnectTimeout)?
-            .map_err(|e| of_tls(&e).unwrap_or(SendFault::Connect(e.kind())))?;
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            self.speak_http2(stream).await
-        } else {
-            self.speak_http1(stream).await
-        }
-    }
-
-    async fn speak_http2(&self, stream: TlsStream<TcpStream>) -> Result<AnyLink, SendFault> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
-            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
-            .max_header_list_size(HEAD as u32)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| of_hyper(&e))?;
-        Ok(AnyLink::Http2(link(sender, connection)))
-    }
-
-    async fn speak_http1(&self, stream: TlsStream<TcpStream>) -> Result<AnyLink, SendFault> {
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| of_hyper(&e))?;
-        Ok(AnyLink::Http1(link(sender, connection)))
+            .map_err(|e| of_tls(&e).unwrap_or(SendFault::Connect(e.kind())))
     }
 
     async fn send(&self, link: AnyLink, ask: &Ask) -> Result<PartnerAnswer, Failed> {
@@ -230,16 +220,25 @@ impl Partner {
     }
 
     fn absolute(&self, ask: &Ask) -> Option<Request<Body>> {
-        let uri = Uri::builder().scheme(Scheme::HTTPS).authority(self.endpoint.authority());
-        Some(ask.request(uri.path_and_query(ask.path.clone()).build().ok()?, None))
+        Some(ask.request(self.absolute_uri(ask.path.clone())?, None))
     }
 
     fn origin_form(&self, ask: &Ask) -> Option<Request<Body>> {
-        let host = HeaderValue::try_from(self.endpoint.authority()).ok()?;
-        Some(ask.request(Uri::from(ask.path.clone()), Some(host)))
+        Some(ask.request(Uri::from(ask.path.clone()), Some(self.host()?)))
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<PartnerAnswer, Failed> {
+    /// The address as HTTP/2 names it.
+    pub(super) fn absolute_uri(&self, path: PathAndQuery) -> Option<Uri> {
+        let uri = Uri::builder().scheme(Scheme::HTTPS).authority(self.endpoint.authority());
+        uri.path_and_query(path).build().ok()
+    }
+
+    /// `Host`, for HTTP/1.1.
+    pub(super) fn host(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(self.endpoint.authority()).ok()
+    }
+
+    pub(super) async fn read(&self, response: Response<Incoming>) -> Result<PartnerAnswer, Failed> {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, self.limits.answer).collect().await.map_err(|e| {
             let long = e.downcast_ref::<LengthLimitError>().is_some();
@@ -266,6 +265,43 @@ impl Partner {
     }
 }
 
+pub(super) fn speaks_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+pub(super) async fn speak_http2<B>(
+    stream: TlsStream<TcpStream>,
+) -> Result<Link<http2::SendRequest<B>>, SendFault>
+where
+    B: HttpBody<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_header_list_size(HEAD as u32)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| of_hyper(&e))?;
+    Ok(link(sender, connection))
+}
+
+pub(super) async fn speak_http1<B>(
+    stream: TlsStream<TcpStream>,
+) -> Result<Link<http1::SendRequest<B>>, SendFault>
+where
+    B: HttpBody<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| of_hyper(&e))?;
+    Ok(link(sender, connection))
+}
+
 fn link<S>(sender: S, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> Link<S> {
     let (ended, end) = watch::channel(None);
     tokio::spawn(async move {
@@ -277,13 +313,13 @@ fn link<S>(sender: S, connection: impl Future<Output = hyper::Result<()>> + Send
 }
 
 /// A call that failed, and whether the partner may have got it.
-enum Failed {
+pub(super) enum Failed {
     Sent(SendFault),
     Unsent(SendFault),
 }
 
 impl Failed {
-    fn fault(self) -> SendFault {
+    pub(super) fn fault(self) -> SendFault {
         match self {
             Self::Sent(fault) => fault,
             Self::Unsent(fault) => fault,
@@ -291,7 +327,11 @@ impl Failed {
     }
 }
 
-async fn failed(unsent: bool, error: &hyper::Error, end: &mut watch::Receiver<Option<SendFault>>) -> Failed {
+pub(super) async fn failed(
+    unsent: bool,
+    error: &hyper::Error,
+    end: &mut watch::Receiver<Option<SendFault>>,
+) -> Failed {
     let mut fault = of_hyper(error);
     if fault == SendFault::Broken
         && let Ok(Ok(last)) = timeout(LAST_WORDS, end.wait_for(Option::is_some)).await
@@ -308,7 +348,7 @@ async fn failed(unsent: bool, error: &hyper::Error, end: &mut watch::Receiver<Op
 }
 
 fn of_hyper(error: &hyper::Error) -> SendFault {
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(e) = cause {
         if let Some(fault) = e.downcast_ref::<io::Error>().and_then(of_tls) {
             return fault;

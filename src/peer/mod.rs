@@ -12,6 +12,7 @@ mod credentials;
 mod directory;
 mod tls;
 mod trust;
+mod upload;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -24,3 +25,4 @@ pub use credentials::{Credentials, CredentialsFault, shows_published_key, spki_s
 pub use directory::{Directory, NotAMember, PeerIdentity, region_of};
 pub use tls::{partner_server_config, plain_server_config, provider};
 pub use trust::{CaFile, CrlFile, Distrust, Trust, TrustFileFault, Validity};
+pub use upload::{Put, PutFault};

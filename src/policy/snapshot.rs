@@ -175,6 +175,20 @@ impl Grant {
         self.basis
     }
 
+    /// Whether the item lists a license type at all.
+    pub fn license_type(&self, kind: &str, known: bool) -> Result<(), PolicyFault> {
+        self.listed(kind, known).map(drop)
+    }
+
+    fn listed(&self, kind: &str, known: bool) -> Result<&LicenseTerms, PolicyFault> {
+        let kind = normalised(kind);
+        match self.item.licenses.iter().find(|l| normalised(&l.kind) == kind) {
+            Some(terms) => Ok(terms),
+            None if known || self.license_types.contains(&kind) => Err(PolicyFault::LicenseNotAgreed),
+            None => Err(PolicyFault::UnknownLicenseType),
+        }
+    }
+
     /// Protocol §3.4, "agreement, from the body": license type, mode, answering region (`me`),
     /// then every field. `known` says whether there is a schema for the type here.
     pub fn license<'f>(
@@ -185,14 +199,8 @@ impl Grant {
         me: &Region,
         known: bool,
     ) -> Result<LicensePermit, PolicyFault> {
+        let terms = self.listed(kind, known)?;
         let kind = normalised(kind);
-        let terms = match self.item.licenses.iter().find(|l| normalised(&l.kind) == kind) {
-            Some(terms) => terms,
-            None if known || self.license_types.contains(&kind) => {
-                return Err(PolicyFault::LicenseNotAgreed);
-            }
-            None => return Err(PolicyFault::UnknownLicenseType),
-        };
         if !terms.modes.iter().any(|m| m.name() == mode) || !terms.holder_region.contains(me) {
             return Err(PolicyFault::LicenseNotAgreed);
         }

@@ -125,6 +125,17 @@ impl Limits {
     /// figures of protocol §5's example, sized for one county's windows.
     pub const DEFAULT: Self = Self { requests_per_second: 50, burst: 100, concurrent: 64, per_day: 200_000 };
 
+    /// Member by member the smaller one.
+    #[must_use]
+    pub fn least_generous(self, other: Self) -> Self {
+        Self {
+            requests_per_second: self.requests_per_second.min(other.requests_per_second),
+            burst: self.burst.min(other.burst),
+            concurrent: self.concurrent.min(other.concurrent),
+            per_day: self.per_day.min(other.per_day),
+        }
+    }
+
     /// Member by member the larger one.
     #[must_use]
     pub fn most_generous(self, other: Self) -> Self {

@@ -17,32 +17,57 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("schema", &["clock", "fault", "domain", "json", "folder"]),
     ("store", &["clock", "fault", "domain", "json", "keys"]),
     ("ledger", &["clock", "fault", "domain", "json", "keys", "store"]),
+    ("material", &["clock", "domain"]),
     ("casebook", &["clock", "fault", "domain", "json", "store", "ledger"]),
     ("peer", GROUND),
+    ("web", &["peer"]),
     ("envelope", &["ground", "peer"]),
     ("policy", &["ground", "peer", "envelope"]),
-    ("authorization", &["ground", "peer", "envelope", "policy"]),
+    ("authorization", &["ground", "peer", "web", "envelope", "policy"]),
     // `license` comes after `authorization` in the corridor and still knows nothing of it:
     // whether one may ask was decided before.
     ("license", &["ground", "policy"]),
     // `case` and `license` do not know each other.
     ("case", &["ground", "policy"]),
+    // Knows no case and no license: parcels, partners and their quotas.
+    ("relay", &["ground", "envelope", "policy"]),
+    ("webhook", &["ground", "peer", "relay"]),
     ("answer", &["ground", "peer", "envelope", "policy", "authorization", "license", "case"]),
-    ("config", &["ground", "license"]),
+    ("config", &["ground", "license", "relay", "webhook"]),
     ("telemetry", &[]),
-    ("inbound", &["ground", "rooms", "telemetry", "house"]),
-    ("outbound", &["ground", "rooms", "telemetry", "house"]),
-    ("house", &["ground", "rooms", "config", "telemetry", "inbound", "outbound"]),
-    ("door", &["ground", "rooms", "config", "telemetry", "house", "inbound", "outbound"]),
-    ("gateway", &["ground", "rooms", "config", "telemetry", "house", "inbound", "outbound", "door"]),
-    ("cli", &["ground", "rooms", "config", "telemetry", "house", "inbound", "outbound", "door", "gateway"]),
+    ("casework", &["ground", "rooms", "telemetry", "house", "outbound"]),
+    ("inbound", &["ground", "rooms", "telemetry", "house", "casework"]),
+    ("outbound", &["ground", "rooms", "telemetry", "house", "casework"]),
+    ("house", &["ground", "rooms", "config", "telemetry", "casework", "inbound", "outbound"]),
+    ("door", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound"]),
+    (
+        "gateway",
+        &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "door"],
+    ),
+    (
+        "cli",
+        &[
+            "ground",
+            "rooms",
+            "config",
+            "telemetry",
+            "house",
+            "casework",
+            "inbound",
+            "outbound",
+            "door",
+            "gateway",
+        ],
+    ),
     ("main", &["cli"]),
     ("lib", &[]),
 ];
 
-const GROUND: &[&str] =
-    &["clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "casebook"];
-const ROOMS: &[&str] = &["peer", "envelope", "policy", "authorization", "license", "case", "answer"];
+const GROUND: &[&str] = &[
+    "clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "material", "casebook",
+];
+const ROOMS: &[&str] =
+    &["peer", "web", "envelope", "policy", "authorization", "license", "case", "relay", "webhook", "answer"];
 
 /// `store` is below `ledger` and `casebook`, and only they may know which engine lies there.
 const KNOWN_TO_LEDGER_AND_CASEBOOK_ONLY: &str = "store";

@@ -754,15 +754,18 @@ async fn the_metrics_have_their_names_and_name_nobody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_description_lists_exactly_what_is_served() {
-    const SERVED: [(&str, &str); 8] = [
+    const SERVED: [(&str, &str); 11] = [
         ("GET", "/healthz"),
+        ("GET", "/local/v1/materials/{sha256}"),
         ("GET", "/local/v1/openapi.json"),
         ("GET", "/local/v1/partners"),
         ("GET", "/metrics"),
         ("GET", "/readyz"),
+        ("POST", "/local/v1/authorizations/redeem"),
         ("POST", "/local/v1/licenses/changed"),
         ("POST", "/local/v1/licenses/query"),
         ("POST", "/local/v1/partners/{region}/ping"),
+        ("PUT", "/local/v1/materials/{sha256}"),
     ];
     let world = World::plan().asking().start().await;
     let local = world.yuhuan.local();
@@ -779,16 +782,21 @@ async fn the_api_description_lists_exactly_what_is_served() {
     let served: Vec<_> =
         SERVED.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
     assert_eq!(listed, served);
+    // A file that is there, so that there is something to read.
+    let file = tongban::material::MaterialDigest::of(b"x");
+    let says = file.content_digest();
+    let here = format!("/local/v1/materials/{file}");
+    let put = local.call("PUT", &here, &[("content-digest", &says)], Bytes::from_static(b"x")).await;
+    assert_eq!(put.status, 201);
     for (method, path) in SERVED {
-        let path = path.replace("{region}", XIANAN);
+        let documented = &described["paths"][path][method.to_lowercase()]["responses"];
+        let allowed: Vec<_> = SERVED.iter().filter(|(_, other)| *other == path).map(|(m, _)| *m).collect();
+        let path = path.replace("{region}", XIANAN).replace("{sha256}", &file.to_string());
         let told = local.call(method, &path, &[], Bytes::new()).await;
         assert!(![404, 405].contains(&told.status), "{method} {path}: {}", told.status);
-        let documented =
-            &described["paths"][path.replace(XIANAN, "{region}")][method.to_lowercase()]["responses"];
         assert!(documented.get(told.status.to_string()).is_some(), "{method} {path}: {}", told.status);
-        let other = if method == "GET" { "POST" } else { "GET" };
-        let told = local.call(other, &path, &[], Bytes::new()).await;
-        assert_eq!((told.status, told.header("allow")), (405, Some(method)), "{other} {path}");
+        let told = local.call("DELETE", &path, &[], Bytes::new()).await;
+        assert_eq!((told.status, told.header("allow")), (405, Some(&*allowed.join(", "))), "{path}");
     }
     for path in [
         "/",

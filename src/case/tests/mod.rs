@@ -1,4 +1,6 @@
 //! A case told from its messages.
 
+mod deadlines;
+mod life;
 mod messages;
 mod scene;

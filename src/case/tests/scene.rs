@@ -2,6 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::super::*;
+use crate::clock::Now;
+use crate::domain::{Calendar, CaseNumber, Region};
+use crate::policy::Item;
+use crate::schema::Catalog;
+
 pub(crate) const NUMBER: &str = "K3310834212022026101200000001M";
 pub(crate) const ITEM: &str = "11421202TECT0001914000709001000";
 pub(crate) const EXCHANGE: &str = "0190f3a2-7c1e-7d4b-9a51-5c3e0e8f1a22";
@@ -91,3 +97,98 @@ pub(crate) fn data(event: &str) -> Value {
 pub(crate) fn event(seq: u32, prev: &str, event: &str, at: i64, data: Value) -> Value {
     json!({"seq":seq,"prev":prev,"event":event,"at":at,"by":{"org":"11421202TECT000191","officer":"XA0456"},"data":data})
 }
+
+/// The agreement's item: M2 optional, M6 may follow later, all other materials required.
+pub(crate) fn item(patch: Value) -> Value {
+    let material = |code: &str, necessity: &str| {
+        json!({"code": code, "name": code, "necessity": necessity,
+               "evidence": ["shared_data", "timed_verification", "commitment", "upload"]})
+    };
+    let mut item = json!({"code": ITEM, "name": "新生儿户口登记", "handling": "421202", "collecting": ["331083"],
+      "mode": "multi_joint", "project_type": "2", "bases": ["consent"], "ops": ["application.submit"], "licenses": [],
+      "materials": [material("M1", "required"), material("M2", "optional"), material("M3", "required"),
+                    material("M4", "required"), material("M5", "required"), material("M6", "tolerant")],
+      "legal_limit": {"value": 20, "unit": "working_day"}, "promise_limit": {"value": 5, "unit": "working_day"},
+      "receipt_clock": "handling"});
+    for (name, value) in patch.as_object().unwrap() {
+        item[name] = value.clone();
+    }
+    item
+}
+
+/// Seconds of a moment in Asia/Shanghai, `2026-10-12T09:30:00`.
+pub(crate) fn at(text: &str) -> i64 {
+    format!("{text}+08:00").parse::<jiff::Timestamp>().unwrap().as_second()
+}
+
+/// Both copies of one case, and the last word of the two.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) handling: Case,
+    pub(crate) collecting: Case,
+}
+
+pub(crate) fn sides() -> Sides {
+    Sides { collecting: Region::parse("331083").unwrap(), handling: Region::parse("421202").unwrap() }
+}
+
+pub(crate) fn open(role: Role, item: &Value, body: &Value, at: i64) -> Result<Case, CaseFault> {
+    let number = CaseNumber::parse(NUMBER).unwrap();
+    let terms = Terms::of(&serde_json::from_value::<Item>(item.clone()).unwrap());
+    let opening = Opening { number: &number, role, sides: sides(), agreement: "421202-331083-2020", terms };
+    let submit = Catalog::embedded().admit::<SubmitBody>(body).unwrap().into_inner();
+    Case::open(opening, &submit, &digest_text(body), Now::from_secs(at))
+}
+
+pub(crate) fn officer() -> Actor {
+    Actor { org: "11331083TECT000279".into(), officer: "YH0123".into() }
+}
+
+impl Pair {
+    /// Submitted, relayed and received at `moment`, every file there.
+    pub(crate) fn open(moment: &str, patch: Value) -> Self {
+        let received = at(moment);
+        let (item, body) = (item(patch), submit(received));
+        let handling = open(Role::Handling, &item, &body, received).unwrap();
+        let collecting = open(Role::Collecting, &item, &body, received).unwrap();
+        let relay = if collecting.state() == State::Submitted { Act::Route } else { Act::Relay };
+        let collecting = collecting.local(relay, &officer(), Now::from_secs(received)).unwrap();
+        let collecting = collecting.received(&receipt(&handling, 0).unwrap()).unwrap();
+        let here = |case: Case| case.arrived(&sha256(), Now::from_secs(received));
+        Self { handling: here(handling), collecting: here(collecting) }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        assert_eq!(self.handling.state(), self.collecting.state());
+        self.handling.state()
+    }
+
+    /// Judged by the handling side, then by the other; both must agree.
+    pub(crate) fn act(&self, from: Role, event: &str, moment: &str, data: Value) -> Result<Self, CaseFault> {
+        let (seq, prev) = self.handling.last();
+        let body = scene_event(seq + 1, prev, event, at(moment), data);
+        let judge = |case: &Case| judge(case, &body, from, at(moment));
+        let handling = judge(&self.handling)?;
+        let collecting = judge(&self.collecting).expect("what one side applies the other applies");
+        Ok(Self { handling, collecting })
+    }
+
+    /// A chain of the handling side's events with their default data, a day each if need be.
+    pub(crate) fn then(self, from: Role, event: &str, moment: &str) -> Self {
+        let after = self.act(from, event, moment, data(event));
+        after.unwrap_or_else(|fault| panic!("{event}: {fault:?}"))
+    }
+
+    pub(crate) fn clock(&self, moment: &str) -> ClockView {
+        let view = |case| clock::view(case, Now::from_secs(at(moment)), Calendar::shipped()).unwrap();
+        assert_eq!(view(&self.handling), view(&self.collecting), "both sides show the same clock");
+        view(&self.handling)
+    }
+}
+
+pub(crate) fn judge(case: &Case, body: &Value, from: Role, now: i64) -> Result<Case, CaseFault> {
+    let event: EventBody = Catalog::embedded().admit(body).unwrap().into_inner();
+    case.judge(&event, &digest_text(body), from, Now::from_secs(now), Calendar::shipped())
+}
+
+use event as scene_event;

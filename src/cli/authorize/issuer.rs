@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,9 @@ const PLACES: u64 = 131_072;
 /// comes back on Monday still finds the door open.
 pub const LIST_LIFE_HOURS: u32 = 168;
 
+/// Where `issue --qr` listens unless `init` was told another place.
+pub const REDEEM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8092);
+
 const KEY_FILE: &str = "issuer.jwk";
 const TRUST_FILE: &str = "authority.json";
 const LIST_FILE: &str = "status.jwt";
@@ -51,11 +55,31 @@ struct State {
     next: u64,
     revoked: BTreeSet<u64>,
     pairwise_secret: String,
+    #[serde(default = "redeem_by_default")]
+    redeem: SocketAddr,
+}
+
+const fn redeem_by_default() -> SocketAddr {
+    REDEEM
 }
 
 impl DevAuthority {
     /// Makes the directory with a new key, the trust file and a list in which all are valid.
     pub fn create(dir: &Path, name: &str, now: Now, list_hours: u32) -> anyhow::Result<Self> {
+        Self::create_at(dir, name, now, list_hours, REDEEM)
+    }
+
+    /// The same, which gives authorizations for codes at `redeem`.
+    pub fn create_at(
+        dir: &Path,
+        name: &str,
+        now: Now,
+        list_hours: u32,
+        redeem: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        if !redeem.ip().is_loopback() {
+            bail!("{redeem}: a development authority listens on a loopback address only");
+        }
         if !is_name(name) {
             bail!("an authority's name is 2 to 40 of a-z, 0-9 and -");
         }
@@ -75,6 +99,7 @@ impl DevAuthority {
             next: 0,
             revoked: BTreeSet::new(),
             pairwise_secret: URL_SAFE_NO_PAD.encode(random::<32>()?),
+            redeem,
         };
         let trust = made.trust_document(&state, name);
         replace_file(&made.dir.join(TRUST_FILE), format!("{trust:#}\n").as_bytes(), 0o644)?;
@@ -94,6 +119,11 @@ impl DevAuthority {
     /// The file for a gateway's `trust/authorities/`.
     pub fn trust_file(&self) -> PathBuf {
         self.dir.join(TRUST_FILE)
+    }
+
+    /// Where codes are redeemed.
+    pub fn redeem_listen(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.state()?.redeem)
     }
 
     /// Signs an authorization and gives it the next place in the status list.
@@ -138,6 +168,7 @@ impl DevAuthority {
             "name": format!("{name} (development 开发测试)"),
             "jwks": { "keys": [self.key.public_jwk()] },
             "status_lists": [{ "uri": state.uri, "file": self.dir.join(LIST_FILE) }],
+            "redeem": format!("http://{}/redeem", state.redeem),
             "status": "active",
         })
     }

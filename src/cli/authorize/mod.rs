@@ -3,8 +3,10 @@
 //! production.
 
 mod issuer;
+mod qr;
 mod token;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, value_parser};
@@ -61,6 +63,9 @@ struct Init {
     /// Name in urn:tongban:idp:NAME
     #[arg(long, default_value = "mengsuban")]
     name: String,
+    /// Where `issue --qr` gives authorizations for codes; a loopback address 亮证码兑换地址
+    #[arg(long, value_name = "IP:PORT", default_value_t = issuer::REDEEM)]
+    redeem: SocketAddr,
     /// Where 目录
     dir: PathBuf,
     #[command(flatten)]
@@ -121,6 +126,8 @@ struct Issue {
     #[arg(long)]
     no_status: bool,
     #[command(flatten)]
+    show: qr::Show,
+    #[command(flatten)]
     moment: Moment,
 }
 
@@ -159,8 +166,8 @@ impl Authorize {
 }
 
 fn init(command: &Init, as_json: bool) -> Outcome {
-    let made =
-        DevAuthority::create(&command.dir, &command.name, command.moment.now(), command.list.list_hours)?;
+    let (now, hours) = (command.moment.now(), command.list.list_hours);
+    let made = DevAuthority::create_at(&command.dir, &command.name, now, hours, command.redeem)?;
     let trust = made.trust_file();
     if as_json {
         out::json(&json!({ "dir": command.dir, "trust_file": trust }));
@@ -175,29 +182,29 @@ fn init(command: &Init, as_json: bool) -> Outcome {
 }
 
 fn issue(command: Issue, as_json: bool) -> Outcome {
-    let now = command.moment.now();
     let authority = DevAuthority::open(&command.issuer)?;
     let jkt = command.jkt.as_deref().map(thumbprint).transpose()?;
-    let issued = authority.issue(
-        &Asked {
-            me: command.me,
-            client: command.client,
-            jkt,
-            holder: Person { kind: command.holder_type, number: command.holder_number },
-            ward: command.guardian.map(|(relation, kind, number)| (Person { kind, number }, relation)),
-            license_types: command.license_types,
-            fields: command.fields,
-            actions: command.actions,
-            item: command.item,
-            case: command.case,
-            purpose: command.purpose,
-            max_uses: command.max_uses,
-            minutes: command.minutes,
-            sensitive: command.sensitive,
-            with_status: !command.no_status,
-        },
-        now,
-    )?;
+    let asked = Asked {
+        me: command.me,
+        client: command.client,
+        jkt,
+        holder: Person { kind: command.holder_type, number: command.holder_number },
+        ward: command.guardian.map(|(relation, kind, number)| (Person { kind, number }, relation)),
+        license_types: command.license_types,
+        fields: command.fields,
+        actions: command.actions,
+        item: command.item,
+        case: command.case,
+        purpose: command.purpose,
+        max_uses: command.max_uses,
+        minutes: command.minutes,
+        sensitive: command.sensitive,
+        with_status: !command.no_status,
+    };
+    if command.show.qr {
+        return qr::show(authority, asked, &command.show, command.moment, as_json);
+    }
+    let issued = authority.issue(&asked, command.moment.now())?;
     if as_json {
         out::json(&json!({
             "authorization": issued.jws,
@@ -265,10 +272,10 @@ mod tests {
     use crate::authorization::{Authorities, Authority, Status, StatusList, StatusLists};
     use crate::json;
 
-    const AT: Now = Now::from_secs(1_900_000_000);
+    pub(super) const AT: Now = Now::from_secs(1_900_000_000);
     const NUMBER: &str = "42120219000101001x";
 
-    fn asked() -> Asked {
+    pub(super) fn asked() -> Asked {
         Asked {
             me: Region::parse("421202").unwrap(),
             client: Region::parse("331083").unwrap(),
@@ -304,21 +311,38 @@ mod tests {
         lists.status(id, &uri, index, now)
     }
 
+    fn claims(authority: &DevAuthority, jws: &str) -> crate::authorization::AuthorizationClaims {
+        let authorities = trust(authority);
+        let keys = authorities.get("urn:tongban:idp:mengsuban").unwrap().keys();
+        let opened = crate::envelope::SignedMessage::parse(jws.as_bytes())
+            .unwrap()
+            .open(crate::envelope::Typ::Authorization, keys, AT)
+            .unwrap();
+        crate::schema::Catalog::embedded().admit(&opened.payload).unwrap().into_inner()
+    }
+
     #[test]
     fn what_it_signs_is_read_by_the_gateways_own_reader() {
         let dir = tempfile::tempdir().unwrap();
         let authority = DevAuthority::create(dir.path(), "mengsuban", AT, 24).unwrap();
         let issued = authority.issue(&asked(), AT).unwrap();
-        let authorities = trust(&authority);
-        let keys = authorities.get("urn:tongban:idp:mengsuban").unwrap().keys();
-        let opened = crate::envelope::SignedMessage::parse(issued.jws.as_bytes())
-            .unwrap()
-            .open(crate::envelope::Typ::Authorization, keys, AT)
-            .unwrap();
-        let catalog = crate::schema::Catalog::embedded();
-        let claims = catalog.admit::<crate::authorization::AuthorizationClaims>(&opened.payload).unwrap();
+        let claims = claims(&authority, &issued.jws);
         let upper = crate::authorization::holder_digest(&issued.jti, "111", "42120219000101001X");
-        assert_eq!(claims.get().subject_digest(), upper);
+        assert_eq!(claims.subject_digest(), upper);
+    }
+
+    #[test]
+    fn a_guardian_says_yes_for_the_wards_licenses() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = DevAuthority::create(dir.path(), "mengsuban", AT, 24).unwrap();
+        let (relation, kind, number) = ward("51:111:421202202001010028").unwrap();
+        let issued = authority
+            .issue(&Asked { ward: Some((Person { kind, number }, relation)), ..asked() }, AT)
+            .unwrap();
+        let claims = claims(&authority, &issued.jws);
+        let digest = |number: &str| crate::authorization::holder_digest(&issued.jti, "111", number);
+        assert_eq!(claims.subject_digest(), digest("421202202001010028"));
+        assert_eq!(claims.holder, digest("42120219000101001X"), "and it is told who said so");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use rustls::ServerConfig;
@@ -28,6 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
+
+use crate::material::Pieces;
 
 pub use body::{BODY_DEADLINE, BodyFault, collect_body};
 pub use caller::ConnInfo;
@@ -37,15 +39,17 @@ pub use connection::BodyRead;
 use connection::{Http, Protocol};
 use tally::Tally;
 
-/// What a service answers with.
-pub type Answer = Response<Full<Bytes>>;
+/// What a service answers with: bytes, or a file that is read while it is sent.
+pub type Answer = Response<AnswerBody>;
+
+pub type AnswerBody = Either<Full<Bytes>, Pieces>;
 
 /// Turns true (or its sender goes away) when the doors are to close.
 pub type Shutdown = watch::Receiver<bool>;
 
 /// An answer without a body: it cannot repeat what was sent.
 pub fn bare(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Either::Left(Full::default()));
     *answer.status_mut() = status;
     answer
 }

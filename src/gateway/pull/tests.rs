@@ -256,7 +256,7 @@ async fn whatever_else_comes_leaves_the_list_in_force() {
 async fn a_server_that_says_nothing_is_left_at_the_deadline() {
     let mut gateway = Gateway::new().await;
     let short = Duration::from_millis(100);
-    gateway.puller.fetcher = Fetcher::new(vec![gateway.dir.path().join("ca.crt")], short);
+    gateway.puller.deadline = short;
     assert_eq!(gateway.pull().await, Err(PullFault::Timeout));
 }
 
@@ -277,7 +277,7 @@ async fn an_address_without_tls_is_never_called() {
     let gateway = Gateway::new().await;
     let url = gateway.province.url().replace("https:", "http:");
     let list = PulledList { url, ..gateway.list() };
-    assert_eq!(gateway.puller.pull(list, NOW).await, Err(PullFault::Unreachable));
+    assert_eq!(gateway.puller.pull(list, NOW).await, Err(PullFault::Address));
     let list = PulledList { url: "https://".into(), ..gateway.list() };
     assert_eq!(gateway.puller.pull(list, NOW).await, Err(PullFault::Address));
 }

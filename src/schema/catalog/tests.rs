@@ -173,6 +173,22 @@ fn ping_has_its_eight_members_and_no_other() {
 }
 
 #[test]
+fn what_is_about_a_case_names_it_and_an_application_carries_its_authorizations_inside() {
+    for op in Op::ALL.into_iter().filter(|op| op.is_application() || op.is_verification()) {
+        let message = with(request(), json!({"op": op.name(), "authorization": null}));
+        assert_eq!(told(catalog().check(Kind::Request, &message)), [""; 0], "{op:?}");
+        for name in ["item", "case", "basis", "purpose", "operator", "agreement"] {
+            let wrong = with(message.clone(), json!({name: null}));
+            assert_eq!(told(catalog().check(Kind::Request, &wrong)), [format!("/{name} required")], "{op:?}");
+        }
+        let authorized =
+            told(catalog().check(Kind::Request, &with(message, json!({"authorization": "a.b.c"}))));
+        let refused = if op.is_application() { vec!["/authorization additionalProperties"] } else { vec![] };
+        assert_eq!(authorized, refused, "{op:?}");
+    }
+}
+
+#[test]
 fn the_foreign_audience_is_a_matter_of_form_only() {
     assert!(
         catalog().check(Kind::Request, &with(request(), json!({"aud": "urn:tongban:gw:999999"}))).is_ok()

@@ -10,8 +10,13 @@ fn form(name: &str) -> &'static FormType {
     Catalog::embedded().form(name).unwrap()
 }
 
+/// Members to put in, by pointer.
+type Changes<'a> = &'a [(&'a str, Value)];
+/// `pointer rule` of each fault.
+type Told<'a> = &'a [&'a str];
+
 /// `form` with members put in at pointers (`null` removes one).
-fn with(mut form: Value, changes: &[(&str, Value)]) -> Value {
+fn with(mut form: Value, changes: Changes) -> Value {
     for (pointer, new) in changes {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         let parent = form.pointer_mut(parent).unwrap().as_object_mut().unwrap();
@@ -139,7 +144,7 @@ fn every_form_says_its_titles_and_materials() {
 
 #[test]
 fn each_condition_of_a_newborns_registration_is_judged() {
-    let cases: &[(&[(&str, Value)], &[&str])] = &[
+    let cases: &[(Changes, Told)] = &[
         // ① 境内出生并有《出生医学证明》
         (&[("/birth_country", json!("USA"))], &["/birth_country born-in-country"]),
         (&[("/birth_certificate_no", Value::Null)], &["/birth_certificate_no born-in-country"]),
@@ -248,8 +253,7 @@ fn a_surname_may_be_compound_given_or_none() {
 
 #[test]
 fn a_second_loan_or_one_still_owed_gets_no_certificate() {
-    let judge =
-        |changes: &[(&str, Value)]| told(form("out-of-town-loan-certificate"), &with(certificate(), changes));
+    let judge = |changes: Changes| told(form("out-of-town-loan-certificate"), &with(certificate(), changes));
     assert_eq!(
         judge(&[("/loan_times", json!(2)), ("/loan_cleared", json!(true))]),
         ["/loan_times loan-times"]
@@ -265,7 +269,7 @@ fn a_second_loan_or_one_still_owed_gets_no_certificate() {
 
 #[test]
 fn a_loan_fits_the_price_and_the_family() {
-    let judge = |changes: &[(&str, Value)]| told(form("housing-fund-loan"), &with(loan(), changes));
+    let judge = |changes: Changes| told(form("housing-fund-loan"), &with(loan(), changes));
     assert_eq!(judge(&[("/amount", json!("500000.01"))]), ["/amount amount"]);
     assert_eq!(judge(&[("/amount", json!("0.00"))]), ["/amount amount"]);
     assert_eq!(judge(&[("/amount", json!("500000"))]), ["/amount pattern"]);
@@ -282,8 +286,7 @@ fn a_loan_fits_the_price_and_the_family() {
 
 #[test]
 fn whoever_moves_to_a_spouse_is_not_the_head() {
-    let judge =
-        |changes: &[(&str, Value)]| told(form("spouse-migration"), &with(spouse_migration(), changes));
+    let judge = |changes: Changes| told(form("spouse-migration"), &with(spouse_migration(), changes));
     assert_eq!(judge(&[("/relation", json!("02"))]), ["/relation relation"]);
     assert_eq!(judge(&[("/relation", json!("11"))]), ["/relation relation"]);
     assert_eq!(judge(&[("/relation", json!("10"))]), [""; 0]);
@@ -299,11 +302,10 @@ fn whoever_moves_to_a_spouse_is_not_the_head() {
 
 #[test]
 fn a_card_by_post_has_an_address_and_a_stay_too() {
-    let card_faults =
-        |changes: &[(&str, Value)]| told(form("social-card-replacement"), &with(card(), changes));
+    let card_faults = |changes: Changes| told(form("social-card-replacement"), &with(card(), changes));
     assert_eq!(card_faults(&[("/delivery/address", Value::Null)]), ["/delivery/address required"]);
     assert_eq!(card_faults(&[("/delivery", json!({"method": "window"}))]), [""; 0]);
-    let care_faults = |changes: &[(&str, Value)]| told(form("medical-care-filing"), &with(care(), changes));
+    let care_faults = |changes: Changes| told(form("medical-care-filing"), &with(care(), changes));
     assert_eq!(care_faults(&[("/address", Value::Null)]), ["/address required"]);
     assert_eq!(care_faults(&[("/category", json!("referral"))]), ["/to required"]);
     assert_eq!(care_faults(&[("/category", json!("referral")), ("/to", json!("2026-12-31"))]), [""; 0]);

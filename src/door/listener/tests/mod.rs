@@ -211,7 +211,7 @@ struct Room {
 
 impl Room {
     async fn answer(self, request: Request<Incoming>, caller: Arc<ConnInfo>) -> Answer {
-        let said = |text: String| Response::new(Full::new(Bytes::from(text)));
+        let said = |text: String| Response::new(Either::Left(Full::new(Bytes::from(text))));
         match request.uri().path() {
             "/whoami" => match caller.identity(&self.directory.load(), self.clock.now()) {
                 Ok(peer) => said(peer.region().to_string()),

@@ -1,0 +1,78 @@
+//! What a case learns otherwise than by an event: the receipt of its submit, files that
+//! arrive, answers of departments, and how its parts stand.
+
+use super::copy::{Case, CaseFault};
+use super::message::{Receipt, VerificationAnswerBody};
+use super::record::{Part, Verified};
+use super::state::{Role, State};
+use super::submit::Proof;
+use crate::clock::Now;
+
+impl Case {
+    /// The handling side's signed receipt of event 0 has arrived at the collecting side.
+    pub fn received(&self, receipt: &Receipt) -> Result<Self, CaseFault> {
+        let of_submit = self.events.first().is_some_and(|first| first.digest == receipt.digest);
+        if self.role != Role::Collecting || receipt.case != self.number || receipt.seq != 0 || !of_submit {
+            return Err(CaseFault::ForeignReceipt);
+        }
+        let mut next = self.clone();
+        if next.state.is_before_receipt() {
+            next.state = State::Received;
+        }
+        next.received_at = receipt.received_at.or(next.received_at);
+        let awaited = receipt.awaiting.as_deref().unwrap_or_default();
+        for material in &mut next.materials {
+            if let Proof::Upload { sha256, .. } = &material.proof
+                && material.here_at.is_none()
+                && !awaited.contains(sha256)
+            {
+                material.here_at = receipt.received_at;
+            }
+        }
+        Ok(next)
+    }
+
+    /// A file is at the handling side, whole and with its digest.
+    #[must_use]
+    pub fn arrived(&self, file: &str, at: Now) -> Self {
+        let mut next = self.clone();
+        for material in &mut next.materials {
+            if matches!(&material.proof, Proof::Upload { sha256, .. } if sha256 == file) {
+                material.here_at = material.here_at.or(Some(at.secs()));
+            }
+        }
+        next
+    }
+
+    /// A department answered the verification that stands for a material.
+    #[must_use]
+    pub fn verified(&self, answer: &VerificationAnswerBody) -> Self {
+        let mut next = self.clone();
+        for material in &mut next.materials {
+            if matches!(&material.proof, Proof::TimedVerification { verification } if *verification == answer.id)
+            {
+                material.verified = Some(Verified {
+                    outcome: answer.outcome,
+                    at: answer.at,
+                    org: answer.by.org.clone(),
+                    officer: answer.by.officer.clone(),
+                });
+            }
+        }
+        next
+    }
+
+    /// What is known here of a part of this case.
+    #[must_use]
+    pub fn with_part(&self, part: &Case, mandatory: bool) -> Self {
+        let mut next = self.clone();
+        next.parts.retain(|known| known.case != part.number);
+        next.parts.push(Part {
+            case: part.number.clone(),
+            mandatory,
+            state: part.state,
+            granted: part.is_granted(),
+        });
+        next
+    }
+}
