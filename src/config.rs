@@ -5,12 +5,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::domain::{Calendar, Region};
 use crate::folder::FileFault;
 use crate::license::HttpRegisterSettings;
+use crate::webhook::{self, WebhookSettings};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,6 +33,10 @@ pub struct Config {
     pub store: Store,
     #[serde(default)]
     pub calendar: CalendarSection,
+    #[serde(default)]
+    pub relay: Relay,
+    #[serde(default)]
+    pub webhook: Vec<WebhookSettings>,
     /// Where the file stood; every relative path starts here.
     #[serde(skip)]
     pub base: PathBuf,
@@ -193,6 +199,31 @@ impl Default for Store {
     }
 }
 
+/// Couriers to partners.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    /// A parcel that fails and is older ends as `undeliverable`, for a person to decide about.
+    #[serde(default = "default_give_up_after_days")]
+    pub give_up_after_days: u16,
+}
+
+fn default_give_up_after_days() -> u16 {
+    (crate::relay::GIVE_UP_AFTER.as_secs() / 86_400).try_into().unwrap_or(u16::MAX)
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self { give_up_after_days: default_give_up_after_days() }
+    }
+}
+
+impl Relay {
+    pub fn give_up_after(self) -> Duration {
+        Duration::from_secs(u64::from(self.give_up_after_days) * 86_400)
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigFault {
     #[error("{path}: cannot be read ({kind})")]
@@ -202,6 +233,10 @@ pub enum ConfigFault {
     Toml { path: PathBuf, message: String },
     #[error("gateway.toml {place}: {rule}")]
     Rule { place: &'static str, rule: &'static str },
+    #[error("gateway.toml [[webhook]] {nth}: {fault}")]
+    Webhook { nth: usize, fault: webhook::SettingsFault },
+    #[error("gateway.toml [[webhook]]: each url stands once")]
+    WebhookTwice,
 }
 
 impl Config {
@@ -289,10 +324,22 @@ impl Config {
             );
         }
         rule(
+            (1..=365).contains(&self.relay.give_up_after_days),
+            "[relay] give_up_after_days",
+            "is between 1 and 365",
+        );
+        rule(
             self.store.kind == StoreKind::Sqlite,
             "[store] kind",
             "only \"sqlite\" is built into this version",
         );
+        for (nth, webhook) in self.webhook.iter().enumerate() {
+            let of_this = webhook.faults().into_iter();
+            faults.extend(of_this.map(|fault| ConfigFault::Webhook { nth: nth + 1, fault }));
+            if self.webhook.iter().take(nth).any(|other| other.url == webhook.url) {
+                faults.push(ConfigFault::WebhookTwice);
+            }
+        }
         faults
     }
 }
@@ -353,6 +400,16 @@ kind = "sqlite"
     fn a_misspelt_setting_is_a_fault_and_not_a_default() {
         let text = EXAMPLE.replace("crl = []", "crls = []");
         assert!(matches!(Config::parse(&text, Path::new(".")).unwrap_err()[0], ConfigFault::Toml { .. }));
+    }
+
+    #[test]
+    fn webhooks_are_checked_with_the_file() {
+        let hook = |url: &str| format!("[[webhook]]\nurl = \"{url}\"\nsecret_file = \"keys/hook\"\n");
+        let (one, two) = (hook("http://127.0.0.1:9000/in"), hook("http://10.0.0.1/in"));
+        let config = Config::parse(&format!("{EXAMPLE}{one}"), Path::new(".")).unwrap();
+        assert_eq!((config.webhook.len(), config.relay.give_up_after_days), (1, 14));
+        let faults = Config::parse(&format!("{EXAMPLE}{one}{one}{two}"), Path::new(".")).unwrap_err();
+        assert!(matches!(faults[..], [ConfigFault::WebhookTwice, ConfigFault::Webhook { nth: 3, .. }]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! wrong is told before the first door opens, all of it at once where it can be.
 
 pub mod card;
+mod couriers;
 mod keys;
 mod pair;
 mod pull;
@@ -34,7 +35,9 @@ use crate::material::Shelf;
 use crate::outbound;
 use crate::peer::{self, ClientLimits, PartnerClients};
 use crate::telemetry::{DoorLabels, PartLabels};
+use crate::webhook::{Caller, WebhookSettings};
 
+pub use couriers::webhooks;
 pub use keys::Keys;
 
 /// Why the gateway does not start. One line each.
@@ -66,6 +69,8 @@ pub enum StartFault {
     ExampleKey(&'static str),
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
+    #[error("[[webhook]] {0}")]
+    Webhook(crate::webhook::CallerFault),
 }
 
 fn one_line(faults: &[crate::fault::Fault]) -> String {
@@ -110,6 +115,7 @@ pub struct Running {
 pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Running, Vec<StartFault>> {
     let now = clock.now();
     let keys = Keys::load(&config, &options)?;
+    let webhooks = webhooks(&config)?;
     let calendar = config
         .load_calendar()
         .map_err(|faults| faults.into_iter().map(StartFault::Trust).collect::<Vec<_>>())?;
@@ -152,7 +158,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     }));
     show_materials(&house);
     begin(&house, recovered.open_sends).await?;
-    open_doors(house, keys, watch, directory).await
+    open_doors(house, keys, webhooks, watch, directory).await
 }
 
 fn trust(
@@ -238,6 +244,7 @@ async fn begin(house: &House, open_sends: Vec<crate::ledger::OpenSend>) -> Resul
 async fn open_doors(
     house: Arc<House>,
     keys: Keys,
+    webhooks: Vec<(WebhookSettings, Caller)>,
     watch: TrustWatch,
     directory: Arc<ArcSwap<peer::Directory>>,
 ) -> Result<Running, Vec<StartFault>> {
@@ -300,6 +307,7 @@ async fn open_doors(
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
+    couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }

@@ -42,6 +42,23 @@ pub struct AnswerLabels {
     pub source: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PartnerLabels {
+    pub partner: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CourierLabels {
+    pub partner: String,
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct WebhookLabels {
+    pub webhook: String,
+    pub outcome: &'static str,
+}
+
 type SecondsGauge = Gauge<f64, AtomicU64>;
 
 /// Latency buckets in seconds: from a cache hit's tens of microseconds to a register's
@@ -68,6 +85,12 @@ pub struct Metrics {
     pub days_left: Family<PartLabels, Gauge>,
     pub ready: Family<PartLabels, Gauge>,
     pub trust_refused: Counter,
+    pub parcels_waiting: Family<PartnerLabels, Gauge>,
+    pub parcels_oldest: Family<PartnerLabels, Gauge>,
+    pub parcels_undeliverable: Family<PartnerLabels, Gauge>,
+    pub breaker: Family<PartnerLabels, Gauge>,
+    pub deliveries: Family<CourierLabels, Counter>,
+    pub notices_told: Family<WebhookLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -87,6 +110,12 @@ impl Default for Metrics {
             days_left: Family::default(),
             ready: Family::default(),
             trust_refused: Counter::default(),
+            parcels_waiting: Family::default(),
+            parcels_oldest: Family::default(),
+            parcels_undeliverable: Family::default(),
+            breaker: Family::default(),
+            deliveries: Family::default(),
+            notices_told: Family::default(),
         };
         metrics.register();
         metrics
@@ -103,7 +132,7 @@ impl Metrics {
         );
         r.register(
             "phase_seconds",
-            "Time spent in a phase of an exchange: judge, act, record, sign, total; ask for our own requests",
+            "Time spent in a phase of an exchange: judge, act, record, sign, total; ask for our own requests, deliver for parcels",
             self.phases.clone(),
         );
         r.register(
@@ -144,6 +173,37 @@ impl Metrics {
             "trust_files_refused",
             "Changed trust and key files that were refused and changed nothing",
             self.trust_refused.clone(),
+        );
+        self.register_couriers();
+    }
+
+    fn register_couriers(&mut self) {
+        let r = &mut self.registry;
+        r.register("parcels_waiting", "Parcels that wait, by partner", self.parcels_waiting.clone());
+        r.register(
+            "parcels_oldest_seconds",
+            "For how long the longest waiting parcel does, by partner",
+            self.parcels_oldest.clone(),
+        );
+        r.register(
+            "parcels_undeliverable",
+            "Parcels that were given up and wait for a person, by partner",
+            self.parcels_undeliverable.clone(),
+        );
+        r.register(
+            "partner_breaker",
+            "Couriers to a partner: 0 go, 1 one of them finds out, 2 wait",
+            self.breaker.clone(),
+        );
+        r.register(
+            "deliveries",
+            "Attempts to deliver a parcel, by partner and what became of them",
+            self.deliveries.clone(),
+        );
+        r.register(
+            "notices_told",
+            "Notices to webhooks: heard, failed tries, given up",
+            self.notices_told.clone(),
         );
     }
 

@@ -7,6 +7,18 @@ use rusqlite::{Row, params};
 
 use super::{Casebook, CasebookFault, ParcelState};
 
+const PARTNERS_WAITING: &str = "WITH RECURSIVE waits(partner) AS (\
+             SELECT min(partner) FROM parcel WHERE state='waiting' \
+             UNION ALL SELECT (SELECT min(partner) FROM parcel WHERE state='waiting' AND partner>waits.partner) \
+             FROM waits WHERE partner IS NOT NULL) \
+             SELECT partner FROM waits WHERE partner IS NOT NULL";
+
+const OUTGOING: &str = "SELECT id, line, made, doc->>'$.digest', doc->>'$.not_before', doc->>'$.attempts' \
+             FROM parcel WHERE state='waiting' AND partner=? AND doc->>'$.not_before'<=? \
+             AND NOT EXISTS (SELECT 1 FROM parcel AS before \
+             WHERE before.line=parcel.line AND before.state='waiting' AND before.n<parcel.n) \
+             ORDER BY n LIMIT ?";
+
 /// A waiting parcel without its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
@@ -31,13 +43,8 @@ pub struct OutgoingCount {
 impl Casebook {
     /// Partners for whom something waits: one step in the index each.
     pub async fn partners_waiting(&self) -> Result<Vec<String>, CasebookFault> {
-        const SQL: &str = "WITH RECURSIVE waits(partner) AS (\
-             SELECT min(partner) FROM parcel WHERE state='waiting' \
-             UNION ALL SELECT (SELECT min(partner) FROM parcel WHERE state='waiting' AND partner>waits.partner) \
-             FROM waits WHERE partner IS NOT NULL) \
-             SELECT partner FROM waits WHERE partner IS NOT NULL";
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(SQL)?;
+            let mut statement = connection.prepare_cached(PARTNERS_WAITING)?;
             let partners = statement.query_map([], |row| row.get(0))?;
             partners.collect()
         })
@@ -47,14 +54,9 @@ impl Casebook {
     /// Waiting parcels to a partner that are the first of their line and whose moment has
     /// come at `now` (milliseconds), oldest first.
     pub async fn outgoing(&self, partner: &str, now: i64, most: u32) -> Result<Vec<Outgoing>, CasebookFault> {
-        const SQL: &str = "SELECT id, line, made, doc->>'$.digest', doc->>'$.not_before', doc->>'$.attempts' \
-             FROM parcel WHERE state='waiting' AND partner=? AND doc->>'$.not_before'<=? \
-             AND NOT EXISTS (SELECT 1 FROM parcel AS before \
-             WHERE before.line=parcel.line AND before.state='waiting' AND before.n<parcel.n) \
-             ORDER BY n LIMIT ?";
         let partner = Column::Text(partner.to_owned());
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(SQL)?;
+            let mut statement = connection.prepare_cached(OUTGOING)?;
             let found = statement.query_map(params![partner, now, most], outgoing)?;
             found.collect()
         })
@@ -95,4 +97,87 @@ fn outgoing(row: &Row<'_>) -> rusqlite::Result<Outgoing> {
         not_before: row.get(4)?,
         attempts: row.get(5)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::casebook::{ParcelRow, Write};
+
+    fn parcel(id: &str, partner: &str, line: &str, state: ParcelState, not_before: i64) -> Write {
+        Write::Parcel(ParcelRow {
+            id: id.into(),
+            partner: partner.into(),
+            line: line.into(),
+            seq: 1,
+            op: "application.event".into(),
+            digest: format!("digest of {id}"),
+            business: serde_json::Map::new(),
+            body: json!({}),
+            state,
+            reason: None,
+            sent: None,
+            attempts: 2,
+            not_before,
+            made: 10,
+            ended: None,
+            receipt: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn couriers_see_who_waits_and_the_first_of_each_line_whose_moment_has_come() {
+        use ParcelState::{Delivered, Undeliverable, Waiting};
+        let dir = tempfile::tempdir().unwrap();
+        let (book, _carrier) = Casebook::open(dir.path()).unwrap();
+        assert!(book.partners_waiting().await.unwrap().is_empty());
+        assert_eq!(book.newest_notice().await.unwrap(), 0);
+        book.write(vec![
+            parcel("a", "331083", "K1", Delivered, 0),
+            parcel("b", "331083", "K1", Waiting, 0),
+            parcel("c", "331083", "K1", Waiting, 0),
+            parcel("d", "331083", "K2", Waiting, 500),
+            parcel("e", "331083", "K2", Waiting, 0),
+            parcel("f", "110101", "K3", Waiting, 0),
+            parcel("g", "990101", "K4", Undeliverable, 0),
+            parcel("h", "331083", "K5", Waiting, 0),
+        ])
+        .await
+        .unwrap();
+        assert_eq!(book.partners_waiting().await.unwrap(), ["110101", "331083"]);
+        let ids = |found: Vec<Outgoing>| found.into_iter().map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(ids(book.outgoing("331083", 499, 10).await.unwrap()), ["b", "h"]);
+        assert_eq!(ids(book.outgoing("331083", 500, 10).await.unwrap()), ["b", "d", "h"]);
+        let first = book.outgoing("331083", 500, 1).await.unwrap().remove(0);
+        assert_eq!((first.digest.as_str(), first.attempts, first.made), ("digest of b", 2, 10));
+        let count = |partner: &str, count| OutgoingCount { partner: partner.into(), count, oldest: 10 };
+        assert_eq!(book.outgoing_counts(Waiting).await.unwrap(), [count("110101", 1), count("331083", 5)]);
+        assert_eq!(book.outgoing_counts(Undeliverable).await.unwrap(), [count("990101", 1)]);
+    }
+
+    /// The plans, because a hundred thousand rows would be slow to make and a scan of them
+    /// slow to notice.
+    #[tokio::test]
+    async fn the_questions_asked_often_walk_an_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let (book, _carrier) = Casebook::open(dir.path()).unwrap();
+        for sql in [PARTNERS_WAITING, OUTGOING] {
+            let plan: Vec<String> = book
+                .read(move |connection| {
+                    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                    let unbound = rusqlite::params_from_iter((0..statement.parameter_count()).map(|_| 1));
+                    let steps = statement.query_map(unbound, |row| row.get(3))?;
+                    steps.collect()
+                })
+                .await
+                .unwrap();
+            let scans: Vec<&String> = plan
+                .iter()
+                .filter(|step| step.contains("SCAN parcel") || step.contains("TEMP B-TREE"))
+                .collect();
+            assert!(scans.is_empty(), "{plan:#?}");
+        }
+    }
 }

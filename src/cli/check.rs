@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Common, Exit, Outcome, out};
 use crate::clock::Clock;
-use crate::gateway::{Keys, Options};
+use crate::gateway::{self, Keys, Options};
 use crate::house::TrustWatch;
 use crate::schema::Catalog;
 
@@ -25,6 +25,9 @@ impl Check {
         let mut faults = Vec::new();
         if let Err(of_keys) = Keys::load(&config, &Options { demo: self.demo, ..Options::default() }) {
             faults.extend(of_keys.iter().map(ToString::to_string));
+        }
+        if let Err(of_webhooks) = gateway::webhooks(&config) {
+            faults.extend(of_webhooks.iter().map(ToString::to_string));
         }
         let mut watch = match self.demo {
             true => TrustWatch::new(&config),

@@ -260,17 +260,24 @@ fn delivery_of(answered: &Result<(Answered, Bytes), AskFault>) -> Delivery {
 /// A refusal that allows another try waits for one; the others are the parcel's end. A code
 /// of a later version says by its `retry` which it is.
 fn signed_refusal(answer: &Answered) -> Delivery {
-    let retry_after = answer.retry_after.map(|secs| Duration::from_secs(secs.into()));
     let code = super::code_of(&answer.outcome).and_then(Code::from_word);
-    let retries = match code {
-        Some(Code::SequenceGap) => return Delivery::Gap,
-        Some(code) => code.retry() != Retry::No,
-        None => answer.outcome.get("retry").is_some_and(|retry| retry != Retry::No.word()),
-    };
-    if !retries {
-        return Delivery::Refused;
+    if code == Some(Code::SequenceGap) {
+        return Delivery::Gap;
     }
-    Delivery::Later { reason: code.map_or("unknown-code", Code::word), retry_after }
+    let says = |retry: Retry| answer.outcome.get("retry").is_some_and(|said| said == retry.word());
+    let retry = match code {
+        Some(code) => code.retry(),
+        None if says(Retry::After) => Retry::After,
+        None if says(Retry::Yes) => Retry::Yes,
+        None => Retry::No,
+    };
+    let reason = code.map_or("unknown-code", Code::word);
+    let seconds = answer.retry_after.map(|secs| Duration::from_secs(secs.into()));
+    match retry {
+        Retry::No => Delivery::Refused,
+        Retry::Yes => Delivery::Later { reason, retry_after: None },
+        Retry::After => Delivery::Later { reason, retry_after: seconds },
+    }
 }
 
 /// Our key was renewed since the message was signed: sent again it would be refused again.

@@ -28,7 +28,7 @@ use crate::domain::Region;
 
 pub use board::{Backlog, Board};
 pub use breaker::Shown as BreakerShown;
-pub use office::{Settings, run};
+pub use office::{GIVE_UP_AFTER, Settings, run};
 pub use pace::Allowance;
 pub use shelf::{RedriveFault, Shelf, redrive};
 

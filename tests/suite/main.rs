@@ -19,6 +19,7 @@
 mod process;
 mod support;
 
+mod applications;
 mod architecture;
 mod asking;
 mod checks;
@@ -35,5 +36,6 @@ mod own_keys;
 mod proof;
 mod redeem;
 mod refusals;
+mod relaying;
 mod restart;
 mod withdrawal;
