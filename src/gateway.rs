@@ -305,9 +305,9 @@ async fn open_doors(
         stopped.clone(),
     ));
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
-    couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
+    couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
 }

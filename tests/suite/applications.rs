@@ -37,7 +37,9 @@ fn submit_body() -> Value {
 
 /// The item with everything a case needs.
 fn plan() -> WorldPlan {
-    World::plan().agreement(|agreement| {
+    let years =
+        concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
+    World::plan().configured(years).agreement(|agreement| {
         agreement["items"][0]["ops"] = json!(OPS);
         agreement["items"][0]["materials"][0]["evidence"] =
             json!(["shared_data", "timed_verification", "commitment", "upload"]);
@@ -153,8 +155,14 @@ async fn a_file_that_a_case_names_may_be_brought_and_completes_it() {
     let world = plan().start().await;
     let put = async |line: &Line| {
         let says = format!("sha-256=:{}:", base64_of(FILE));
-        line.put(&format!("/v1/materials/{FILE}"), &[("content-digest", says.as_str())], b"abc".to_vec())
-            .await
+        line.call(
+            hyper::Method::PUT,
+            &format!("/v1/materials/{FILE}"),
+            &[("content-digest", says.as_str())],
+            b"abc".to_vec(),
+        )
+        .await
+        .unwrap()
     };
     assert_eq!(put(world.line().await).await.status, 404, "nobody named it yet");
     assert_eq!(world.ask(submit(&world)).await.status, 202);
@@ -205,7 +213,7 @@ async fn a_window_submits_and_the_handling_side_decides() {
     act("deliver", json!({"method": "electronic", "signer": "测试甲", "at": NOW})).await;
     let view = eventually(&window, &case, |view| view["state"] == "DELIVERED").await;
     let evaluation = json!({"event": "evaluate", "by": {"org": WINDOW, "officer": "YH0123"},
-        "data": {"role": "handling", "channel": "二维码", "satisfaction": "1", "times": 1}});
+        "data": {"role": "handling", "channel": "二维码", "satisfaction": "1", "times": 1, "at": NOW}});
     let told = window.post(&format!("/local/v1/applications/{case}/events"), &evaluation).await;
     assert_eq!(told.status, 202, "{}", String::from_utf8_lossy(&told.body));
     let ours = eventually(&window, &case, |view| view["events"].as_array().unwrap().len() == 5).await;
