@@ -37,7 +37,8 @@ fn submit_body() -> Value {
 
 /// The item with everything a case needs.
 fn plan() -> WorldPlan {
-    World::plan().agreement(|agreement| {
+    let years = concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
+    World::plan().configured(years).agreement(|agreement| {
         agreement["items"][0]["ops"] = json!(OPS);
         agreement["items"][0]["materials"][0]["evidence"] =
             json!(["shared_data", "timed_verification", "commitment", "upload"]);
@@ -47,11 +48,7 @@ fn plan() -> WorldPlan {
 /// A message of 玉环's about [`CASE`].
 fn about_case(world: &World, op: &str, body: Value) -> Draft {
     let exp = world.now() + if op.starts_with("application.") { 3600 } else { 60 };
-    world
-        .lookup_of(&world.asking)
-        .with("/op", op)
-        .with("/exp", exp)
-        .with("/body", body)
+    world.lookup_of(&world.asking).with("/op", op).with("/exp", exp).with("/body", body)
 }
 
 fn submit(world: &World) -> Draft {
@@ -124,13 +121,19 @@ async fn events_come_in_order_from_the_side_that_may_and_once() {
     let withdraw = event(1, &first, "withdraw", json!({}));
     let done = send(withdraw.clone()).await;
     assert_eq!(done.status, 200, "{:?}", done.outcome);
-    assert_eq!(done.outcome, json!({"case": CASE, "seq": 1, "digest": digest(&withdraw), "state": "WITHDRAWN"}));
+    assert_eq!(
+        done.outcome,
+        json!({"case": CASE, "seq": 1, "digest": digest(&withdraw), "state": "WITHDRAWN"})
+    );
     let again = send(withdraw.clone()).await;
     assert_eq!((again.status, &again.outcome), (200, &done.outcome), "the same parcel, the same receipt");
     let after = send(event(2, &digest(&withdraw), "withdraw", json!({}))).await;
     assert_eq!((after.status, after.code()), (409, "illegal-transition"));
     let seen = status(&world).await;
-    assert_eq!(seen["events"][1], json!({"seq": 1, "event": "withdraw", "at": NOW, "digest": digest(&withdraw)}));
+    assert_eq!(
+        seen["events"][1],
+        json!({"seq": 1, "event": "withdraw", "at": NOW, "digest": digest(&withdraw)})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +154,14 @@ async fn a_file_that_a_case_names_may_be_brought_and_completes_it() {
     let world = plan().start().await;
     let put = async |line: &Line| {
         let says = format!("sha-256=:{}:", base64_of(FILE));
-        line.call(hyper::Method::PUT, &format!("/v1/materials/{FILE}"), &[("content-digest", says.as_str())], b"abc".to_vec()).await.unwrap()
+        line.call(
+            hyper::Method::PUT,
+            &format!("/v1/materials/{FILE}"),
+            &[("content-digest", says.as_str())],
+            b"abc".to_vec(),
+        )
+        .await
+        .unwrap()
     };
     assert_eq!(put(world.line().await).await.status, 404, "nobody named it yet");
     assert_eq!(world.ask(submit(&world)).await.status, 202);
@@ -193,8 +203,12 @@ async fn a_window_submits_and_the_handling_side_decides() {
         assert_eq!(told.status, 202, "{event}: {}", String::from_utf8_lossy(&told.body));
     };
     act("accept", json!({"doc_no": "受2030-1", "project_type": "2", "promise_date": "2030-03-20"})).await;
-    act("decide", json!({"outcome": "deny", "decision_no": "决2030-1", "reason": "材料不符",
-                         "appeal": "六十日内可申请行政复议"})).await;
+    act(
+        "decide",
+        json!({"outcome": "deny", "decision_no": "决2030-1", "reason": "材料不符",
+                         "appeal": "六十日内可申请行政复议"}),
+    )
+    .await;
     act("deliver", json!({"method": "electronic", "signer": "测试甲", "at": NOW})).await;
     let view = eventually(&window, &case, |view| view["state"] == "DELIVERED").await;
     let evaluation = json!({"event": "evaluate", "by": {"org": WINDOW, "officer": "YH0123"},
