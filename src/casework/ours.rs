@@ -175,8 +175,8 @@ impl House {
         let opened = self.open_case(&event.case).await?.ok_or(Code::UnknownCase)?;
         let mut body = event_body(&event.request, now)?;
         let (last, digest) = opened.case.last();
-        body["seq"] = (last + 1).into();
-        body["prev"] = digest.into();
+        rows::set(&mut body, "seq", last + 1);
+        rows::set(&mut body, "prev", digest);
         let admitted = self.catalog.admit::<EventBody>(&body).map_err(Refusal::schema)?;
         let admitted = admitted.into_inner();
         match opened.case.role() {
@@ -210,7 +210,7 @@ impl House {
         self.record_act(leaf, writes).await?;
         self.after_event(&next).await;
         let mut answer = receipt;
-        answer["transport"] = ParcelState::Waiting.word().into();
+        rows::set(&mut answer, "transport", ParcelState::Waiting.word());
         Ok(Taken { status: 202, answer })
     }
 
@@ -314,10 +314,7 @@ impl House {
                 faults.push(Fault::new("/case", "case-number", "is not a case number", "不是有效的办件编号"));
                 None
             }
-            None => {
-                let serial = self.next_serial(now).await?;
-                CaseNumber::compose(self.me, to, now.shanghai_day(), serial).ok()
-            }
+            None => self.free_number(to, now).await?,
         };
         let mut business = Map::new();
         for name in ["item", "basis", "purpose", "operator"] {
@@ -357,6 +354,19 @@ impl House {
                 .chain([("item".to_owned(), item.into())])
                 .collect(),
         })
+    }
+
+    /// The next number of today; one that a system gave a case of its own accord is passed over.
+    async fn free_number(&self, to: Region, now: Now) -> Result<Option<CaseNumber>, Undone> {
+        loop {
+            let serial = self.next_serial(now).await?;
+            let Ok(number) = CaseNumber::compose(self.me, to, now.shanghai_day(), serial) else {
+                return Ok(None);
+            };
+            if self.casebook.case(number.as_str()).await?.is_none() {
+                return Ok(Some(number));
+            }
+        }
     }
 
     fn claims(&self, to: Region, op: Op, business: &Map<String, Value>) -> Value {

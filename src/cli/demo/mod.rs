@@ -1,11 +1,16 @@
 //! `demo`: the main job on this machine, told as it happens. Two regions as two processes
 //! with fresh keys, one agreement, one authority, synthetic licenses; lookups, refusals, an
+//! application from the window to the evaluation with one process killed on the way, an
 //! audit, and one flipped byte that is found.
 //!
 //! Every step checks what it shows: the command fails if anything is not as it should be.
 
+mod application;
+mod county;
+mod papers;
 mod replay;
 mod stage;
+mod tamper;
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +18,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Common, Exit, Outcome, Stop, out};
-use crate::ledger::verify::verify;
-use stage::{MARRIAGE, Stage};
+use crate::ledger::verify::{FindingKind, verify};
+use papers::MARRIAGE;
+use stage::Stage;
 
 /// See the whole thing work on this machine 在本机演示全过程
 #[derive(Args)]
@@ -91,6 +97,7 @@ impl Demo {
         story.step("启动两个网关进程", "two gateway processes start", || stage.open())?;
         lookups(&mut story, &stage)?;
         refusals(&mut story, &stage)?;
+        application::tell(&mut story, &mut stage)?;
         audit(&mut story, &stage)?;
         if common.json {
             out::json(&json!({
@@ -127,7 +134,10 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 /// What the answer says instead of what was expected: its code, never its content.
 fn unexpected(answer: &Value) -> String {
     let word = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or("–").to_owned();
-    format!("unexpected answer: {} {}", word("code"), word("reason"))
+    let fault = answer
+        .pointer("/errors/0")
+        .map_or_else(String::new, |fault| format!(" {} {}", text(fault, "/pointer"), text(fault, "/rule")));
+    format!("unexpected answer: {} {}{fault}", word("code"), word("reason"))
 }
 
 fn lookups(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
@@ -260,15 +270,14 @@ fn audit(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
         })?;
     }
     story.step("复制一份,翻转一个字节,再校验", "flip one byte in a copy, verify again", || {
-        let (copy, flipped) = stage.copy_with_one_byte_flipped()?;
+        let copy = stage.dir.join("copy");
+        let flipped = tamper::copy_with_one_byte_flipped(&stage.xianan.home.join("data"), &copy)?;
         let verdict = verify(&copy, Some(stage.xianan.ledger_public)).map_err(|fault| fault.to_string())?;
-        let finding = verdict.findings.first().ok_or("the change was not found")?;
-        Ok(format!(
-            "第 {flipped} 字节被改 byte {flipped} → {}{} {} · {}",
-            finding.file,
-            finding.index.map(|i| format!(" #{i}")).unwrap_or_default(),
-            finding.message_zh,
-            finding.message,
-        ))
+        let finding = verdict
+            .findings
+            .iter()
+            .find(|finding| finding.kind == FindingKind::LeafChanged)
+            .ok_or("the changed leaf was not named")?;
+        Ok(format!("第 {flipped} 字节被改 byte {flipped} → {} · {}", finding.message_zh, finding.message,))
     })
 }

@@ -98,7 +98,11 @@ impl Evidence {
                     faults.push(Fault::OtherDigest { mark: mark.clone() });
                 }
                 if let Some(digest) = answer["digest"].as_str()
-                    && !self.side(act.side).leaves.iter().any(|leaf| leaf["t"] == "event" && leaf["rq"] == digest)
+                    && !self
+                        .side(act.side)
+                        .leaves
+                        .iter()
+                        .any(|leaf| leaf["t"] == "event" && leaf["rq"] == digest)
                 {
                     faults.push(Fault::Unrecorded { what: mark });
                 }
@@ -118,7 +122,8 @@ impl Evidence {
 
     fn differences(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let cases: HashSet<&String> = self.collecting.cases.keys().chain(self.handling.cases.keys()).collect();
+        let cases: HashSet<&String> =
+            self.collecting.cases.keys().chain(self.handling.cases.keys()).collect();
         for case in cases {
             let digests = |effects: &Effects| -> Vec<String> {
                 effects.chain(case).iter().map(|row| row.digest.clone()).collect()
@@ -173,8 +178,12 @@ impl Evidence {
         }
         let open = sends.into_iter().filter(|(_, left)| *left != 0);
         faults.extend(open.map(|(x, _)| Fault::OpenSend { exchange: x.to_owned() }));
-        let heard: HashSet<&str> =
-            effects.leaves.iter().filter(|leaf| leaf["t"] == "in").filter_map(|leaf| leaf["x"].as_str()).collect();
+        let heard: HashSet<&str> = effects
+            .leaves
+            .iter()
+            .filter(|leaf| leaf["t"] == "in")
+            .filter_map(|leaf| leaf["x"].as_str())
+            .collect();
         for row in effects.chains.values().flatten().filter(|row| !row.mine) {
             if !row.exchange.as_deref().is_some_and(|exchange| heard.contains(exchange)) {
                 faults.push(Fault::Unrecorded { what: format!("{}#{}", row.case, row.seq) });
@@ -218,9 +227,15 @@ fn of_chains(effects: &Effects) -> Vec<Fault> {
             prev = Some(&row.digest);
         }
         let known: Option<Vec<&str>> = effects.cases.get(case).map(|row| {
-            row.doc["events"].as_array().unwrap().iter().map(|mark| mark["digest"].as_str().unwrap()).collect()
+            row.doc["events"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|mark| mark["digest"].as_str().unwrap())
+                .collect()
         });
-        if known.is_none_or(|known| known != chain.iter().map(|row| row.digest.as_str()).collect::<Vec<_>>()) {
+        if known.is_none_or(|known| known != chain.iter().map(|row| row.digest.as_str()).collect::<Vec<_>>())
+        {
             faults.push(Fault::BrokenChain { case: case.clone(), seq: u64::MAX });
         }
     }

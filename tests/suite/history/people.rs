@@ -139,8 +139,7 @@ impl Person {
             }
             self.think().await;
         };
-        let act =
-            Act { mark, side: self.side, event: "submit", digest: Some(digest), told: told.clone() };
+        let act = Act { mark, side: self.side, event: "submit", digest: Some(digest), told: told.clone() };
         self.history.act(act);
         told
     }
@@ -173,8 +172,10 @@ impl Person {
                 "appeal": "六十日内可申请行政复议"}),
             "deliver" => json!({"method": "electronic", "signer": "测试甲", "at": now}),
             "close" => json!({"archive_digest": b64([7; 32])}),
-            "evaluate" => json!({"role": self.chance.one_of(&["handling", "collecting"]), "channel": "二维码",
-                "satisfaction": "1", "times": 1, "at": now}),
+            "evaluate" => {
+                json!({"role": self.chance.one_of(&["handling", "collecting"]), "channel": "二维码",
+                "satisfaction": "1", "times": 1, "at": now})
+            }
             _ => json!({}),
         }
     }
