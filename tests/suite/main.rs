@@ -22,6 +22,7 @@ mod support;
 mod applications;
 mod architecture;
 mod asking;
+mod backlog;
 mod checks;
 mod concurrency;
 mod cli;
