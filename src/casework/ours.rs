@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use super::rows::{self, Applied, NewParcel, Root};
 use super::{Opened, Undone, changed, notices};
 use crate::answer::{Code, Refusal};
+use crate::authorization::{AuthorizationFault, InvalidReason};
 use crate::case::{
-    self, Actor, Case, EventBody, Opening, Role, Sides, State, SubmitBody, Terms, digest_text,
+    self, Actor, Case, EventBody, Opening, Proof, Role, Sides, State, SubmitBody, Terms, digest_text,
 };
 use crate::casebook::{EventRow, OnceRow, ParcelRow, ParcelState, Write};
 use crate::clock::Now;
@@ -155,6 +156,7 @@ impl House {
             Refusal::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
         })?;
         let submit = submit.into_inner();
+        self.check_carried(&submit, plan.to, now)?;
         let digest = digest_text(body);
         let opening = Opening {
             number: &plan.number,
@@ -167,6 +169,40 @@ impl House {
         let by = Actor { org: submit.collecting.org, officer: submit.collecting.officer };
         let act = if case.state() == State::Submitted { case::Act::Route } else { case::Act::Relay };
         Ok((case.local(act, &by, now)?, digest))
+    }
+
+    /// The citizen's signed words that a submit carries, where their authority is known here:
+    /// told before a partner sees them. Whom the handling side trusts is its own matter.
+    fn check_carried(&self, submit: &SubmitBody, to: Region, now: Now) -> Result<(), Undone> {
+        let commitments = submit.materials.iter().enumerate().filter_map(|(nth, shown)| match &shown.proof {
+            Proof::Commitment { commitment } => {
+                Some((format!("/body/materials/{nth}/commitment/authorization"), &commitment.authorization))
+            }
+            _ => None,
+        });
+        let others = submit.authorizations.iter().enumerate();
+        let others = others.map(|(nth, token)| (format!("/body/authorizations/{nth}"), token));
+        let (trust, signing) = (self.trust.load(), self.signing.load());
+        let mut faults = Vec::new();
+        for (pointer, token) in commitments.chain(others) {
+            let checked = self.authorizer.check_carried(
+                token,
+                (self.me, to),
+                signing.kid(),
+                &trust.authorities,
+                &trust.status_lists,
+                now,
+            );
+            match checked {
+                Ok(()) | Err(AuthorizationFault::Invalid(InvalidReason::KidNotTheirs)) => {}
+                Err(fault) => {
+                    let refusal = Refusal::from(fault);
+                    let rule = refusal.reason.unwrap_or(refusal.code.word());
+                    faults.push(Fault::new(pointer, rule, refusal.code.title(), refusal.code.title_zh()));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Refusal::schema(faults).into()) }
     }
 
     /// `POST …/{case}/events`. The handling side's own events are applied at once; the
