@@ -43,6 +43,18 @@ pub struct AnswerLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CaseLabels {
+    pub partner: String,
+    pub role: String,
+    pub state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DeadlineLabels {
+    pub kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct PartnerLabels {
     pub partner: String,
 }
@@ -85,6 +97,10 @@ pub struct Metrics {
     pub days_left: Family<PartLabels, Gauge>,
     pub ready: Family<PartLabels, Gauge>,
     pub trust_refused: Counter,
+    /// Cases by partner, this side's role and state.
+    pub cases: Family<CaseLabels, Gauge>,
+    /// Moments that came: limits that turned yellow, red, past the law's own, and the like.
+    pub deadlines: Family<DeadlineLabels, Counter>,
     pub parcels_waiting: Family<PartnerLabels, Gauge>,
     pub parcels_oldest: Family<PartnerLabels, Gauge>,
     pub parcels_undeliverable: Family<PartnerLabels, Gauge>,
@@ -110,6 +126,8 @@ impl Default for Metrics {
             days_left: Family::default(),
             ready: Family::default(),
             trust_refused: Counter::default(),
+            cases: Family::default(),
+            deadlines: Family::default(),
             parcels_waiting: Family::default(),
             parcels_oldest: Family::default(),
             parcels_undeliverable: Family::default(),
@@ -179,6 +197,8 @@ impl Metrics {
 
     fn register_couriers(&mut self) {
         let r = &mut self.registry;
+        r.register("cases", "Cases, by partner, our role and state", self.cases.clone());
+        r.register("deadlines", "Deadlines of cases and verifications that came", self.deadlines.clone());
         r.register("parcels_waiting", "Parcels that wait, by partner", self.parcels_waiting.clone());
         r.register(
             "parcels_oldest_seconds",

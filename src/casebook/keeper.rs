@@ -28,6 +28,7 @@ const SCHEMA: &str = "
 CREATE TABLE case_(n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, role TEXT NOT NULL,
   partner TEXT NOT NULL, state TEXT NOT NULL, wake INTEGER, parent TEXT, doc TEXT NOT NULL) STRICT;
 CREATE INDEX case_state ON case_(state, n);
+CREATE INDEX case_count ON case_(partner, role, state);
 CREATE INDEX case_wake ON case_(wake) WHERE wake IS NOT NULL;
 CREATE INDEX case_parent ON case_(parent) WHERE parent IS NOT NULL;
 CREATE TABLE event(n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, line TEXT NOT NULL,

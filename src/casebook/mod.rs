@@ -17,8 +17,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use crate::ledger::{Carrier, Deed, Mark};
 use crate::store::StoreFault;
@@ -39,6 +41,10 @@ pub use shelf::{CaseFilter, Listed, Page};
 /// is behind, so this bounds memory, not work.
 const LONGEST_QUEUE: usize = 256;
 
+/// How long a caller waits for a commit: a disk that is full or stuck must not hold up whoever
+/// asked. What was in the log's commit is not lost by it.
+const MOST_WAIT: Duration = Duration::from_secs(10);
+
 /// Why the casebook does not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CasebookFault {
@@ -48,6 +54,8 @@ pub enum CasebookFault {
     Row,
     #[error("the casebook cannot be written: the process must be restarted")]
     Stopped,
+    #[error("the casebook did not commit in time")]
+    Late,
     #[error("a thread could not be started: {0}")]
     Thread(std::io::ErrorKind),
 }
@@ -127,9 +135,10 @@ impl Casebook {
     /// Waits until the deed at this place of the log stands here.
     pub async fn settled(&self, place: Mark) -> Result<(), CasebookFault> {
         let mut settled = self.inner.settled.clone();
-        let seen = settled
-            .wait_for(|now| now.stopped || now.mark >= Some(place))
+        let stands = settled.wait_for(|now| now.stopped || now.mark >= Some(place));
+        let seen = timeout(MOST_WAIT, stands)
             .await
+            .map_err(|_| CasebookFault::Late)?
             .map_err(|_| CasebookFault::Stopped)?;
         if seen.mark >= Some(place) { Ok(()) } else { Err(CasebookFault::Stopped) }
     }
@@ -138,7 +147,7 @@ impl Casebook {
     pub async fn write(&self, writes: Vec<Write>) -> Result<(), CasebookFault> {
         let (told, hear) = oneshot::channel();
         self.order(Order::Write(writes, told)).await?;
-        hear.await.map_err(|_| CasebookFault::Stopped)
+        timeout(MOST_WAIT, hear).await.map_err(|_| CasebookFault::Late)?.map_err(|_| CasebookFault::Stopped)
     }
 
     /// Forgets stored answers and idempotency keys that have expired (`now` in seconds).

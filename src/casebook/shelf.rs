@@ -124,14 +124,14 @@ impl Casebook {
         self.select("state=? AND n>?", values, "n", page.most).await
     }
 
-    /// Who has parcels in this state: partner, how many, when the oldest was made (ms).
-    pub async fn parcel_counts(&self, state: ParcelState) -> Result<Vec<(String, u64, i64)>, CasebookFault> {
-        self.read(move |connection| {
+    /// How many cases there are: partner, role, state, count.
+    pub async fn case_counts(&self) -> Result<Vec<(String, String, String, u64)>, CasebookFault> {
+        self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT partner, count(*), min(made) FROM parcel WHERE state=? GROUP BY partner",
+                "SELECT partner, role, state, count(*) FROM case_ GROUP BY partner, role, state",
             )?;
-            let counts = statement.query_map([state.word()], |row| {
-                Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?))
+            let counts = statement.query_map([], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?.unsigned_abs()))
             })?;
             counts.collect()
         })

@@ -41,8 +41,8 @@ impl House {
         }
         let mut parcel = parcel;
         let (last, digest) = case.last();
-        parcel.body["seq"] = (last + 1).into();
-        parcel.body["prev"] = digest.into();
+        rows::set(&mut parcel.body, "seq", last + 1);
+        rows::set(&mut parcel.body, "prev", digest);
         parcel.seq = u64::from(last) + 1;
         parcel.digest = digest_text(&parcel.body);
         match apply_proposal(self, &case, &parcel, now) {

@@ -175,8 +175,8 @@ impl House {
         let opened = self.open_case(&event.case).await?.ok_or(Code::UnknownCase)?;
         let mut body = event_body(&event.request, now)?;
         let (last, digest) = opened.case.last();
-        body["seq"] = (last + 1).into();
-        body["prev"] = digest.into();
+        rows::set(&mut body, "seq", last + 1);
+        rows::set(&mut body, "prev", digest);
         let admitted = self.catalog.admit::<EventBody>(&body).map_err(Refusal::schema)?;
         let admitted = admitted.into_inner();
         match opened.case.role() {
@@ -210,7 +210,7 @@ impl House {
         self.record_act(leaf, writes).await?;
         self.after_event(&next).await;
         let mut answer = receipt;
-        answer["transport"] = ParcelState::Waiting.word().into();
+        rows::set(&mut answer, "transport", ParcelState::Waiting.word());
         Ok(Taken { status: 202, answer })
     }
 

@@ -1,6 +1,6 @@
 //! How a case and what hangs on it stand in the casebook.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::case::{self, Case, Role};
 use crate::casebook::{
@@ -83,8 +83,15 @@ impl Applied<'_> {
 
 /// The receipt of the case's last event (protocol §6.1, §6.2).
 pub(super) fn receipt(case: &Case) -> Value {
-    let (seq, digest) = case.last();
-    json!({"case": case.number(), "seq": seq, "digest": digest, "state": case.state().name()})
+    let (seq, _) = case.last();
+    case::receipt(case, seq).and_then(|receipt| serde_json::to_value(receipt).ok()).unwrap_or_default()
+}
+
+/// Sets a member of an object.
+pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
+    }
 }
 
 /// A message that must arrive.

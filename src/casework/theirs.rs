@@ -1,6 +1,6 @@
 //! A partner's `application.*`: what it changes here, once.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::rows::{self, Applied, Root};
 use super::{Done, Opened, Undone, attempt, changed, notices};
@@ -69,9 +69,7 @@ impl House {
         }
         let here = self.files_already_here(&case, from.peer).await?;
         let case = here.iter().fold(case, |case, file| case.arrived(file, from.now));
-        let mut receipt = rows::receipt(&case);
-        receipt["received_at"] = from.now.secs().into();
-        receipt["awaiting"] = json!(case.awaiting());
+        let receipt = rows::receipt(&case);
         let mut writes = vec![
             rows::case(self, &case, Root { opened: from.now.ms(), woken: from.now.ms(), business }, from.now),
             Applied {

@@ -9,6 +9,7 @@ use crate::casebook::{VerificationRow, Write};
 use crate::clock::Now;
 use crate::house::House;
 use crate::ledger::{Leaf, LeafKind};
+use crate::telemetry::DeadlineLabels;
 
 /// Cases and verifications looked at in one round.
 const MOST_IN_A_ROUND: u32 = 256;
@@ -51,7 +52,12 @@ impl House {
             }
         }
         let told = timers.iter().filter(|(at, _)| due(at) && at.ms() > opened.row.woken);
-        let mut writes: Vec<Write> = told.map(|(at, event)| of_moment(&opened, *at, event, now)).collect();
+        let mut writes = Vec::new();
+        for (at, event) in told {
+            let (kind, told) = of_moment(&opened, *at, event, now);
+            self.count_deadline(kind);
+            writes.push(told);
+        }
         let root = rows::Root { woken: now.ms(), ..(&opened.row).into() };
         writes.push(match rows::case(self, &opened.case, root, Now::from_ms(opened.row.changed)) {
             // A side that may not act on a moment has only to be told of it.
@@ -62,6 +68,10 @@ impl House {
             row => row,
         });
         Ok(self.casebook.write(writes).await?)
+    }
+
+    fn count_deadline(&self, kind: &'static str) {
+        self.metrics.deadlines.get_or_create(&DeadlineLabels { kind }).inc();
     }
 
     async fn act_by_the_clock(&self, opened: Opened, event: &str, now: Now) -> Result<(), Undone> {
@@ -86,6 +96,7 @@ impl House {
         }
         let lapsed = now.ms() > row.due;
         let kind = if lapsed { "verification.lapsed" } else { "verification.due" };
+        self.count_deadline(kind);
         row.wake = (!lapsed).then_some(row.due + 1000);
         if lapsed {
             row.state = "lapsed".to_owned();
@@ -105,7 +116,7 @@ impl House {
 }
 
 /// 督办: a moment came that somebody must answer for.
-fn of_moment(opened: &Opened, at: Now, event: &TimerEvent, now: Now) -> Write {
+fn of_moment(opened: &Opened, at: Now, event: &TimerEvent, now: Now) -> (&'static str, Write) {
     let (kind, detail) = match event {
         TimerEvent::Soon => ("deadline.soon", json!(null)),
         TimerEvent::Overdue => ("deadline.overdue", json!(null)),
@@ -120,7 +131,7 @@ fn of_moment(opened: &Opened, at: Now, event: &TimerEvent, now: Now) -> Write {
             ("deadline.overdue", json!({"event": event.event()}))
         }
     };
-    notice(
+    let told = notice(
         kind,
         opened.case.number(),
         json!({
@@ -131,5 +142,6 @@ fn of_moment(opened: &Opened, at: Now, event: &TimerEvent, now: Now) -> Write {
             "detail": detail,
         }),
         now,
-    )
+    );
+    (kind, told)
 }

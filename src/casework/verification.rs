@@ -155,8 +155,8 @@ impl House {
         let due = crate::domain::due(now, limit, &self.calendar.load())
             .map_err(|_| Refusal::retry_after(Code::CalendarUnpublished, super::CALENDAR_PAUSE))?;
         let mut body = question.body;
-        body["id"] = question.id.into();
-        body["due"] = rfc3339(due).into();
+        rows::set(&mut body, "id", question.id);
+        rows::set(&mut body, "due", rfc3339(due));
         let admitted = self.catalog.admit_on::<VerificationRequestBody>(&body, now.shanghai_day());
         admitted.map_err(|faults| {
             Refusal::schema(faults.into_iter().map(|fault| fault.under(&question.pointer)).collect())
@@ -253,8 +253,8 @@ fn rfc3339(at: Now) -> String {
 /// Rows of a list of verifications, whole: the department must see whom it is about.
 pub(crate) fn listed(row: &VerificationRow) -> Value {
     let mut listed = told(row);
-    listed["request"] = row.request.clone();
-    listed["answer"] = row.answer.clone().unwrap_or_default();
-    listed["received"] = rows::secs(row.received);
+    rows::set(&mut listed, "request", row.request.clone());
+    rows::set(&mut listed, "answer", row.answer.clone());
+    rows::set(&mut listed, "received", rows::secs(row.received));
     listed
 }

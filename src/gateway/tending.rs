@@ -16,6 +16,7 @@ use crate::house::House;
 use crate::material::MaterialDigest;
 use crate::peer::Put;
 use crate::relay::backoff;
+use crate::telemetry::CaseLabels;
 
 /// How often deadlines are looked at: they count in days, a second is for tests of a hand-moved
 /// clock and costs one question to an index.
@@ -27,9 +28,13 @@ const FILES_IN_A_ROUND: u32 = 8;
 /// After a change, more are gathered for so long: at five hundred submits a second one look.
 const GATHER: Duration = Duration::from_millis(100);
 
+/// Cases are counted this often, for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+
 /// Deadlines of cases and verifications, until `stopped`.
 pub async fn deadlines(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
     let mut swept = Instant::now();
+    let mut counted: Option<Instant> = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -39,10 +44,23 @@ pub async fn deadlines(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
         if let Err(fault) = house.tend_deadlines(now).await {
             tracing::error!(target: "case", ?fault, "deadlines could not be looked at");
         }
+        if counted.is_none_or(|at| at.elapsed() > COUNT_EVERY) {
+            counted = Some(Instant::now());
+            count(&house).await;
+        }
         if swept.elapsed() > SWEEP_EVERY {
             swept = Instant::now();
             let _ = house.casebook.sweep(now.secs()).await;
         }
+    }
+}
+
+async fn count(house: &House) {
+    let Ok(counts) = house.casebook.case_counts().await else { return };
+    house.metrics.cases.clear();
+    for (partner, role, state, count) in counts {
+        let labels = CaseLabels { partner, role, state };
+        house.metrics.cases.get_or_create(&labels).set(count.try_into().unwrap_or(i64::MAX));
     }
 }
 

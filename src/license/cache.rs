@@ -24,9 +24,12 @@ use crate::schema::CacheAges;
 /// No register call holds its askers longer than this, whatever its own time limit.
 const LONGEST_LOAD: Duration = Duration::from_secs(35);
 
-/// How often the register is asked what changed, at most (microseconds). The embedded one takes
-/// file locks to answer; a cached record is told this much after an import's commit at the latest.
-const LOOK_EVERY_US: u64 = 1_000;
+/// How often the register is asked what changed, at most. The embedded one takes file locks to
+/// answer, which at every lookup was a thirtieth of all work; a cached record is told this much
+/// after an import's commit at the latest. Asking at every lookup would be exact. A cheaper exact
+/// sign is not at hand: SQLite's own counter lies in the `-shm` file, and whoever closes a
+/// descriptor of that file takes away the locks of every connection in the process.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Where an answer's records came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,9 +91,9 @@ pub(super) struct Cache {
     entries: moka::future::Cache<Ask, Arc<Held>>,
     marks: Marks,
     flights: Mutex<HashMap<Ask, Flight>>,
-    begun: Instant,
-    /// When the register was last asked what changed: microseconds since `begun`.
-    looked: AtomicU64,
+    /// When the register was last asked what changed. Held until what it said is noted, so
+    /// that nobody tells a record that somebody else has just learnt to be void.
+    looked: Mutex<Option<Instant>>,
     counts: Counts,
 }
 
@@ -116,8 +119,7 @@ impl Cache {
             entries,
             marks: Marks::default(),
             flights: Mutex::default(),
-            begun: Instant::now(),
-            looked: AtomicU64::new(0),
+            looked: Mutex::default(),
             counts: Counts::default(),
         })
     }
@@ -146,11 +148,11 @@ impl Cache {
     }
 
     fn look_for_changes(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let looked = self.looked.load(Ordering::Relaxed);
-        if looked == 0 || now.saturating_sub(looked) >= LOOK_EVERY_US {
-            self.looked.store(now.max(1), Ordering::Relaxed);
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+            let asked = Instant::now();
             self.marks.note_all(&self.register.changes());
+            *looked = Some(asked);
         }
     }
 

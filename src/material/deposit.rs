@@ -81,16 +81,17 @@ impl Deposit {
             return Ok(());
         }
         let gathered = std::mem::take(&mut self.gathered);
-        let (slot, pen) = (Arc::clone(&self.live.slot), Arc::clone(&self.pen));
+        let (coming, slot, pen) =
+            (Arc::clone(&self.coming), Arc::clone(&self.live.slot), Arc::clone(&self.pen));
         // The same memory comes back for the next bytes.
         let (mut gathered, written) = blocking(move || {
             let written = slot.part().append(&pen, &gathered);
+            if written.is_ok() {
+                coming.stats.received_bytes.fetch_add(gathered.len() as u64, Ordering::Relaxed);
+            }
             Ok((gathered, written))
         })
         .await?;
-        if written.is_ok() {
-            self.coming.stats.received_bytes.fetch_add(gathered.len() as u64, Ordering::Relaxed);
-        }
         gathered.clear();
         self.gathered = gathered;
         written

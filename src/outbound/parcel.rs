@@ -21,7 +21,7 @@ use crate::casework::Saying;
 use crate::domain::Region;
 use crate::envelope::{self, Op, digest as sha256};
 use crate::house::House;
-use crate::ledger::{Entry, Leaf};
+use crate::ledger::{Entry, Leaf, Mark};
 use crate::policy::Limits;
 use crate::relay::{Allowance, Deliver, Delivery, Waiting};
 
@@ -43,7 +43,7 @@ impl Carriage {
 impl Deliver for Carriage {
     async fn deliver(&self, partner: Region, parcel: &Waiting) -> Delivery {
         match Attempt::begin(&self.house, partner, parcel).await {
-            Ok(attempt) => attempt.run().await,
+            Ok((attempt, begun)) => attempt.run(begun).await,
             Err(delivery) => delivery,
         }
     }
@@ -59,7 +59,7 @@ impl Deliver for Carriage {
     }
 }
 
-/// A parcel whose signed request is kept and whose `out.sent` is durable.
+/// A parcel whose `out.sent` is durable, and with it the signed request.
 struct Attempt {
     house: Arc<House>,
     question: Question,
@@ -68,10 +68,20 @@ struct Attempt {
     started: Instant,
 }
 
+/// Where the beginning was recorded, and the line until it stands in the casebook too.
+struct Begun {
+    mark: Mark,
+    held: Held,
+}
+
 impl Attempt {
-    async fn begin(house: &Arc<House>, partner: Region, waiting: &Waiting) -> Result<Self, Delivery> {
+    async fn begin(
+        house: &Arc<House>,
+        partner: Region,
+        waiting: &Waiting,
+    ) -> Result<(Self, Begun), Delivery> {
         let (started, now) = (Instant::now(), house.clock.now());
-        let _held = house.casebook.hold(&waiting.line).await;
+        let held = house.casebook.hold(&waiting.line).await;
         let row = waiting_row(house, &waiting.id).await?.ok_or(Delivery::Gone)?;
         if house.trust.load().directory.active(partner).is_none() {
             return Err(Delivery::Unreachable { reason: "unknown-partner" });
@@ -94,13 +104,24 @@ impl Attempt {
         let row = ParcelRow { attempts, sent: Some(sent.clone()), ..row };
         let attempt = Self { house: house.clone(), question, row, sent, started };
         let leaf = attempt.told().first_leaf(attempt.sent.jws.as_bytes(), attempt.request_digest());
-        attempt.record(leaf, vec![Write::Parcel(attempt.row.clone())]).await?;
-        Ok(attempt)
+        let mark = attempt.record(leaf, &[Write::Parcel(attempt.row.clone())]).await?;
+        Ok((attempt, Begun { mark, held }))
     }
 
-    async fn run(self) -> Delivery {
+    async fn run(self, begun: Begun) -> Delivery {
         let (request, digest) = (Bytes::from(self.sent.jws.clone()), self.request_digest());
-        let answered = match self.told().send(request, digest).await {
+        let told = self.told();
+        // The leaf is durable: the bytes need not wait until the casebook has followed.
+        let stands = async {
+            let stands = self.stands(begun.mark).await;
+            drop(begun.held);
+            stands
+        };
+        let (answered, stands) = tokio::join!(told.send(request, digest), stands);
+        if let Err(unrecorded) = stands {
+            return unrecorded;
+        }
+        let answered = match answered {
             Ok((answer, _)) if answer.is_success() && !self.is_receipt(&answer.outcome) => {
                 Err(AskFault::OtherReceipt)
             }
@@ -124,7 +145,7 @@ impl Attempt {
         // A person may have ended it meanwhile, or its case changed what it says.
         let row = waiting_row(&self.house, &self.row.id).await?.filter(|row| row.digest == self.row.digest);
         let (Some(row), delivery) = (row, delivery_of(&answered)) else {
-            self.record(leaf, Vec::new()).await?;
+            self.record(leaf, &[]).await?;
             return Ok(Delivery::Gone);
         };
         let ended = |state, reason: Option<&str>, receipt: &Bytes| ParcelRow {
@@ -149,7 +170,7 @@ impl Attempt {
             }
             // Nobody answered: the same bytes again.
             (Err(_), Delivery::Busy { .. } | Delivery::Unreachable { .. }) if !refused_the_key(&answered) => {
-                self.record(leaf, Vec::new()).await?;
+                self.record(leaf, &[]).await?;
                 return Ok(delivery);
             }
             (Err(_), _) => (ParcelRow { sent: None, ..row.clone() }, None),
@@ -160,12 +181,13 @@ impl Attempt {
                 Ok(more) => writes.extend(more),
                 Err(fault) => {
                     tracing::error!(target: "relay", ?fault, "a receipt cannot be applied; the parcel waits");
-                    self.record(leaf, Vec::new()).await?;
+                    self.record(leaf, &[]).await?;
                     return Ok(Delivery::Unsent);
                 }
             }
         }
-        self.record(leaf, writes).await?;
+        let mark = self.record(leaf, &writes).await?;
+        self.stands(mark).await?;
         Ok(delivery)
     }
 
@@ -194,16 +216,17 @@ impl Attempt {
             && says("digest", &self.row.digest.as_str().into())
     }
 
-    /// Leaf and writes are durable, and the writes stand in the casebook.
-    async fn record(&self, leaf: Leaf, writes: Vec<Write>) -> Result<(), Delivery> {
-        let deed = (!writes.is_empty()).then(|| Write::deed(&writes));
-        let carried = deed.is_some();
+    /// Leaf and writes are durable in one commit.
+    async fn record(&self, leaf: Leaf, writes: &[Write]) -> Result<Mark, Delivery> {
+        let deed = (!writes.is_empty()).then(|| Write::deed(writes));
         let entry = Entry { deed, ..leaf.into() };
         let place = self.house.ledger.record(entry).await.map_err(|_| Delivery::Unsent)?;
-        if carried {
-            self.house.casebook.settled(place.mark).await.map_err(|_| Delivery::Unsent)?;
-        }
-        Ok(())
+        Ok(place.mark)
+    }
+
+    /// What was written with the leaf there stands in the casebook.
+    async fn stands(&self, mark: Mark) -> Result<(), Delivery> {
+        self.house.casebook.settled(mark).await.map_err(|_| Delivery::Unsent)
     }
 }
 
@@ -211,9 +234,9 @@ impl Attempt {
 async fn saying(house: &House, row: ParcelRow) -> Result<ParcelRow, Delivery> {
     match house.parcel_says(row, house.clock.now()).await {
         Ok(Saying::Says(row)) => Ok(*row),
-        Ok(Saying::Later(reason)) => Err(Delivery::Later { reason, retry_after: None }),
+        Ok(Saying::Later(reason)) => Err(Delivery::NotYet { reason }),
         Ok(Saying::Ended(writes)) => match house.casebook.write(writes).await {
-            Ok(()) => Err(Delivery::Refused),
+            Ok(()) => Err(Delivery::Gone),
             Err(_) => Err(Delivery::Unsent),
         },
         Err(_) => Err(Delivery::Unsent),

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::backoff::{self, RetryBudget, at_least};
+use super::backoff::{self, Backoff, RetryBudget, at_least};
 use super::board::Board;
 use super::breaker::{Admits, Breaker};
 use super::lines::{Fault, Lines};
@@ -29,6 +29,7 @@ const PAGE: usize = 64;
 const LEASE: Duration = Duration::from_secs(60);
 /// When our own house cannot record, sign or read; nothing of a partner's.
 const OWN_FAULT_PAUSE: Duration = Duration::from_secs(1);
+const OWN_FAULT_REST: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(30) };
 
 pub(super) struct Courier<S, D> {
     pub partner: Region,
@@ -214,10 +215,8 @@ impl<S: Parcels, D: Deliver> Round<S, D> {
             Delivery::Delivered | Delivery::Refused | Delivery::Gone => {
                 return self.lines.ended(&parcel.line);
             }
-            Delivery::Unsent => {
-                self.not_before = Instant::now() + OWN_FAULT_PAUSE;
-                return self.lines.ended(&parcel.line);
-            }
+            Delivery::Unsent => return self.own_fault(&parcel),
+            Delivery::NotYet { reason } => (Fault::Parcel, reason, None),
             Delivery::Later { reason, retry_after } => (Fault::Parcel, reason, retry_after),
             Delivery::Gap => (Fault::Parcel, "sequence-gap", None),
             Delivery::Disbelieved { reason } => (Fault::Parcel, reason, None),
@@ -232,6 +231,15 @@ impl<S: Parcels, D: Deliver> Round<S, D> {
         self.lines.rest(&parcel, failures, Instant::now() + wait, fault);
     }
 
+    /// All wait a moment, and this parcel a little longer: if it alone is to blame, the others
+    /// must get past it.
+    fn own_fault(&mut self, parcel: &Waiting) {
+        let (now, failures) = (Instant::now(), self.lines.failures(parcel) + 1);
+        self.not_before = now + OWN_FAULT_PAUSE;
+        let until = now + OWN_FAULT_REST.wait_at_least_half(failures, backoff::draw());
+        self.lines.rest(parcel, failures, until, Fault::Parcel);
+    }
+
     /// What an attempt says about the partner rather than about its parcel.
     async fn judge_partner(&mut self, delivery: Delivery) {
         let now = Instant::now();
@@ -244,7 +252,9 @@ impl<S: Parcels, D: Deliver> Round<S, D> {
             }
             Delivery::Busy { reason, retry_after } => self.partner_failed(now, reason, retry_after).await,
             Delivery::Unreachable { reason } => self.partner_failed(now, reason, None).await,
-            Delivery::Disbelieved { .. } | Delivery::Unsent | Delivery::Gone => self.breaker.probe_ended(now),
+            Delivery::Disbelieved { .. } | Delivery::NotYet { .. } | Delivery::Unsent | Delivery::Gone => {
+                self.breaker.probe_ended(now);
+            }
         }
         self.show_breaker();
     }

@@ -117,7 +117,9 @@ pub enum Delivery {
     /// Something came back that is not believed or not signed, and that another parcel might
     /// not get.
     Disbelieved { reason: &'static str },
-    /// Nothing left the house: it could not be recorded or signed.
+    /// Nothing left the house: something of ours that this parcel needs is missing.
+    NotYet { reason: &'static str },
+    /// Nothing left the house, or no end could be recorded: a fault of ours.
     Unsent,
     /// The parcel does not wait any more.
     Gone,
@@ -134,6 +136,7 @@ impl Delivery {
             Self::Busy { .. } => "busy",
             Self::Unreachable { .. } => "unreachable",
             Self::Disbelieved { .. } => "disbelieved",
+            Self::NotYet { .. } => "not-yet",
             Self::Unsent => "unsent",
             Self::Gone => "gone",
         }

@@ -146,3 +146,66 @@ pub async fn redrive(casebook: &Casebook, id: &str, now: Now) -> Result<ParcelRo
     casebook.write(vec![Write::Parcel(row.clone())]).await?;
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::casebook::Page;
+
+    fn row(id: &str, line: &str) -> ParcelRow {
+        ParcelRow {
+            id: id.into(),
+            partner: "331083".into(),
+            line: line.into(),
+            seq: 1,
+            op: "application.event".into(),
+            digest: "digest".into(),
+            business: serde_json::Map::new(),
+            body: json!({}),
+            state: ParcelState::Waiting,
+            reason: None,
+            sent: None,
+            attempts: 3,
+            not_before: 0,
+            made: 5_000,
+            ended: None,
+            receipt: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_is_told_kept_and_put_on_its_way_again_in_its_old_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (book, _carrier) = Casebook::open(dir.path()).unwrap();
+        let clock = Clock::by_hand(Now::from_secs(100));
+        let shelf = Shelf::new(book.clone(), clock.clone());
+        let partner = Region::parse("331083").unwrap();
+        book.write(vec![Write::Parcel(row("a", "K1")), Write::Parcel(row("b", "K1"))]).await.unwrap();
+        let first = shelf.heads(partner, 10).await.unwrap().remove(0);
+        assert_eq!((first.id.as_str(), first.tried, first.since), ("a", true, Now::from_ms(5_000)));
+
+        // A parcel that says something else by now is not the one that failed.
+        let rebased = Waiting { digest: "older".into(), ..first.clone() };
+        shelf.give_up(partner, &rebased, "partner-timeout").await.unwrap();
+        assert_eq!(book.get::<ParcelRow>("a").await.unwrap().unwrap().state, ParcelState::Waiting);
+        shelf.give_up(partner, &first, "partner-timeout").await.unwrap();
+        let ended = book.get::<ParcelRow>("a").await.unwrap().unwrap();
+        assert_eq!(
+            (ended.state, ended.reason.as_deref()),
+            (ParcelState::Undeliverable, Some("partner-timeout"))
+        );
+        let notices = book.notices(Page { after: 0, most: 9 }).await.unwrap();
+        assert_eq!((notices.len(), notices[0].row.kind.as_str()), (1, "parcel.undeliverable"));
+        let backlog = |waiting, undeliverable, oldest| Backlog { partner, waiting, oldest, undeliverable };
+        let oldest = Some(Now::from_ms(5_000));
+        assert_eq!(shelf.backlogs().await.unwrap(), [backlog(1, 1, oldest)]);
+        assert_eq!(shelf.heads(partner, 10).await.unwrap()[0].id, "b");
+
+        redrive(&book, "a", clock.now()).await.unwrap();
+        let heads = shelf.heads(partner, 10).await.unwrap();
+        assert_eq!((heads.len(), heads[0].id.as_str(), heads[0].tried), (1, "a", false));
+        assert_eq!(heads[0].since, Now::from_secs(100), "its patience begins anew");
+    }
+}

@@ -483,6 +483,25 @@ async fn what_is_too_old_ends_visibly_after_a_failure_and_is_tried_once_before()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_parcel_that_our_own_house_cannot_send_does_not_hold_up_the_others() {
+    let mut scene = Scene::new(Limits::DEFAULT);
+    let first = scene.shelf.put(HERE, "K");
+    for n in 0..100 {
+        scene.shelf.put(HERE, &format!("K{n}"));
+    }
+    let (poison, reason) = (first.clone(), "calendar-unpublished");
+    scene.partners.on(HERE, move |parcel, nth| {
+        let fault = if nth % 2 == 0 { Delivery::NotYet { reason } } else { Delivery::Unsent };
+        (AT_ONCE, if parcel.id == poison { fault } else { Delivery::Delivered })
+    });
+    scene.start();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((scene.shelf.waiting(), scene.shelf.end_of(&first)), (1, None));
+    assert_eq!(scene.board.breakers(), [(region(HERE), BreakerShown::Closed)]);
+    scene.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rebased_parcel_is_tried_at_once() {
     let mut scene = Scene::new(Limits::DEFAULT);
     let id = scene.shelf.put(HERE, "K");

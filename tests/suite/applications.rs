@@ -37,7 +37,8 @@ fn submit_body() -> Value {
 
 /// The item with everything a case needs.
 fn plan() -> WorldPlan {
-    let years = concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
+    let years =
+        concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
     World::plan().configured(years).agreement(|agreement| {
         agreement["items"][0]["ops"] = json!(OPS);
         agreement["items"][0]["materials"][0]["evidence"] =

@@ -804,7 +804,7 @@ async fn the_api_description_lists_exactly_what_is_served() {
         "/local/v2/partners",
         "/local/v1/partners/",
         "/v1/exchange",
-        "/local/v1/applications",
+        "/local/v1/materials",
     ] {
         assert_eq!(local.get(path).await.status, 404, "{path}");
     }

@@ -99,6 +99,7 @@ fn tells_every_step_in_both_languages_and_leaves_nothing_behind() {
     for code in ["authorization-missing", "authorization-insufficient", "authorization-used-up", "replay"] {
         assert!(table.contains(code), "{code}: {table}");
     }
+    assert!(table.contains("is not what was recorded"), "the changed leaf is named: {table}");
     assert!(told.out.trim_end().lines().last().unwrap().contains("everything as promised"));
     assert_eq!(left_in(tmp.path()), Vec::<PathBuf>::new());
     assert_eq!(processes_in(tmp.path()), []);

@@ -10,6 +10,7 @@ mod county;
 mod papers;
 mod replay;
 mod stage;
+mod tamper;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Common, Exit, Outcome, Stop, out};
-use crate::ledger::verify::verify;
+use crate::ledger::verify::{FindingKind, verify};
 use papers::MARRIAGE;
 use stage::Stage;
 
@@ -269,15 +270,14 @@ fn audit(story: &mut Story, stage: &Stage) -> Result<(), Stop> {
         })?;
     }
     story.step("复制一份,翻转一个字节,再校验", "flip one byte in a copy, verify again", || {
-        let (copy, flipped) = stage.copy_with_one_byte_flipped()?;
+        let copy = stage.dir.join("copy");
+        let flipped = tamper::copy_with_one_byte_flipped(&stage.xianan.home.join("data"), &copy)?;
         let verdict = verify(&copy, Some(stage.xianan.ledger_public)).map_err(|fault| fault.to_string())?;
-        let finding = verdict.findings.first().ok_or("the change was not found")?;
-        Ok(format!(
-            "第 {flipped} 字节被改 byte {flipped} → {}{} {} · {}",
-            finding.file,
-            finding.index.map(|i| format!(" #{i}")).unwrap_or_default(),
-            finding.message_zh,
-            finding.message,
-        ))
+        let finding = verdict
+            .findings
+            .iter()
+            .find(|finding| finding.kind == FindingKind::LeafChanged)
+            .ok_or("the changed leaf was not named")?;
+        Ok(format!("第 {flipped} 字节被改 byte {flipped} → {} · {}", finding.message_zh, finding.message,))
     })
 }

@@ -170,26 +170,6 @@ impl Stage {
         }
     }
 
-    /// A copy of 咸安's data in which one bit of one recorded word is another, and where.
-    pub fn copy_with_one_byte_flipped(&self) -> Result<(PathBuf, usize), String> {
-        let copy = self.dir.join("copy");
-        copy_folder(&self.xianan.home.join("data"), &copy).map_err(|e| e.kind().to_string())?;
-        let mut files = Vec::new();
-        files_below(&copy.join("ledger"), &mut files).map_err(|e| e.kind().to_string())?;
-        for file in files {
-            let mut bytes = std::fs::read(&file).map_err(|e| e.kind().to_string())?;
-            let word = b"authorization-missing";
-            if let Some(at) = bytes.windows(word.len()).position(|window| window == word)
-                && let Some(byte) = bytes.get_mut(at)
-            {
-                *byte ^= 1;
-                std::fs::write(&file, &bytes).map_err(|e| e.kind().to_string())?;
-                return Ok((copy, at));
-            }
-        }
-        Err("no recorded refusal was found in the copy".to_owned())
-    }
-
     /// Leaves both processes to themselves and says how to go on.
     pub fn keep_running(mut self, say: &dyn Fn(String)) -> Result<(), Stop> {
         let program = std::env::current_exe().context("this program's path is not known")?;
@@ -260,31 +240,5 @@ fn write(home: &Path, path: &str, value: &Value) -> Result<(), Stop> {
     let path = home.join(path);
     std::fs::write(&path, format!("{value:#}\n"))
         .with_context(|| format!("{}: cannot be written", path.display()))?;
-    Ok(())
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
-
-fn files_below(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            files_below(&entry.path(), files)?;
-        } else {
-            files.push(entry.path());
-        }
-    }
     Ok(())
 }
