@@ -38,20 +38,3 @@ pub(super) fn of_material(case: &Case, sha256: &str, now: Now) -> Write {
         now,
     )
 }
-
-/// A parcel ended without a receipt.
-pub(super) fn of_parcel(parcel: &crate::casebook::ParcelRow, now: Now) -> Write {
-    notice(
-        "parcel.ended",
-        &parcel.line,
-        json!({
-            "parcel": parcel.id,
-            "line": parcel.line,
-            "op": parcel.op,
-            "partner": parcel.partner,
-            "state": parcel.state.word(),
-            "reason": parcel.reason,
-        }),
-        now,
-    )
-}

@@ -48,7 +48,9 @@ fn a_wrong_usage_ends_with_64_and_says_how_it_is_meant() {
 
 #[test]
 fn a_missing_configuration_ends_with_64_and_names_the_file() {
-    for line in ["serve", "check", "card", "partner list", "license import x.jsonl", "audit verify", "case list"] {
+    for line in
+        ["serve", "check", "card", "partner list", "license import x.jsonl", "audit verify", "case list"]
+    {
         let words: Vec<&str> = line.split_whitespace().chain(["--config", "/nowhere/gateway.toml"]).collect();
         run(&words).refused_in_one_line(&["/nowhere/gateway.toml", "找不到"]);
     }

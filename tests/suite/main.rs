@@ -28,6 +28,7 @@ mod cli;
 mod crash;
 mod demo;
 mod explain;
+mod history;
 mod lookup;
 mod material;
 mod matrix;

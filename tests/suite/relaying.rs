@@ -236,7 +236,7 @@ async fn a_signed_refusal_ends_a_parcel_visibly_and_a_person_may_send_it_again()
     let [(kind, body)] = &relaying.notices().await[..] else { panic!("one notice") };
     assert_eq!(
         (kind.as_str(), &body["parcel"], &body["reason"]),
-        ("parcel.refused", &json!("P1"), &json!("illegal-transition"))
+        ("parcel.ended", &json!("P1"), &json!("illegal-transition"))
     );
 
     let now = Now::from_secs(NOW + 60);

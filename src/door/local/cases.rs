@@ -16,6 +16,7 @@ use crate::casebook::{CaseFilter, Page, ParcelState, VerificationSide};
 use crate::casework::{self, Act, IdempotencyKey, LocalAnswer, LocalEvent, LocalSubmit, Undone};
 use crate::config::LocalClient;
 use crate::house::House;
+use crate::relay::{self, RedriveFault};
 use crate::webhook;
 
 /// Octets of a submit or an event: what a partner's message may hold.
@@ -157,12 +158,12 @@ pub(super) async fn serve(
             told(house.list_parcels(state, Page { after, most: casework::PARCELS_ON_A_PAGE }).await)
         }
         CaseRoute::Redrive(id) => {
-            let done = house.redrive_parcel(&id, now).await;
+            let done = relay::redrive(&house.casebook, &id, now).await;
             let _ = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await;
             answer::after_body(match done {
-                Ok(true) => answer::json(StatusCode::ACCEPTED, &json!({"parcel": id, "state": "waiting"})),
-                Ok(false) => UNKNOWN_PARCEL.answer(None, &[]),
-                Err(undone) => not_done(undone),
+                Ok(_) => answer::json(StatusCode::ACCEPTED, &json!({"parcel": id, "state": "waiting"})),
+                Err(RedriveFault::Unknown | RedriveFault::NotEnded) => UNKNOWN_PARCEL.answer(None, &[]),
+                Err(RedriveFault::Casebook(fault)) => not_done(fault.into()),
             })
         }
         CaseRoute::Timeliness => told(house.timeliness(now).await),
