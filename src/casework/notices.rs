@@ -39,17 +39,16 @@ pub(super) fn of_material(case: &Case, sha256: &str, now: Now) -> Write {
     )
 }
 
-/// A parcel ended without a receipt.
+/// A proposal ended before it left: it is not possible any more. Told like a partner's refusal.
 pub(super) fn of_parcel(parcel: &crate::casebook::ParcelRow, now: Now) -> Write {
     notice(
-        "parcel.ended",
+        "parcel.refused",
         &parcel.line,
         json!({
             "parcel": parcel.id,
-            "line": parcel.line,
-            "op": parcel.op,
             "partner": parcel.partner,
-            "state": parcel.state.word(),
+            "op": parcel.op,
+            "seq": parcel.seq,
             "reason": parcel.reason,
         }),
         now,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Undone, read_case, rows};
 use crate::answer::Code;
 use crate::case::{self, Case, Transport};
-use crate::casebook::{CaseFilter, CaseRow, Listed, Page, ParcelRow, ParcelState, VerificationSide, Write};
+use crate::casebook::{CaseFilter, CaseRow, Listed, Page, ParcelRow, ParcelState, VerificationSide};
 use crate::clock::Now;
 use crate::house::House;
 
@@ -104,26 +104,6 @@ impl House {
         let next = cursor(&found, page.most);
         let rows: Vec<Value> = found.iter().map(|listed| parcel_line(&listed.row)).collect();
         Ok(json!({"parcels": rows, "cursor": next}))
-    }
-
-    /// Puts what was given up on its way again; `false` when nothing of that id was.
-    pub async fn redrive_parcel(&self, id: &str, now: Now) -> Result<bool, Undone> {
-        let Some(parcel) = self.casebook.get::<ParcelRow>(id).await? else { return Ok(false) };
-        let _held = self.casebook.hold(&parcel.line).await;
-        let Some(parcel) = self.casebook.get::<ParcelRow>(id).await? else { return Ok(false) };
-        if parcel.state != ParcelState::Undeliverable {
-            return Ok(false);
-        }
-        let again = ParcelRow {
-            state: ParcelState::Waiting,
-            reason: None,
-            sent: None,
-            not_before: now.ms(),
-            ended: None,
-            ..parcel
-        };
-        self.casebook.write(vec![Write::Parcel(again)]).await?;
-        Ok(true)
     }
 }
 
