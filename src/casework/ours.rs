@@ -12,7 +12,8 @@ use super::{Opened, Undone, changed, notices};
 use crate::answer::{Code, Refusal};
 use crate::authorization::{AuthorizationFault, InvalidReason};
 use crate::case::{
-    self, Actor, Case, EventBody, Opening, Proof, Role, Sides, State, SubmitBody, Terms, digest_text,
+    self, Actor, Case, EventBody, MaterialTerms, Opening, Proof, Role, Sides, State, SubmitBody, Terms,
+    digest_text,
 };
 use crate::casebook::{EventRow, OnceRow, ParcelRow, ParcelState, Write};
 use crate::clock::Now;
@@ -77,13 +78,15 @@ impl House {
             }
         };
         let mut plan = self.submit_plan(&submit.request, now).await?;
+        self.judge_in_advance(&plan, now)?;
         let shown = self.resolve_materials(&mut plan, now).await?;
         let body = plan.body.clone();
         let (case, digest) = self.opened_by(&plan, &body, now)?;
-        let _held = self.casebook.hold(case.number()).await;
+        let _held = self.hold_family(case.number(), case.parent()).await;
         if self.casebook.case(case.number()).await?.is_some() {
             return Err(Code::DuplicateCase.into());
         }
+        let case = self.with_known_parts(case).await?;
         let answer = json!({
             "case": case.number(),
             "seq": 0,
@@ -95,6 +98,7 @@ impl House {
         });
         let mut writes = shown.writes;
         writes.extend(self.submit_rows(&case, &plan, &body, &answer, now));
+        writes.extend(self.told_parent(&case, now).await?);
         if let Some(key) = &submit.key {
             writes.push(Write::Once(OnceRow {
                 client: key.client.clone(),
@@ -150,7 +154,12 @@ impl House {
     }
 
     /// The case a submit of ours opens, already on its way; all faults at once.
-    fn opened_by(&self, plan: &SubmitPlan, body: &Value, now: Now) -> Result<(Case, String), Undone> {
+    pub(super) fn opened_by(
+        &self,
+        plan: &SubmitPlan,
+        body: &Value,
+        now: Now,
+    ) -> Result<(Case, String), Undone> {
         let admitted = self.catalog.admit_on::<SubmitBody>(body, now.shanghai_day());
         let submit = admitted.map_err(|faults| {
             Refusal::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
@@ -240,8 +249,7 @@ impl House {
             Write::Parcel(parcel),
             notices::of_case(&next, true, now),
         ];
-        let (of_parent, _parent) = self.told_parent(&next, now).await?;
-        writes.extend(of_parent);
+        writes.extend(self.told_parent(&next, now).await?);
         let leaf = self.act_leaf(Op::ApplicationEvent, &next, &body);
         self.record_act(leaf, writes).await?;
         self.after_event(&next).await;
@@ -322,6 +330,15 @@ pub(super) struct SubmitPlan {
     pub terms: Terms,
     pub business: Map<String, Value>,
     pub body: Value,
+}
+
+impl SubmitPlan {
+    /// The agreement's word on a material that is still to be shown; `None` for one that is
+    /// shown already or that the agreement does not know.
+    pub(super) fn terms_of_hints(&self, material: &Value) -> Option<&MaterialTerms> {
+        let code = material.get("code").and_then(Value::as_str)?;
+        self.terms.material(code).filter(|_| material.get("evidence").is_none())
+    }
 }
 
 impl House {
