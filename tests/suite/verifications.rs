@@ -2,6 +2,7 @@
 //! commitment, then a file; each case shows how every material was proven, by whom, when.
 
 use serde_json::{Value, json};
+use tongban::keys::Algorithm;
 
 use crate::support::*;
 
@@ -26,8 +27,10 @@ fn question() -> Value {
            "question": "登记是否有效?"})
 }
 
-fn commitment() -> Value {
-    json!({"text_digest": "d".repeat(43), "authorization": "a.b.c", "due": "2030-04-01"})
+/// Signed by the citizen's authority, for 咸安 through 玉环.
+fn commitment(world: &World) -> Value {
+    let signed = world.authorization().without("/status").text();
+    json!({"text_digest": "d".repeat(43), "authorization": signed, "due": "2030-04-01"})
 }
 
 /// A submit whose only material is to be verified; the case and the verification.
@@ -150,8 +153,9 @@ async fn what_the_register_has_not_is_shown_in_the_next_agreed_way() {
     assert_eq!(told["materials"][0]["tried"], json!([{"evidence": "shared_data", "reason": "not-found"}]));
 
     // Without a question there is the commitment, and without it the file.
-    let case =
-        world.submitted(|submit| hinted(submit, json!({"commitment": commitment(), "upload": file()}))).await;
+    let case = world
+        .submitted(|submit| hinted(submit, json!({"commitment": commitment(&world), "upload": file()})))
+        .await;
     let view = world.office().case(&case).await;
     assert_eq!(
         (&view["materials"][0]["evidence"], &view["materials"][0]["standing"]),
@@ -176,7 +180,7 @@ fn file() -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commitment_is_checked_and_the_case_shows_what_was_found() {
     let world = World::pair(plan()).await;
-    let case = world.submitted(|submit| hinted(submit, json!({"commitment": commitment()}))).await;
+    let case = world.submitted(|submit| hinted(submit, json!({"commitment": commitment(&world)}))).await;
     let accept = json!({"doc_no": "受1", "project_type": "2", "promise_date": "2030-03-25"});
     world.office_does(&case, "accept", accept).await;
     let check = json!({"material": "M2", "outcome": "fulfilled", "check_mode": "online"});
@@ -187,6 +191,24 @@ async fn a_commitment_is_checked_and_the_case_shows_what_was_found() {
     world.office_does(&case, "verify_commitment", found).await;
     let (ours, _) = world.agreed(&case, |view| view["materials"][0]["standing"] == "refuted").await;
     assert_eq!(ours["state"], "TERMINATED", "虚假承诺");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commitment_that_its_authority_did_not_sign_for_this_pair_does_not_leave() {
+    let world = World::pair(plan()).await;
+    let forged = world.authorization().without("/status").forged_by(&new_key(Algorithm::Es256));
+    let others = world.authorization().without("/status").with("/client_id", "urn:tongban:gw:320922");
+    for (token, rule) in [(forged, "signature-mismatch"), (others, "client")] {
+        let mut submit = world.local_submit();
+        let mut given = commitment(&world);
+        given["authorization"] = token.text().into();
+        hinted(&mut submit, json!({"commitment": given}));
+        let told = world.window().post("/local/v1/applications", &submit).await;
+        assert_eq!(told.status, 422);
+        let fault = &told.json()["errors"][0];
+        assert_eq!(fault["pointer"], "/body/materials/0/commitment/authorization");
+        assert_eq!(fault["rule"], rule);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -173,7 +173,6 @@ impl Town {
                 }
                 if began.elapsed() > CONVERGES {
                     // The checker names what is left.
-                    eprintln!("still waiting at {side:?}: {waiting:#}");
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
