@@ -128,7 +128,7 @@ refusals! {
     UnknownMaterial = "unknown-material", 404, unsigned, No, "Unknown material", "未知材料",
         "No application of this partner names this digest.";
     TooLarge = "too-large", 413, unsigned, No, "The message is too large", "报文过大",
-        "A message is at most 256 KiB, a material at most 50 MiB and what its application says.";
+        "A message is at most 256 KiB.";
     MediaType = "media-type", 415, unsigned, No, "Wrong media type", "媒体类型不符",
         "Send application/tongban-request+jwt without a content encoding.";
     RateLimited = "rate-limited", 429, unsigned, After, "Too many requests", "请求过于频繁",
@@ -193,6 +193,8 @@ pub struct Refusal {
     detail: &'static str,
 }
 
+/// The detail of a file's size limit.
+const TOO_LARGE_FOR_MATERIAL: &str = "A material is at most 50 MiB, and as long as its application says.";
 /// The detail of the op's own size limit; the code's own detail names the message's.
 const TOO_LARGE_FOR_OP: &str = "A message is at most 32 KiB, except those of application.* operations.";
 
@@ -230,6 +232,11 @@ impl Refusal {
     /// `too-large` of an op whose signature is already verified.
     pub fn too_large_for_op() -> Self {
         Self { signed_anyway: true, detail: TOO_LARGE_FOR_OP, ..Self::from(Code::TooLarge) }
+    }
+
+    /// `too-large` of a file.
+    pub fn too_large_for_material() -> Self {
+        Self { detail: TOO_LARGE_FOR_MATERIAL, ..Self::from(Code::TooLarge) }
     }
 
     pub fn is_signed(&self) -> bool {
@@ -281,6 +288,7 @@ mod tests {
     fn each_limit_of_size_has_its_own_text() {
         let says = |refusal: Refusal| refusal.problem("t-1")["detail"].clone();
         assert_eq!(says(Code::TooLarge.into()), "A message is at most 256 KiB.");
+        assert!(says(Refusal::too_large_for_material()).as_str().unwrap().contains("50 MiB"));
         assert!(says(Refusal::too_large_for_op()).as_str().unwrap().contains("at most 32 KiB"));
     }
 

@@ -3,13 +3,13 @@
 use std::sync::PoisonError;
 
 use jiff::civil::Date;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Undone, changed, read_case, rows};
 use crate::case::{Case, Proof};
 use crate::casebook::{MaterialRow, MaterialWay, MemoRow, Write};
 use crate::clock::Now;
-use crate::domain::Region;
+use crate::domain::{Region, license_type_of};
 use crate::house::House;
 use crate::license::Changed;
 use crate::material::{Announcement, MaterialDigest};
@@ -112,9 +112,11 @@ impl House {
         Ok(case)
     }
 
-    /// After an event stands: records of licenses that it issued or corrected leave the cache.
+    /// After an event: records of licenses that it issued or corrected leave the cache, and with
+    /// an issued one what the cache holds of the applicant, a "not found" included.
     pub(super) async fn after_event(&self, case: &Case) {
         let Some(last) = case.events().last() else { return };
+        let issued = last.event == "issue_license";
         let licenses: Vec<String> = match last.event.as_str() {
             "issue_license" => case.licenses().to_vec(),
             "request_correction" | "answer_correction" => {
@@ -122,11 +124,24 @@ impl House {
             }
             _ => return,
         };
+        let applicant = if issued { self.applicant_of(case.number()).await } else { None };
         for license in licenses {
-            if let Ok(notice) = Changed::from_value(&json!({"license_id": license})) {
-                self.lookup.changed(&notice).await;
+            let by_holder = applicant
+                .as_ref()
+                .and_then(|holder| Some(json!({"type": license_type_of(&license)?, "holder": holder})));
+            for notice in [Some(json!({"license_id": license})), by_holder].into_iter().flatten() {
+                if let Ok(notice) = Changed::from_value(&notice) {
+                    self.lookup.changed(&notice).await;
+                }
             }
         }
+    }
+
+    /// The applicant as a license names its holder; of the submit, which alone has it whole.
+    async fn applicant_of(&self, case: &str) -> Option<Value> {
+        let submit = self.casebook.event(case, 0).await.ok()??.body;
+        let applicant = submit.get("applicant")?;
+        Some(json!({"type": applicant.get("id_type")?, "number": applicant.get("id_number")?}))
     }
 
     /// A file of a partner's case, or one that we send, is whole on our shelf.

@@ -13,6 +13,7 @@ use crate::casebook::{CaseRow, MaterialRow, MaterialWay, ParcelRow, ParcelState,
 use crate::clock::Now;
 use crate::envelope::Op;
 use crate::house::House;
+use crate::relay::ended_notice;
 
 /// What a waiting parcel says now.
 pub enum Saying {
@@ -118,7 +119,7 @@ fn ended(mut parcel: ParcelRow, reason: &str, now: Now) -> Saying {
     parcel.reason = Some(reason.to_owned());
     parcel.sent = None;
     parcel.ended = Some(now.ms());
-    let told = notices::of_parcel(&parcel, now);
+    let told = Write::Notice(ended_notice(&parcel, now));
     Saying::Ended(vec![Write::Parcel(parcel), told])
 }
 

@@ -38,19 +38,3 @@ pub(super) fn of_material(case: &Case, sha256: &str, now: Now) -> Write {
         now,
     )
 }
-
-/// A proposal ended before it left: it is not possible any more. Told like a partner's refusal.
-pub(super) fn of_parcel(parcel: &crate::casebook::ParcelRow, now: Now) -> Write {
-    notice(
-        "parcel.refused",
-        &parcel.line,
-        json!({
-            "parcel": parcel.id,
-            "partner": parcel.partner,
-            "op": parcel.op,
-            "seq": parcel.seq,
-            "reason": parcel.reason,
-        }),
-        now,
-    )
-}

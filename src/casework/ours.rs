@@ -10,8 +10,10 @@ use serde_json::{Map, Value, json};
 use super::rows::{self, Applied, NewParcel, Root};
 use super::{Opened, Undone, changed, notices};
 use crate::answer::{Code, Refusal};
+use crate::authorization::{AuthorizationFault, InvalidReason};
 use crate::case::{
-    self, Actor, Case, EventBody, MaterialTerms, Opening, Role, Sides, State, SubmitBody, Terms, digest_text,
+    self, Actor, Case, EventBody, MaterialTerms, Opening, Proof, Role, Sides, State, SubmitBody, Terms,
+    digest_text,
 };
 use crate::casebook::{EventRow, OnceRow, ParcelRow, ParcelState, Write};
 use crate::clock::Now;
@@ -163,6 +165,7 @@ impl House {
             Refusal::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
         })?;
         let submit = submit.into_inner();
+        self.check_carried(&submit, plan.to, now)?;
         let digest = digest_text(body);
         let opening = Opening {
             number: &plan.number,
@@ -175,6 +178,40 @@ impl House {
         let by = Actor { org: submit.collecting.org, officer: submit.collecting.officer };
         let act = if case.state() == State::Submitted { case::Act::Route } else { case::Act::Relay };
         Ok((case.local(act, &by, now)?, digest))
+    }
+
+    /// The citizen's signed words that a submit carries, where their authority is known here:
+    /// told before a partner sees them. Whom the handling side trusts is its own matter.
+    fn check_carried(&self, submit: &SubmitBody, to: Region, now: Now) -> Result<(), Undone> {
+        let commitments = submit.materials.iter().enumerate().filter_map(|(nth, shown)| match &shown.proof {
+            Proof::Commitment { commitment } => {
+                Some((format!("/body/materials/{nth}/commitment/authorization"), &commitment.authorization))
+            }
+            _ => None,
+        });
+        let others = submit.authorizations.iter().enumerate();
+        let others = others.map(|(nth, token)| (format!("/body/authorizations/{nth}"), token));
+        let (trust, signing) = (self.trust.load(), self.signing.load());
+        let mut faults = Vec::new();
+        for (pointer, token) in commitments.chain(others) {
+            let checked = self.authorizer.check_carried(
+                token,
+                (self.me, to),
+                signing.kid(),
+                &trust.authorities,
+                &trust.status_lists,
+                now,
+            );
+            match checked {
+                Ok(()) | Err(AuthorizationFault::Invalid(InvalidReason::KidNotTheirs)) => {}
+                Err(fault) => {
+                    let refusal = Refusal::from(fault);
+                    let rule = refusal.reason.unwrap_or(refusal.code.word());
+                    faults.push(Fault::new(pointer, rule, refusal.code.title(), refusal.code.title_zh()));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Refusal::schema(faults).into()) }
     }
 
     /// `POST …/{case}/events`. The handling side's own events are applied at once; the
@@ -330,10 +367,7 @@ impl House {
                 faults.push(Fault::new("/case", "case-number", "is not a case number", "不是有效的办件编号"));
                 None
             }
-            None => {
-                let serial = self.next_serial(now).await?;
-                CaseNumber::compose(self.me, to, now.shanghai_day(), serial).ok()
-            }
+            None => self.free_number(to, now).await?,
         };
         let mut business = Map::new();
         for name in ["item", "basis", "purpose", "operator"] {
@@ -373,6 +407,19 @@ impl House {
                 .chain([("item".to_owned(), item.into())])
                 .collect(),
         })
+    }
+
+    /// The next number of today; one that a system gave a case of its own accord is passed over.
+    async fn free_number(&self, to: Region, now: Now) -> Result<Option<CaseNumber>, Undone> {
+        loop {
+            let serial = self.next_serial(now).await?;
+            let Ok(number) = CaseNumber::compose(self.me, to, now.shanghai_day(), serial) else {
+                return Ok(None);
+            };
+            if self.casebook.case(number.as_str()).await?.is_none() {
+                return Ok(Some(number));
+            }
+        }
     }
 
     fn claims(&self, to: Region, op: Op, business: &Map<String, Value>) -> Value {

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Method, Request, header};
+use hyper::header::{self, HeaderName};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
@@ -47,6 +49,24 @@ pub struct Answer {
     pub value: Value,
 }
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// One request.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    headers: Vec<(HeaderName, String)>,
+    body: Bytes,
+}
+
+impl<'a> Call<'a> {
+    fn post(path: &'a str, body: &Value) -> Self {
+        let headers = vec![(header::CONTENT_TYPE, "application/json".to_owned())];
+        Self { method: Method::POST, path, headers, body: Bytes::from(body.to_string()) }
+    }
+}
+
 /// The local door of the gateway that the configuration describes.
 pub struct LocalDoor {
     address: SocketAddr,
@@ -68,13 +88,37 @@ impl LocalDoor {
         })
     }
 
+    pub fn get(&self, path: &str) -> Result<Answer, Stop> {
+        self.call(&Call { method: Method::GET, path, headers: vec![], body: Bytes::new() })
+    }
+
     pub fn post(&self, path: &str, body: &Value) -> Result<Answer, Stop> {
+        self.call(&Call::post(path, body))
+    }
+
+    /// A `POST` that may be sent again: with the same key it is done once.
+    pub fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Answer, Stop> {
+        let mut call = Call::post(path, body);
+        call.headers.push((IDEMPOTENCY_KEY, key.to_owned()));
+        self.call(&call)
+    }
+
+    /// Brings a file, which the gateway checks against its digest.
+    pub fn put_file(&self, path: &str, content_digest: String, file: Bytes) -> Result<Answer, Stop> {
+        let headers = vec![
+            (CONTENT_DIGEST, content_digest),
+            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        ];
+        self.call(&Call { method: Method::PUT, path, headers, body: file })
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Answer, Stop> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Stop::failed(format_args!("the runtime cannot start ({})", e.kind())))?;
         let exchange = async {
-            tokio::time::timeout(DEADLINE, self.exchange(path, body)).await.unwrap_or_else(|_| {
+            tokio::time::timeout(DEADLINE, self.exchange(call)).await.unwrap_or_else(|_| {
                 Err(format!("no answer within {} s 本地网关响应超时", DEADLINE.as_secs()))
             })
         };
@@ -83,36 +127,39 @@ impl LocalDoor {
             .map_err(|why| Stop::failed(format_args!("the gateway's local door {}: {why}", self.address)))
     }
 
-    async fn exchange(&self, path: &str, body: &Value) -> Result<Answer, String> {
+    async fn exchange(&self, call: &Call<'_>) -> Result<Answer, String> {
         let stream = TcpStream::connect(self.address)
             .await
             .map_err(|e| format!("{}; is `tongban serve` running? 网关是否已启动？", e.kind()))?;
         match &self.tls {
-            None => self.over(stream, path, body).await,
+            None => self.over(stream, call).await,
             Some(config) => {
                 let name = ServerName::IpAddress(self.address.ip().into());
                 let stream = tokio_rustls::TlsConnector::from(Arc::clone(config))
                     .connect(name, stream)
                     .await
                     .map_err(|_| "TLS failed: it does not hold the certificate in gateway.toml".to_owned())?;
-                self.over(stream, path, body).await
+                self.over(stream, call).await
             }
         }
     }
 
-    async fn over<S>(&self, stream: S, path: &str, body: &Value) -> Result<Answer, String>
+    async fn over<S>(&self, stream: S, call: &Call<'_>) -> Result<Answer, String>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let broken = |_| "the connection broke before the answer was there".to_owned();
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(call.path)
             .header(header::HOST, self.address.to_string())
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.as_str()))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(bytes::Bytes::from(body.to_string())))
-            .map_err(|_| "the token holds characters that HTTP does not allow".to_owned())?;
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.as_str()));
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        let request = request
+            .body(Full::new(call.body.clone()))
+            .map_err(|_| "the token, a key or an id holds characters that HTTP does not allow".to_owned())?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Ends by itself when `sender` is dropped.
@@ -125,7 +172,7 @@ impl LocalDoor {
             .map_err(|_| "the answer is too long or broke off".to_owned())?
             .to_bytes();
         let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        if status == 200 && value.is_null() {
+        if status == 200 && value.is_null() && call.method != Method::PUT {
             return Err("it answered, but not as a gateway does".to_owned());
         }
         Ok(Answer { status, value })

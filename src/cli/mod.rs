@@ -2,9 +2,11 @@
 //! of the library, prints the result, and returns how it ended.
 
 mod agreement;
+mod apply;
 mod audit;
 pub mod authorize;
 mod card;
+mod case;
 mod check;
 mod demo;
 mod document;
@@ -93,6 +95,10 @@ enum Command {
     License(license::License),
     /// Look up or verify a license in another region 异地证照查询核验
     Query(Box<query::Query>),
+    /// Hand in an application for another region 提交跨省通办申请
+    Apply(apply::Apply),
+    /// Cases: look, act, answer verifications, redrive, supervise 办件
+    Case(case::CaseCommand),
     /// Sign test authorizations as a development authority 开发用授权签发方
     Authorize(authorize::Authorize),
 }
@@ -111,6 +117,8 @@ impl Command {
             Self::Agreement(command) => command.run(common),
             Self::License(command) => command.run(common),
             Self::Query(command) => command.run(common),
+            Self::Apply(command) => command.run(common),
+            Self::Case(command) => command.run(common),
             Self::Authorize(command) => command.run(common),
         }
     }

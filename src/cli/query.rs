@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
 use super::local_door::{LocalDoor, Token, refused};
+use super::out::{in_shanghai, shown};
 use super::{Common, Exit, Outcome, Stop, out};
 use crate::domain::Region;
 
@@ -147,7 +148,7 @@ fn expectation(text: &str) -> Result<(String, String), String> {
 }
 
 /// The text itself, or what stands in the file after `@`.
-fn text_or_file(text: &str) -> Result<String, Stop> {
+pub(super) fn text_or_file(text: &str) -> Result<String, Stop> {
     let Some(path) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
     let read = match path {
         "-" => std::io::read_to_string(std::io::stdin()),
@@ -195,23 +196,6 @@ fn print(answer: &Value) {
             result.get("ways").and_then(Value::as_array).into_iter().flatten().map(way_zh).collect();
         out::line(format_args!("not found 未查到 · other ways 其他途径: {}", ways.join("、")));
     }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "–".to_owned(),
-        Value::Bool(true) => "yes 是".to_owned(),
-        Value::Bool(false) => "no 否".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn in_shanghai(secs: i64) -> String {
-    jiff::Timestamp::from_second(secs).map_or_else(
-        |_| secs.to_string(),
-        |at| jiff::tz::Offset::constant(8).to_datetime(at).strftime("%Y-%m-%d %H:%M:%S +08:00").to_string(),
-    )
 }
 
 /// Status codes of a license (GB/T 36903).

@@ -225,7 +225,7 @@ fn refusal_of(fault: MaterialFault) -> Refusal {
     let fails =
         |rule: &str, message: &str, zh: &str| Refusal::schema(vec![Fault::new("", rule, message, zh)]);
     match fault {
-        MaterialFault::TooLarge => Code::TooLarge.into(),
+        MaterialFault::TooLarge => Refusal::too_large_for_material(),
         MaterialFault::NotHere => Code::UnknownMaterial.into(),
         MaterialFault::OtherDigest => fails(
             "content-digest",

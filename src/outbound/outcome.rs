@@ -1,13 +1,12 @@
 //! What the end of a parcel means for the case or the verification behind it: rows that
 //! become durable in the same commit as the end.
 
-use serde_json::json;
-
 use super::Answered;
-use crate::casebook::{NoticeRow, ParcelRow, Write};
+use crate::casebook::{ParcelRow, Write};
 use crate::casework::Undone;
 use crate::clock::Now;
 use crate::house::House;
+use crate::relay::ended_notice;
 
 /// How an attempt ended, as far as a case must know.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +14,7 @@ pub enum End<'a> {
     /// The partner's signed receipt.
     Delivered(&'a Answered),
     /// Its signed refusal, final for this parcel.
-    Refused(&'a Answered),
+    Refused,
     /// `sequence-gap`: the parcel waits on; a row of it among the writes replaces it.
     Gap(&'a Answered),
 }
@@ -27,13 +26,6 @@ pub async fn writes(house: &House, parcel: &ParcelRow, end: End<'_>, now: Now) -
         End::Delivered(answer) => house.parcel_arrived(parcel, &answer.exchange, &answer.outcome, now).await,
         // What it says next is decided before the next signature.
         End::Gap(_) => Ok(Vec::new()),
-        End::Refused(answer) => Ok(vec![Write::Notice(NoticeRow {
-            id: crate::envelope::new_message_id(),
-            line: parcel.line.clone(),
-            kind: "parcel.refused".into(),
-            at: now.ms(),
-            body: json!({"parcel": parcel.id, "partner": parcel.partner, "op": parcel.op, "seq": parcel.seq,
-                "reason": parcel.reason, "exchange": answer.exchange}),
-        })]),
+        End::Refused => Ok(vec![Write::Notice(ended_notice(parcel, now))]),
     }
 }

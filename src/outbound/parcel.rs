@@ -162,7 +162,7 @@ impl Attempt {
             }
             (Ok((answer, bytes)), Delivery::Refused) => {
                 let code = super::code_of(&answer.outcome).unwrap_or("unknown-code");
-                (ended(ParcelState::Refused, Some(code), bytes), Some(End::Refused(answer)))
+                (ended(ParcelState::Refused, Some(code), bytes), Some(End::Refused))
             }
             (Ok((answer, _)), _) => {
                 let gap = matches!(delivery, Delivery::Gap).then_some(End::Gap(answer));

@@ -30,7 +30,7 @@ pub use board::{Backlog, Board};
 pub use breaker::Shown as BreakerShown;
 pub use office::{GIVE_UP_AFTER, Settings, run};
 pub use pace::Allowance;
-pub use shelf::{RedriveFault, Shelf, redrive};
+pub use shelf::{RedriveFault, Shelf, ended_notice, redrive};
 
 /// What a courier must know of a parcel that waits; the message itself stays on the shelf
 /// until its turn.

@@ -53,26 +53,13 @@ impl Parcels for Shelf {
         Ok(waiting.collect())
     }
 
-    async fn give_up(
-        &self,
-        partner: Region,
-        parcel: &Waiting,
-        reason: &'static str,
-    ) -> Result<(), ShelfFault> {
+    async fn give_up(&self, _: Region, parcel: &Waiting, reason: &'static str) -> Result<(), ShelfFault> {
         let _held = self.casebook.hold(&parcel.line).await;
         let Some(row) = self.casebook.get::<ParcelRow>(&parcel.id).await? else { return Ok(()) };
         if row.state != ParcelState::Waiting || row.digest != parcel.digest {
             return Ok(());
         }
         let now = self.clock.now().ms();
-        let notice = NoticeRow {
-            id: crate::envelope::new_message_id(),
-            line: row.line.clone(),
-            kind: "parcel.undeliverable".into(),
-            at: now,
-            body: json!({"parcel": row.id, "partner": partner.as_str(), "op": row.op, "seq": row.seq,
-                "reason": reason}),
-        };
         let row = ParcelRow {
             state: ParcelState::Undeliverable,
             reason: Some(reason.into()),
@@ -80,7 +67,8 @@ impl Parcels for Shelf {
             ended: Some(now),
             ..row
         };
-        Ok(self.casebook.write(vec![Write::Parcel(row), Write::Notice(notice)]).await?)
+        let told = Write::Notice(ended_notice(&row, self.clock.now()));
+        Ok(self.casebook.write(vec![Write::Parcel(row), told]).await?)
     }
 
     async fn backlogs(&self) -> Result<Vec<Backlog>, ShelfFault> {
@@ -107,6 +95,18 @@ impl Parcels for Shelf {
 
     fn changes(&self) -> Self::Changes {
         self.casebook.changes()
+    }
+}
+
+/// What the region's own systems hear of a parcel that ended without a receipt.
+pub fn ended_notice(parcel: &ParcelRow, now: Now) -> NoticeRow {
+    NoticeRow {
+        id: crate::envelope::new_message_id(),
+        line: parcel.line.clone(),
+        kind: "parcel.ended".into(),
+        at: now.ms(),
+        body: json!({"parcel": parcel.id, "line": parcel.line, "op": parcel.op, "partner": parcel.partner,
+            "state": parcel.state.word(), "reason": parcel.reason}),
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
             (ParcelState::Undeliverable, Some("partner-timeout"))
         );
         let notices = book.notices(Page { after: 0, most: 9 }).await.unwrap();
-        assert_eq!((notices.len(), notices[0].row.kind.as_str()), (1, "parcel.undeliverable"));
+        assert_eq!((notices.len(), notices[0].row.kind.as_str()), (1, "parcel.ended"));
         let backlog = |waiting, undeliverable, oldest| Backlog { partner, waiting, oldest, undeliverable };
         let oldest = Some(Now::from_ms(5_000));
         assert_eq!(shelf.backlogs().await.unwrap(), [backlog(1, 1, oldest)]);

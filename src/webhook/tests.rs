@@ -249,7 +249,7 @@ async fn what_was_under_way_at_a_crash_is_told_again_and_nothing_is_left_out() {
 async fn only_what_was_asked_for_is_told_and_a_restart_goes_on_where_it_was() {
     let scene = Scene::new();
     for n in 0..50 {
-        scene.paper.add(&format!("K{n}"), if n % 2 == 0 { "case.state" } else { "parcel.refused" });
+        scene.paper.add(&format!("K{n}"), if n % 2 == 0 { "case.state" } else { "parcel.ended" });
     }
     let receiver = Receiver::new(|_, _| Called::Heard);
     let sender = scene.start(&receiver, Some(&["case.*"]));

@@ -176,7 +176,7 @@ async fn a_withdrawal_that_comes_too_late_ends_visibly_and_is_not_sent_again() {
     assert_eq!(parcel.unwrap()["reason"], "illegal-transition");
     assert_eq!(view["transport"], "refused");
     let of_it = |notice: &Value| notice["data"]["parcel"] == proposed["parcel"];
-    let notice = handling.world.window().notice_until("parcel.refused", of_it).await;
+    let notice = handling.world.window().notice_until("parcel.ended", of_it).await;
     assert_eq!(notice["data"]["reason"], "illegal-transition");
 }
 
@@ -193,7 +193,7 @@ async fn a_refusal_of_the_handling_side_ends_a_proposal_and_the_next_one_goes_on
     handling.takes(&heard, reply, "RECEIVED");
     let view = handling.view(|view| view["corrections"].as_array().unwrap().len() == 1).await;
     assert_eq!((&view["state"], names(&view).len()), (&json!("RECEIVED"), 2));
-    let notice = handling.world.window().notice_until("parcel.refused", |_| true).await;
+    let notice = handling.world.window().notice_until("parcel.ended", |_| true).await;
     assert_eq!(notice["data"]["parcel"], first["parcel"]);
 }
 

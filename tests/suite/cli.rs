@@ -1,6 +1,7 @@
 //! To whoever types: commands end with the code and the words the protocol promises (§10).
 
 mod auditing;
+mod cases;
 mod explaining;
 mod licenses;
 mod onboarding;
@@ -8,7 +9,7 @@ mod serving;
 
 use crate::process::run;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "demo",
     "init",
     "serve",
@@ -20,6 +21,8 @@ const COMMANDS: [&str; 12] = [
     "agreement",
     "license",
     "query",
+    "apply",
+    "case",
     "authorize",
 ];
 
@@ -45,7 +48,9 @@ fn a_wrong_usage_ends_with_64_and_says_how_it_is_meant() {
 
 #[test]
 fn a_missing_configuration_ends_with_64_and_names_the_file() {
-    for line in ["serve", "check", "card", "partner list", "license import x.jsonl", "audit verify"] {
+    for line in
+        ["serve", "check", "card", "partner list", "license import x.jsonl", "audit verify", "case list"]
+    {
         let words: Vec<&str> = line.split_whitespace().chain(["--config", "/nowhere/gateway.toml"]).collect();
         run(&words).refused_in_one_line(&["/nowhere/gateway.toml", "找不到"]);
     }

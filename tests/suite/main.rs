@@ -34,6 +34,7 @@ mod crash;
 mod deadlines;
 mod demo;
 mod explain;
+mod history;
 mod lookup;
 mod material;
 mod matrix;

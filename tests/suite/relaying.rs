@@ -201,15 +201,15 @@ async fn after_any_answer_that_is_no_receipt_the_message_is_signed_anew() {
         let mut heard = heard.lock().unwrap();
         let seq = &request.claims["body"]["seq"];
         let again = heard.iter().any(|other| other.claims["body"]["seq"] == *seq);
-        let at = usize::try_from(seq.as_u64().unwrap()).unwrap();
+        let at = usize::try_from(seq.as_u64().unwrap()).unwrap() - 1;
         let bytes = if again { accepted(&request, &member) } else { no_receipts()[at].0(&request, &member) };
         heard.push(request);
         bytes
     });
-    for (seq, _) in (0..).zip(no_receipts()) {
+    for (seq, _) in (1..).zip(no_receipts()) {
         relaying.put(ParcelRow { line: format!("V{seq}"), ..parcel(&format!("P{seq}"), seq) }).await;
     }
-    for (seq, (_, end)) in (0..).zip(no_receipts()) {
+    for (seq, (_, end)) in (1..).zip(no_receipts()) {
         relaying.row(&format!("P{seq}"), ParcelState::Delivered).await;
         let heard: Vec<Heard> = {
             let heard = relaying.heard.lock().unwrap();
@@ -236,7 +236,7 @@ async fn a_signed_refusal_ends_a_parcel_visibly_and_a_person_may_send_it_again()
     let [(kind, body)] = &relaying.notices().await[..] else { panic!("one notice") };
     assert_eq!(
         (kind.as_str(), &body["parcel"], &body["reason"]),
-        ("parcel.refused", &json!("P1"), &json!("illegal-transition"))
+        ("parcel.ended", &json!("P1"), &json!("illegal-transition"))
     );
 
     let now = Now::from_secs(NOW + 60);

@@ -1,9 +1,13 @@
 //! `demo`: the main job on this machine, told as it happens. Two regions as two processes
 //! with fresh keys, one agreement, one authority, synthetic licenses; lookups, refusals, an
+//! application from the window to the evaluation with one process killed on the way, an
 //! audit, and one flipped byte that is found.
 //!
 //! Every step checks what it shows: the command fails if anything is not as it should be.
 
+mod application;
+mod county;
+mod papers;
 mod replay;
 mod stage;
 mod tamper;
@@ -15,7 +19,8 @@ use serde_json::{Value, json};
 
 use super::{Common, Exit, Outcome, Stop, out};
 use crate::ledger::verify::{FindingKind, verify};
-use stage::{MARRIAGE, Stage};
+use papers::MARRIAGE;
+use stage::Stage;
 
 /// See the whole thing work on this machine 在本机演示全过程
 #[derive(Args)]
@@ -92,6 +97,7 @@ impl Demo {
         story.step("启动两个网关进程", "two gateway processes start", || stage.open())?;
         lookups(&mut story, &stage)?;
         refusals(&mut story, &stage)?;
+        application::tell(&mut story, &mut stage)?;
         audit(&mut story, &stage)?;
         if common.json {
             out::json(&json!({
@@ -128,7 +134,10 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 /// What the answer says instead of what was expected: its code, never its content.
 fn unexpected(answer: &Value) -> String {
     let word = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or("–").to_owned();
-    format!("unexpected answer: {} {}", word("code"), word("reason"))
+    let fault = answer
+        .pointer("/errors/0")
+        .map_or_else(String::new, |fault| format!(" {} {}", text(fault, "/pointer"), text(fault, "/rule")));
+    format!("unexpected answer: {} {}{fault}", word("code"), word("reason"))
 }
 
 fn lookups(story: &mut Story, stage: &Stage) -> Result<(), Stop> {

@@ -1,49 +1,20 @@
-//! The stage of the demonstration: two counties' directories, their processes, an authority,
-//! and the questions 玉环's window asks.
+//! The stage of the demonstration: two counties that know each other, an authority, and the
+//! questions 玉环's window asks.
 
 use std::io::Cursor;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::county::{County, LOOK_AGAIN, PATIENCE, ledger_public};
+use super::papers::{self, AGREEMENT, CITIZEN, ITEM, MARRIAGE, OTHER};
+use crate::cli::Stop;
 use crate::cli::authorize::{Asked, DevAuthority, Issued, Person};
-use crate::cli::init::{self, Doors};
-use crate::cli::local_door::{LocalDoor, Token};
-use crate::cli::{Common, Stop};
 use crate::clock::{Clock, Now};
-use crate::config::Config;
-use crate::domain::{CaseNumber, Region};
-use crate::gateway::{Keys, Options};
-use crate::ledger::verify::{Verdict, verify};
+use crate::domain::CaseNumber;
 use crate::license::register::import;
-
-/// 结婚证, the type the whole story is about.
-pub const MARRIAGE: &str = "111000000000131433001";
-const ITEM: &str = "11421202TECT0001914000709001000";
-const AGREEMENT: &str = "421202-331083-2020";
-/// Synthetic, like every number here: the holder of the licenses, and somebody without any.
-const CITIZEN: &str = "42120219000101001X";
-const OTHER: &str = "440703190303039973";
-/// One synthetic license of every type.
-const LICENSES: &str = include_str!("../../../tests/vectors/licenses.jsonl");
-
-/// How long a process may take to open its doors, or a change to come into force.
-pub const PATIENCE: Duration = Duration::from_secs(15);
-pub const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// One county of the demonstration.
-pub struct County {
-    pub region: Region,
-    pub home: PathBuf,
-    pub card: Value,
-    pub ledger_public: [u8; 32],
-    doors: Doors,
-    process: Option<Child>,
-}
 
 pub struct Stage {
     pub dir: PathBuf,
@@ -53,7 +24,8 @@ pub struct Stage {
     /// The number on the citizen's marriage certificate.
     pub cert_no: String,
     authority: DevAuthority,
-    case: String,
+    /// The case all of it is about.
+    pub case: String,
 }
 
 impl Stage {
@@ -63,17 +35,22 @@ impl Stage {
         let dir = std::env::temp_dir().join(format!("tongban-demo-{}", uuid::Uuid::now_v7().simple()));
         let mut xianan = County::make(&dir, "xianan", "421202", "咸宁市咸安区", now)?;
         let mut yuhuan = County::make(&dir, "yuhuan", "331083", "玉环市", now)?;
-        let agreement = agreement();
+        let agreement = papers::agreement();
         for (county, partner) in [(&xianan, &yuhuan), (&yuhuan, &xianan)] {
             write(&county.home, &format!("trust/partners/{}.json", partner.region), &partner.card)?;
             write(&county.home, &format!("trust/agreements/{AGREEMENT}.json"), &agreement)?;
+            calendar(&county.home, now)?;
         }
         let authority = DevAuthority::create(&dir.join("mengsuban"), "mengsuban", now, 24)?;
         let trusted = xianan.home.join("trust/authorities/mengsuban.json");
         std::fs::copy(authority.trust_file(), &trusted).context("the authority's file cannot be copied")?;
-        let report =
-            import(&xianan.home.join("data/register.db"), Cursor::new(LICENSES), now.shanghai_day(), |_| {})
-                .context("the licenses cannot be imported")?;
+        let report = import(
+            &xianan.home.join("data/register.db"),
+            Cursor::new(papers::licenses(now)?),
+            now.shanghai_day(),
+            |_| {},
+        )
+        .context("the licenses cannot be imported")?;
         if report.refused_lines > 0 {
             return Err(Stop::failed("a license of the demonstration was refused"));
         }
@@ -83,7 +60,7 @@ impl Stage {
         let case = CaseNumber::compose(yuhuan.region, xianan.region, now.shanghai_day(), 1)
             .map(|case| case.as_str().to_owned())
             .map_err(Stop::failed)?;
-        Ok(Self { dir, xianan, yuhuan, licenses: report.loaded, cert_no: cert_no(), authority, case })
+        Ok(Self { dir, xianan, yuhuan, licenses: report.loaded, cert_no: papers::cert_no(), authority, case })
     }
 
     /// Starts both processes and waits until one can ask the other.
@@ -137,14 +114,21 @@ impl Stage {
     }
 
     pub fn authorize(&self, fields: &[&str], max_uses: u32) -> Result<Issued, String> {
-        self.authorize_holder(CITIZEN, fields, max_uses)
+        self.authorize_for(CITIZEN, &[MARRIAGE], fields, max_uses)
     }
 
     pub fn authorize_other(&self, fields: &[&str]) -> Result<Issued, String> {
-        self.authorize_holder(OTHER, fields, 1)
+        self.authorize_for(OTHER, &[MARRIAGE], fields, 1)
     }
 
-    fn authorize_holder(&self, number: &str, fields: &[&str], max_uses: u32) -> Result<Issued, String> {
+    /// A citizen says yes to these fields of these licenses, for this item and case.
+    pub fn authorize_for(
+        &self,
+        number: &str,
+        licenses: &[&str],
+        fields: &[&str],
+        max_uses: u32,
+    ) -> Result<Issued, String> {
         let jkt = self.yuhuan.card.pointer("/jwks/keys/0/kid").and_then(Value::as_str);
         let asked = Asked {
             me: self.xianan.region,
@@ -152,7 +136,7 @@ impl Stage {
             jkt: jkt.map(str::to_owned),
             holder: Person { kind: "111".into(), number: number.into() },
             ward: None,
-            license_types: vec![MARRIAGE.into()],
+            license_types: licenses.iter().map(|kind| (*kind).to_owned()).collect(),
             fields: fields.iter().map(|field| (*field).to_owned()).collect(),
             actions: vec!["read".into()],
             item: ITEM.into(),
@@ -205,6 +189,8 @@ impl Stage {
         say(format!(
             "  {program} query --config {yuhuan}/gateway.toml --to 421202 --type {MARRIAGE} --holder-type 111 --holder-number {CITIZEN} \\\n      --read cert_no,registered_on --item {ITEM} --agreement {AGREEMENT} --purpose 试用 --operator YH0123 --authorization \"$TOKEN\""
         ));
+        say(format!("  {program} case show {} --config {yuhuan}/gateway.toml", self.case));
+        say(format!("  {program} case report --config {}/gateway.toml", self.xianan.home.display()));
         say(format!("  {program} audit verify --config {}/gateway.toml", self.xianan.home.display()));
         say(format!("  curl http://{}/readyz", self.xianan.doors.local));
         say(format!("Stop them 停止: kill {}   and 并删除 rm -r {}", pids.join(" "), self.dir.display()));
@@ -230,132 +216,24 @@ impl Drop for Stage {
     }
 }
 
-impl County {
-    fn make(dir: &Path, folder: &str, code: &str, name: &str, now: Now) -> Result<Self, Stop> {
-        let region = Region::parse(code).map_err(Stop::failed)?;
-        let doors = Doors { partner: free_port()?, local: free_port()?, console: free_port()? };
-        let home = dir.join(folder);
-        let card = init::create(&home, region, name, doors, now)?;
-        Ok(Self { region, home, card, ledger_public: [0; 32], doors, process: None })
-    }
-
-    fn start(&mut self) -> Result<(), String> {
-        let program = std::env::current_exe().map_err(|e| e.kind().to_string())?;
-        let log = std::fs::File::create(self.home.join("serve.log")).map_err(|e| e.kind().to_string())?;
-        let child = Command::new(program)
-            .arg("serve")
-            .arg("--config")
-            .arg(self.home.join("gateway.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| e.kind().to_string())?;
-        self.process = Some(child);
-        Ok(())
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = self
-            .process
-            .as_ref()
-            .and_then(|p| i32::try_from(p.id()).ok())
-            .and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            // A process that has ended already needs no signal.
-            let _ = rustix::process::kill_process(pid, signal);
-        }
-    }
-
-    fn reload(&self) {
-        self.signal(rustix::process::Signal::HUP);
-    }
-
-    fn stop(&mut self) {
-        self.signal(rustix::process::Signal::TERM);
-        if let Some(mut child) = self.process.take() {
-            let _ = child.wait();
-        }
-    }
-
-    /// One call of this county's local door.
-    fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
-        let common = Common { config: self.home.join("gateway.toml"), json: true };
-        let said = |stop: Stop| stop.lines().join("; ");
-        let answer =
-            LocalDoor::of(&common, &Token::default()).map_err(said)?.post(path, body).map_err(said)?;
-        Ok(answer.value)
-    }
-
-    /// Verifies the ledger of the running gateway, once its newest leaf is under a checkpoint.
-    pub fn verify_sealed(&self) -> Result<Verdict, String> {
-        let waiting = Instant::now();
-        loop {
-            let verdict =
-                verify(&self.home.join("data"), Some(self.ledger_public)).map_err(|f| f.to_string())?;
-            if let Some(finding) = verdict.findings.first() {
-                return Err(format!("{}: {}", finding.file, finding.message));
-            }
-            if verdict.logs.iter().all(|log| log.leaves == log.sealed) {
-                return Ok(verdict);
-            }
-            if waiting.elapsed() > PATIENCE {
-                return Err("the newest leaves are not under a checkpoint".to_owned());
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
-    }
-}
-
-/// The agreement of protocol §5, for the one item of the story.
-fn agreement() -> Value {
-    json!({
-        "id": AGREEMENT, "parties": ["421202", "331083"], "name": "咸安—玉环跨省联办协议",
-        "valid_from": "2020-08-01", "valid_to": "2099-07-31",
-        "items": [{
-            "code": ITEM, "name": "新生儿户口登记", "handling": "421202", "collecting": ["331083"],
-            "mode": "multi_joint", "project_type": "2", "bases": ["consent"], "ops": ["license.query"],
-            "licenses": [{"type": MARRIAGE, "holder_region": ["331083", "421202"], "modes": ["read", "verify"],
-                "fields": ["cert_no", "registered_on", "authority", "op_type"]}],
-            "materials": [{"code": "M2", "name": "结婚证", "necessity": "required", "license": MARRIAGE,
-                "evidence": ["shared_data", "timed_verification", "commitment", "upload"]}],
-            "form": "newborn-registration",
-            "legal_limit": {"value": 20, "unit": "working_day"},
-            "promise_limit": {"value": 5, "unit": "working_day"},
-            "receipt_clock": "handling",
-            "verification_limit": {"value": 2, "unit": "working_day"},
-        }],
-        "quota": {"requests_per_second": 50, "burst": 100, "concurrent": 64, "per_day": 200_000},
-    })
-}
-
-/// The number on the marriage certificate among the licenses.
-fn cert_no() -> String {
-    LICENSES
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|license| license.get("type_code").is_some_and(|code| code == MARRIAGE))
-        .and_then(|license| license.pointer("/data/cert_no")?.as_str().map(str::to_owned))
-        .unwrap_or_default()
-}
-
-fn ledger_public(home: &Path) -> Result<[u8; 32], Stop> {
-    let config = Config::load(&home.join("gateway.toml"))?;
-    let keys = Keys::load(&config, &Options::default())
-        .map_err(|faults| Stop::Usage(faults.iter().map(ToString::to_string).collect()))?;
-    Ok(keys.ledger_public)
-}
-
 fn put(object: &mut Value, name: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(name.to_owned(), value);
     }
 }
 
-/// A port that nobody listens on right now.
-fn free_port() -> Result<SocketAddr, Stop> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on loopback")?;
-    Ok(listener.local_addr().context("no free port on loopback")?)
+/// Years that no notice has fixed yet get a calendar without holidays, so that the
+/// demonstration's deadlines can be reckoned on any day it runs.
+fn calendar(home: &Path, now: Now) -> Result<(), Stop> {
+    std::fs::create_dir_all(home.join("calendar")).context("the calendar folder cannot be made")?;
+    for (year, calendar) in papers::unpublished_years(now) {
+        write(home, &format!("calendar/{year}.json"), &calendar)?;
+    }
+    let config = home.join("gateway.toml");
+    let text = std::fs::read_to_string(&config).context("gateway.toml cannot be read")?;
+    std::fs::write(&config, format!("{text}\n[calendar]\nfolder = \"calendar\"\n"))
+        .context("gateway.toml cannot be written")?;
+    Ok(())
 }
 
 fn write(home: &Path, path: &str, value: &Value) -> Result<(), Stop> {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::stage::{LOOK_AGAIN, PATIENCE};
+use super::county::{LOOK_AGAIN, PATIENCE};
 
 /// A word that a refusal of the story left in a leaf.
 const RECORDED: &[u8] = b"authorization-missing";

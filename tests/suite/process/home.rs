@@ -126,11 +126,16 @@ impl Home {
         self.serve_by(&mut self.serve_command())
     }
 
-    pub fn serve_by(&self, command: &mut Command) -> Served {
+    /// Starts `serve` and does not wait.
+    pub fn begin_to_serve(&self, command: &mut Command) -> Served {
         let log = self.file("serve.log");
         let file = File::create(&log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        let mut served = Served { child, log, local: self.doors.local };
+        Served { child, log, local: self.doors.local }
+    }
+
+    pub fn serve_by(&self, command: &mut Command) -> Served {
+        let mut served = self.begin_to_serve(command);
         until("the doors open", || {
             let ended = served.child.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", served.log());

@@ -29,8 +29,20 @@ impl Local {
     }
 
     pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Told {
-        let stream = TcpStream::connect(self.door).await.unwrap();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        self.try_call(method, path, headers, body).await.unwrap()
+    }
+
+    /// An error when there is no answer, or not a whole one.
+    pub async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Told, String> {
+        let stream = TcpStream::connect(self.door).await.map_err(|e| e.to_string())?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", "local");
         if let Some(token) = &self.token {
@@ -39,9 +51,10 @@ impl Local {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
+        let request = request.body(Full::new(body)).unwrap();
+        let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
         let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Told { status: parts.status.as_u16(), headers: parts.headers, body }
+        let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
+        Ok(Told { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 }

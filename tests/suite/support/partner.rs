@@ -55,7 +55,7 @@ impl Told {
 
 /// Opens a connection; `None` shows no certificate. An error is what a refused caller sees.
 pub async fn dial(door: SocketAddr, member: Option<&Member>, http: Http) -> Result<Line, String> {
-    let stream = TcpStream::connect(door).await.unwrap();
+    let stream = TcpStream::connect(door).await.map_err(|e| e.to_string())?;
     let tls = TlsConnector::from(config(member, http));
     let name = ServerName::IpAddress(door.ip().into());
     let stream = tls.connect(name, stream).await.map_err(|e| e.to_string())?;
