@@ -187,7 +187,7 @@ async fn a_commitment_is_checked_and_the_case_shows_what_was_found() {
     world.office_does(&case, "verify_commitment", check).await;
     let (ours, _) = world.agreed(&case, |view| view["materials"][0]["standing"] == "proven").await;
     assert_eq!(ours["materials"][0]["by"], "XA0456");
-    let found = json!({"material": "M2", "outcome": "false", "check_mode": "onsite", "action": "撤销"});
+    let found = json!({"material": "M2", "outcome": "false", "check_mode": "onsite", "action": "revoke"});
     world.office_does(&case, "verify_commitment", found).await;
     let (ours, _) = world.agreed(&case, |view| view["materials"][0]["standing"] == "refuted").await;
     assert_eq!(ours["state"], "TERMINATED", "虚假承诺");

@@ -34,11 +34,21 @@ const PATIENCE: Duration = Duration::from_secs(40);
 impl WorldPlan {
     /// [`ITEM`] with everything a case needs.
     pub fn of_cases() -> Self {
-        World::plan().configured(YEARS).agreement(|agreement| {
+        World::plan().configured(YEARS).with_cases()
+    }
+
+    fn with_cases(self) -> Self {
+        self.agreement(|agreement| {
             agreement["items"][0]["ops"] = json!(CASE_OPS);
             agreement["items"][0]["materials"][0]["evidence"] =
                 json!(["shared_data", "timed_verification", "commitment", "upload"]);
         })
+    }
+
+    /// The same with the calendars of this folder beside the published ones.
+    pub fn of_cases_with_years(folder: &std::path::Path) -> Self {
+        let years = format!("\n[calendar]\nfolder = \"{}\"\n", folder.display());
+        World::plan().configured(&years).with_cases()
     }
 
     /// Bends the item of the cases.
@@ -77,20 +87,25 @@ pub fn digest_of(body: &Value) -> String {
     b64(sha256(&tongban::json::jcs(body)))
 }
 
+/// What 玉环's window submits at this moment for [`ITEM`].
+pub fn submit_body_at(moment: i64) -> Value {
+    json!({
+        "mode": "multi_joint", "parent": null, "native": {"collecting": "YH2026101200017"},
+        "collecting": {"region": YUHUAN, "place": "331083001", "org": WINDOW, "officer": "YH0123",
+                       "collected_at": moment, "identity_check": "id_card_reader"},
+        "handling": {"region": XIANAN, "org": OFFICE},
+        "applicant": {"kind": "1", "name": "测试甲", "id_type": "111", "id_number": JIA,
+                      "mobile": "13900000000", "agent": null},
+        "form": {},
+        "materials": [upload("M2", b"abc")],
+        "authorizations": []
+    })
+}
+
 impl World {
     /// What 玉环's window submits for [`ITEM`].
     pub fn submit_body(&self) -> Value {
-        json!({
-            "mode": "multi_joint", "parent": null, "native": {"collecting": "YH2026101200017"},
-            "collecting": {"region": YUHUAN, "place": "331083001", "org": WINDOW, "officer": "YH0123",
-                           "collected_at": self.now(), "identity_check": "id_card_reader"},
-            "handling": {"region": XIANAN, "org": OFFICE},
-            "applicant": {"kind": "1", "name": "测试甲", "id_type": "111", "id_number": JIA,
-                          "mobile": "13900000000", "agent": null},
-            "form": {},
-            "materials": [upload("M2", b"abc")],
-            "authorizations": []
-        })
+        submit_body_at(self.now())
     }
 
     /// A message of 玉环's about a case.
