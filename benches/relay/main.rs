@@ -118,7 +118,11 @@ async fn waiting(arguments: &Arguments, drain: bool) -> Result<()> {
         let run = windows.submit(some).await?;
         left -= some;
         let waits = arguments.backlog - left;
-        println!("  {waits} wait; accepted {}; {run}; resident {}", rate(some, begun.elapsed()), collecting.memory()?);
+        println!(
+            "  {waits} wait; accepted {}; {run}; resident {}",
+            rate(some, begun.elapsed()),
+            collecting.memory()?
+        );
     }
     if drain {
         let handling = Server::start(&arguments.server, &scene.xianan).await?;

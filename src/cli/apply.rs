@@ -167,7 +167,8 @@ fn print(answer: &Value) {
             .find_map(|name| material.get(name).and_then(Value::as_str));
         [part("code"), words::way(&part("evidence")), reference.unwrap_or("–").to_owned(), tried(material)]
     });
-    out::line(out::table(["材料 material", "提供方式 way", "依据 reference", "此前尝试 tried before"], rows));
+    let heads = ["材料 material", "提供方式 way", "依据 reference", "此前尝试 tried before"];
+    out::line(out::whole(out::table(heads, rows), &[2]));
     let awaiting = answer.get("awaiting").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for file in awaiting {
         out::line(format_args!(

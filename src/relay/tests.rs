@@ -389,9 +389,9 @@ async fn retries_stay_a_share_of_first_tries() {
         scene.shelf.put(HERE, &format!("K{n}"));
     }
     // Nothing the breaker could see: every answer says later.
-    scene.partners.on(HERE, |_, _| {
-        (AT_ONCE, Delivery::Later { reason: "calendar-unpublished", retry_after: None })
-    });
+    scene
+        .partners
+        .on(HERE, |_, _| (AT_ONCE, Delivery::Later { reason: "calendar-unpublished", retry_after: None }));
     scene.start();
     sleep(Duration::from_secs(40)).await;
     let begun = scene.partners.begun(HERE);

@@ -1,6 +1,7 @@
 //! To whoever types: commands end with the code and the words the protocol promises (§10).
 
 mod auditing;
+mod cases;
 mod explaining;
 mod licenses;
 mod onboarding;

@@ -138,7 +138,7 @@ fn kept_gateways_answer_the_printed_commands_until_they_are_stopped() {
     let to = told.out.find("  curl ").unwrap();
     let script = told.out[from..to].split_once('\n').unwrap().1;
     let pasted = finish(Command::new("sh").args(["-ec", script]), b"").ended(0);
-    for word in ["421202 answered in", "cert_no", "sound 账本完好"] {
+    for word in ["421202 answered in", "cert_no", "CLOSED 已归档", "平均用时", "sound 账本完好"] {
         assert!(pasted.out.contains(word), "{word}: {pasted:?}");
     }
 

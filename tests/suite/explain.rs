@@ -45,9 +45,9 @@ fn verdicts(home: &Path, lines: &str) -> Vec<Value> {
 
 /// The line that says what the door said.
 fn as_the_door(id: usize, verdict: &Verdict) -> Value {
-    let accepted = verdict.status == 200;
+    let accepted = verdict.status < 300;
     json!({
-        "id": id, "accepted": accepted, "status": verdict.status,
+        "id": id, "accepted": accepted, "status": if accepted { 200 } else { verdict.status },
         "code": if accepted { Value::Null } else { verdict.code().into() }, "reason": verdict.reason(),
     })
 }
@@ -106,6 +106,65 @@ async fn explain_says_of_every_message_what_the_door_says() {
     }
     // Every refusal that needs no memory and no register stood in the corpus, and acceptance.
     assert!(codes.len() >= 24 && codes["ok"] >= 10, "{codes:?}");
+}
+
+/// Applications: the state of cases is taken as fresh, everything else is the door's word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_says_of_applications_what_the_door_says() {
+    let world = WorldPlan::of_cases().start().await;
+    let first = digest_of(&world.submit_body());
+    let event = |seq, event: &str, data| {
+        world.about(CASE, "application.event", world.window_event(seq, &first, event, data))
+    };
+    let question = json!({"id": "V".repeat(22), "material": "M2",
+        "license": {"type": MARRIAGE, "holder": {"type": "111", "number": JIA}},
+        "claims": {}, "question": "?", "due": "2030-03-20T23:59:59+08:00"});
+    let ask = || world.about(CASE, "verification.request", question.clone());
+    let submit = || world.submit_of(CASE);
+    let drafts = [
+        submit(),
+        event(1, "withdraw", json!({})),
+        world.about(CASE, "application.status", json!({"case": CASE})),
+        ask(),
+        submit().with("/body/mode", "online"),
+        submit().without("/body/form"),
+        submit().with("/body/handling/region", BINHAI),
+        submit().with("/body/materials", json!([])),
+        submit().authorized(&world.authorization()),
+        submit().with("/exp", world.now() + 86_401),
+        submit().with("/case", number_between(BINHAI, XIANAN, 1)),
+        submit().with("/item", DUTY_ITEM).with("/basis", "statutory_duty"),
+        submit().with("/agreement", "421202-331083-1999"),
+        submit().without("/case"),
+        submit().with("/body/form", json!({"note": "x".repeat(200 * 1024)})),
+        event(1, "no_such_event", json!({})),
+        event(1, "withdraw", json!({"why": 1})),
+        world.about(CASE, "application.status", json!({"case": case_number(9)})),
+        ask().with("/body/license/type", DIVORCE),
+        ask().with("/body/license/type", HOUSEHOLD),
+        ask().with("/body/material", "M9"),
+        ask().with("/body/question", "x".repeat(40 * 1024)),
+        ask().with("/exp", world.now() + 121),
+    ];
+    let bodies: Vec<Vec<u8>> = drafts.iter().map(Vec::from).collect();
+    let lines: String =
+        bodies.iter().enumerate().map(|(id, body)| line(id, YUHUAN, world.now(), body)).collect();
+    let explained = verdicts(&world.xianan.home, &lines);
+    for (id, (explained, body)) in explained.iter().zip(bodies).enumerate() {
+        let told = world.ask(body).await;
+        assert_eq!(*explained, as_the_door(id, &told), "{}", told.outcome);
+        assert_eq!(explained["accepted"], id < 4, "{}", told.outcome);
+    }
+    // Nothing of it is kept, and what needs the case is not judged.
+    let gap = world.about(
+        case_number(8).as_str(),
+        "application.event",
+        world.window_event(7, &first, "withdraw", json!({})),
+    );
+    let told = verdicts(&world.xianan.home, &line(0, YUHUAN, world.now(), &gap.bytes()));
+    assert_eq!(told[0]["accepted"], true);
+    let cases = world.office().get("/local/v1/applications").await.json();
+    assert_eq!(cases["applications"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,10 +58,10 @@ impl Table {
 
 #[test]
 fn the_authority_matrix() {
-    let court = Court::new();
+    let court = Court::of(&WorldPlan::of_cases());
     let text = format!(
         "Gateway 421202 judges. \"yes\": every check of protocol 3.4 passed; else the code of the refusal.\n\n\
-         1. Who: member x agreement named x op (\"(always)\": whatever the op)\n\n{}\n\
+         1. Who: member x agreement named x item x op (\"(always)\": whatever the op)\n\n{}\n\
          2. What: item x basis x license x mode x field x the citizen's authorization\n\
          (... stands for authorization-; * for everything that may stand there; \"(always)\": whatever the citizen said)\n\n{}\n\
          3. Whose: the authorization against the one who asks\n\n{}",
@@ -84,36 +84,74 @@ fn who(court: &Court) -> String {
     .map(|(name, member)| (name, member.clone()));
     let agreements =
         [("in force", AGREEMENT), ("lapsed", "421202-331083-2010"), ("not here", "421202-331083-1999")];
-    let ops = [
-        "ping",
-        "license.query",
-        "application.submit",
-        "verification.request",
-        "ledger.reconcile",
-        "nonsense",
-    ];
-    let mut table = Table::new(&["member", "agreement", "ping", ops[1], ops[2], ops[3], ops[4], ops[5]]);
+    let items = [("newborn", ITEM), ("reissue", QUIET_ITEM)];
+    let mut table = Table::new(&[&["member", "agreement", "item"], &OPS[..]].concat());
     for (name, member) in members {
-        let rows = agreements.map(|(state, agreement)| {
-            let says = ops.map(|op| {
-                let token = court.scene.authorization();
-                let token = token.with("/client_id", member.urn()).with("/cnf/jkt", member.signing.kid());
-                let message = match op {
-                    "ping" => court.scene.ping_of(&member),
-                    op => court.scene.lookup_of(&member).authorized(&token).with("/op", op),
-                };
-                let message = if op == "ping" { message } else { message.with("/agreement", agreement) };
-                says(court, member.region, &message)
-            });
-            (state, says.to_vec())
-        });
-        for same in rows.chunk_by(|(_, a), (_, b)| a == b) {
-            let states: Vec<&str> = same.iter().map(|(state, _)| *state).collect();
-            let place = [name.to_owned(), states.join(", ")].into_iter();
-            table.row(place.chain(once_if_same(same[0].1.clone())));
+        let rows: Vec<(String, String, Vec<String>)> = agreements
+            .iter()
+            .flat_map(|agreement| items.iter().map(move |item| (agreement, item)))
+            .map(|((state, agreement), (item_name, item))| {
+                let says = OPS.map(|op| {
+                    let message = message_of(court, &member, op);
+                    let message = if op == "ping" || op == "ledger.reconcile" {
+                        message
+                    } else {
+                        let message = message.with("/agreement", *agreement).with("/item", *item);
+                        // That item wants no material.
+                        let bare = *item == QUIET_ITEM && op == "application.submit";
+                        if bare { message.with("/body/materials", json!([])) } else { message }
+                    };
+                    says(court, member.region, &message)
+                });
+                ((*state).to_owned(), (*item_name).to_owned(), says.to_vec())
+            })
+            .collect();
+        for same in rows.chunk_by(|(_, _, a), (_, _, b)| a == b) {
+            let mut states: Vec<&str> = same.iter().map(|(state, ..)| state.as_str()).collect();
+            states.dedup();
+            let items = if same.len() > 1 { "*" } else { same[0].1.as_str() };
+            let place = [name.to_owned(), states.join(", "), items.to_owned()].into_iter();
+            table.row(place.chain(once_if_same(same[0].2.clone())));
         }
     }
     table.text()
+}
+
+const OPS: [&str; 9] = [
+    "ping",
+    "license.query",
+    "application.submit",
+    "application.event",
+    "application.status",
+    "verification.request",
+    "verification.answer",
+    "ledger.reconcile",
+    "nonsense",
+];
+
+/// A true message of this member, under [`ITEM`]; what it says of the case is for the case.
+fn message_of(court: &Court, member: &Member, op: &str) -> Draft {
+    let scene = &court.scene;
+    let by = json!({"org": WINDOW, "officer": "YH0123"});
+    let body = match op {
+        "ping" => return scene.ping_of(member),
+        "ledger.reconcile" => return scene.ping_of(member).with("/op", op),
+        "license.query" => {
+            let token = scene.authorization().with("/client_id", member.urn());
+            return scene.lookup_of(member).authorized(&token.with("/cnf/jkt", member.signing.kid()));
+        }
+        "application.submit" => submit_body_at(scene.now()),
+        "application.event" => json!({"seq": 1, "prev": "d".repeat(43), "event": "withdraw",
+            "at": scene.now(), "by": by, "data": {}}),
+        "application.status" => json!({"case": CASE}),
+        "verification.request" => json!({"id": "V".repeat(22), "material": "M2",
+            "license": {"type": MARRIAGE, "holder": {"type": "111", "number": JIA}},
+            "claims": {}, "question": "?", "due": "2030-03-20T23:59:59+08:00"}),
+        "verification.answer" => json!({"id": "V".repeat(22), "outcome": "confirmed", "note": "",
+            "at": scene.now(), "by": by}),
+        _ => json!({}),
+    };
+    scene.lookup_of(member).with("/op", op).with("/body", body)
 }
 
 fn stranger(court: &Court) -> Member {

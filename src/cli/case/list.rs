@@ -58,19 +58,17 @@ impl Cases {
                     time(line, "changed"),
                 ]
             });
-            out::line(out::table(
-                [
-                    "办件编号 case",
-                    "角色 role",
-                    "对方 partner",
-                    "事项 item",
-                    "状态 state",
-                    "灯 colour",
-                    "期限 due",
-                    "更新 changed",
-                ],
-                rows,
-            ));
+            let heads = [
+                "办件编号 case",
+                "角色 role",
+                "对方 partner",
+                "事项 item",
+                "状态 state",
+                "灯 colour",
+                "期限 due",
+                "更新 changed",
+            ];
+            out::line(out::whole(out::table(heads, rows), &[0]));
             next_page(page);
         })
     }
@@ -122,7 +120,7 @@ pub(super) fn parcels(parcels: &[Value]) -> String {
         "次数 attempts",
         "生成 made",
     ];
-    out::table(heads, rows).to_string()
+    out::whole(out::table(heads, rows), &[0, 2]).to_string()
 }
 
 /// Departments' verifications.
@@ -169,7 +167,7 @@ impl Verifications {
                 "结果 outcome",
                 "期限 due",
             ];
-            out::line(out::table(heads, rows));
+            out::line(out::whole(out::table(heads, rows), &[0, 1]));
             next_page(page);
         })
     }
@@ -204,7 +202,8 @@ impl Notices {
                     gist(data),
                 ]
             });
-            out::line(out::table(["位置 cursor", "时间 at", "种类 kind", "对象 subject", "内容 gist"], rows));
+            let heads = ["位置 cursor", "时间 at", "种类 kind", "对象 subject", "内容 gist"];
+            out::line(out::whole(out::table(heads, rows), &[2, 3]));
             next_page(page);
         })
     }

@@ -189,6 +189,8 @@ impl Stage {
         say(format!(
             "  {program} query --config {yuhuan}/gateway.toml --to 421202 --type {MARRIAGE} --holder-type 111 --holder-number {CITIZEN} \\\n      --read cert_no,registered_on --item {ITEM} --agreement {AGREEMENT} --purpose 试用 --operator YH0123 --authorization \"$TOKEN\""
         ));
+        say(format!("  {program} case show {} --config {yuhuan}/gateway.toml", self.case));
+        say(format!("  {program} case report --config {}/gateway.toml", self.xianan.home.display()));
         say(format!("  {program} audit verify --config {}/gateway.toml", self.xianan.home.display()));
         say(format!("  curl http://{}/readyz", self.xianan.doors.local));
         say(format!("Stop them 停止: kill {}   and 并删除 rm -r {}", pids.join(" "), self.dir.display()));
