@@ -126,7 +126,8 @@ async fn round(house: &Arc<House>, partner: Region, after: i64) -> Round {
             return round;
         }
         round.next = n;
-        let Some(digest) = MaterialDigest::parse(&row.sha256).filter(|digest| house.materials.has(digest)) else {
+        let Some(digest) = MaterialDigest::parse(&row.sha256).filter(|digest| house.materials.has(digest))
+        else {
             continue;
         };
         tried += 1;

@@ -112,7 +112,14 @@ async fn a_partners_return_brings_what_waited_within_its_quota() {
         cut.fetch_add(1, Ordering::Relaxed);
         Vec::new()
     });
-    world.yuhuan.running().house.casebook.write((1..=MANY).map(|n| parcel(XIANAN, n)).collect()).await.unwrap();
+    world
+        .yuhuan
+        .running()
+        .house
+        .casebook
+        .write((1..=MANY).map(|n| parcel(XIANAN, n)).collect())
+        .await
+        .unwrap();
     let began = Instant::now();
     while cuts.load(Ordering::Relaxed) < 6 {
         assert!(began.elapsed() < PATIENCE);
@@ -143,7 +150,8 @@ fn file(n: usize) -> (String, Vec<u8>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_nobody_brings_do_not_keep_another_from_its_partner() {
     const NOBODY_BRINGS: usize = 12;
-    let years = concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
+    let years =
+        concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
     let plan = World::plan().configured(years).agreement(|plan| *plan = case_plan(plan.take()));
     let world = plan.asking().start().await;
     let window = world.yuhuan.local();

@@ -12,6 +12,7 @@ mod checker;
 mod effects;
 mod partition;
 mod people;
+mod tampered;
 mod told;
 mod town;
 mod wire;

@@ -38,6 +38,7 @@ pub enum Fault {
 }
 
 /// Everything there is to know about a run.
+#[derive(Clone)]
 pub struct Evidence {
     pub acts: Vec<Act>,
     pub looks: Vec<Look>,
@@ -121,11 +122,7 @@ impl Evidence {
                     faults.push(Fault::OtherDigest { mark: mark.clone() });
                 }
                 if let Some(digest) = answer["digest"].as_str()
-                    && !self
-                        .side(act.side)
-                        .leaves
-                        .iter()
-                        .any(|leaf| leaf["t"] == "event" && leaf["rq"] == digest)
+                    && !self.side(act.side).acts.contains(digest)
                 {
                     faults.push(Fault::Unrecorded { what: mark });
                 }
@@ -138,9 +135,8 @@ impl Evidence {
 
     /// Is there a parcel of this act that ended without a receipt, for everybody to see?
     fn is_rejected(&self, act: &Act) -> bool {
-        let ended = |parcel: &ParcelRow| {
-            matches!(parcel.state, ParcelState::Refused | ParcelState::Undeliverable)
-        };
+        let ended =
+            |parcel: &ParcelRow| matches!(parcel.state, ParcelState::Refused | ParcelState::Undeliverable);
         self.side(act.side).parcels.iter().any(|parcel| ended(parcel) && mark_in(&parcel.body) == act.mark)
     }
 

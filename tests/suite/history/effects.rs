@@ -12,6 +12,7 @@ use tongban::store::{Shard, Shelf as _};
 use super::told::Side;
 
 /// One side, read from its files while nobody writes them.
+#[derive(Clone)]
 pub struct Effects {
     pub side: Side,
     pub cases: BTreeMap<String, CaseRow>,
@@ -22,7 +23,7 @@ pub struct Effects {
     /// Digests of what this side's own people did, as its ledger has them.
     pub acts: HashSet<String>,
     /// `origin/index` and leaf hash (base64url) of every leaf.
-    places: HashSet<(String, String)>,
+    pub places: HashSet<(String, String)>,
     pub ledger_sound: bool,
 }
 

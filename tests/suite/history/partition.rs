@@ -3,10 +3,10 @@
 //! The gateways run in this process, so that the time of messages, answers and deadlines is
 //! moved by hand; what they wait on the network, back-off and breaker, is real and some seconds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::task::JoinSet;
 use tongban::ledger::verify::verify;
 
 use super::chance::Chance;
@@ -16,7 +16,7 @@ use super::people::{Day, Person};
 use super::told::{History, SIDES, Side, Told};
 use super::town::case_plan;
 use super::wire::Wire;
-use super::{CONVERGES, CITIZENS};
+use super::{CITIZENS, CONVERGES};
 use crate::support::*;
 
 /// Longer than an answer lives (120 s), shorter than an application's message (24 h).
@@ -24,7 +24,7 @@ const TEN_MINUTES: i64 = 600_000;
 /// Longer than any message lives: what waits must be signed anew.
 const A_DAY: i64 = 25 * 3_600_000;
 
-struct Divided {
+pub struct Divided {
     world: World,
     wires: [Wire; 2],
     history: History,
@@ -33,8 +33,9 @@ struct Divided {
 }
 
 impl Divided {
-    async fn begin(seed: u64) -> Self {
-        let years = concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
+    pub async fn begin(seed: u64) -> Self {
+        let years =
+            concat!("\n[calendar]\nfolder = \"", env!("CARGO_MANIFEST_DIR"), "/tests/vectors/calendar\"\n");
         let plan = World::plan().configured(years).agreement(|plan| *plan = case_plan(plan.take())).asking();
         let world = plan.start().await;
         let chance = Chance::seeded(seed);
@@ -80,6 +81,27 @@ impl Divided {
         self.wires.iter().for_each(Wire::open);
     }
 
+    /// People at both sides, until the day is over.
+    fn staff(&self) -> JoinSet<()> {
+        let mut people = JoinSet::new();
+        for side in SIDES {
+            people.spawn(self.person(side).watch());
+        }
+        people.spawn(self.person(Side::Collecting).collect());
+        people.spawn(self.person(Side::Handling).handle());
+        people
+    }
+
+    /// An undisturbed morning, and what stands at its end.
+    pub async fn quiet_day(self) -> Evidence {
+        let people = self.staff();
+        self.work(300).await;
+        self.day.end();
+        people.join_all().await;
+        self.everything_arrives().await;
+        self.evidence().await
+    }
+
     async fn everything_arrives(&self) {
         let began = std::time::Instant::now();
         for side in SIDES {
@@ -98,10 +120,12 @@ impl Divided {
         self.world.yuhuan.stop().await;
         self.world.xianan.stop().await;
         let [collecting, handling] =
-            [(Side::Collecting, &self.world.yuhuan), (Side::Handling, &self.world.xianan)].map(|(side, gateway)| {
-                let data = gateway.home.join("data");
-                Effects::read(side, &data, verify(&data, None).unwrap().sound)
-            });
+            [(Side::Collecting, &self.world.yuhuan), (Side::Handling, &self.world.xianan)].map(
+                |(side, gateway)| {
+                    let data = gateway.home.join("data");
+                    Effects::read(side, &data, verify(&data, None).unwrap().sound)
+                },
+            );
         Evidence { acts: self.history.acts(), looks: self.history.looks(), collecting, handling }
     }
 }
@@ -110,13 +134,8 @@ impl Divided {
 async fn ten_minutes_and_a_day_apart_cost_delay_and_nothing_else() {
     let seed = super::seed();
     eprintln!("divided history: TONGBAN_SEED={seed}");
-    let divided = Arc::new(Divided::begin(seed).await);
-    let mut people = tokio::task::JoinSet::new();
-    for side in SIDES {
-        people.spawn(divided.person(side).watch());
-    }
-    people.spawn(divided.person(Side::Collecting).collect());
-    people.spawn(divided.person(Side::Handling).handle());
+    let divided = Divided::begin(seed).await;
+    let people = divided.staff();
     for apart in [TEN_MINUTES, A_DAY] {
         // Some answers are lost before nobody gets through: the receiver has acted, and its kept
         // answer is too old when it is asked for again.
@@ -129,7 +148,6 @@ async fn ten_minutes_and_a_day_apart_cost_delay_and_nothing_else() {
     divided.day.end();
     people.join_all().await;
     divided.everything_arrives().await;
-    let Ok(divided) = Arc::try_unwrap(divided) else { panic!("nobody else holds it") };
     let evidence = divided.evidence().await;
     eprintln!("divided history: {evidence}");
     let faults = evidence.faults();
