@@ -27,6 +27,7 @@ mod concurrency;
 mod cli;
 mod crash;
 mod demo;
+mod described;
 mod explain;
 mod history;
 mod lookup;
