@@ -10,7 +10,7 @@ mod view;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,7 +28,7 @@ use crate::inbound::judge::Bench;
 use crate::keys::SigningKey;
 use crate::ledger::{Decision, Leaf, LeafKind, Ledger};
 use crate::license::{LicenseAnswer, Lookup};
-use crate::material::{Announcements, Shelf};
+use crate::material::Shelf;
 use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
 use crate::schema::Catalog;
@@ -68,7 +68,6 @@ pub struct House {
     pub body_deadline: Duration,
     /// This gateway's card as last computed.
     pub card: ArcSwap<Value>,
-    announcements: OnceLock<Box<dyn Announcements>>,
     /// Refusals before the signature step, by partner and code, since the last count leaf.
     unsigned: Mutex<HashMap<(Region, Code), u64>>,
     /// The latest moment the clock has shown (ms), to notice when it steps back.
@@ -119,7 +118,6 @@ impl House {
             metrics: Metrics::default(),
             body_deadline: BODY_DEADLINE,
             card: ArcSwap::from_pointee(rooms.card),
-            announcements: OnceLock::new(),
             unsigned: Mutex::default(),
             latest: AtomicI64::new(rooms.clock.now().ms()),
             clock_sane: AtomicBool::new(true),

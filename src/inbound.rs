@@ -83,6 +83,7 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
         digest,
         seen,
     };
+    let _first = exchange.holds_off_repeats().await;
     let answer = match judged {
         Ok(Asked::Again(key)) => exchange.again(&key).await,
         Ok(asked) => exchange.act(asked).await,
@@ -112,27 +113,17 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     async fn act(&mut self, asked: Asked) -> Answer {
         let acting = Instant::now();
-        // Whoever sends the same again waits until this answer stands.
-        let again = match (&self.seen.claim, self.seen.op) {
-            (Some(id), Some(op)) if op.is_repeatable() => {
-                Some(self.house.casebook.hold(&again::line(&id.used().key)).await)
-            }
-            _ => None,
-        };
-        let mut acted = match asked {
+        let acted = match asked {
             Asked::Ping => {
                 Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})).into()
             }
             Asked::License(asked) => self.look_up(*asked).await,
             Asked::Case(asked) => self.casework(self.house.take_case_message(*asked, self.from()).await),
             Asked::Question(asked) => self.casework(self.house.take_question(*asked, self.from()).await),
-            Asked::Answer(answer, body) => {
-                self.casework(self.house.take_answer(*answer, body, self.from()).await)
-            }
+            Asked::Answer(answer) => self.casework(self.house.take_answer(*answer, self.from()).await),
             // Told before anything is acted on.
             Asked::Again(_) => Refusal::from(Code::Replay).into(),
         };
-        acted.held.extend(again);
         self.house.metrics.phase("act", acting.elapsed());
         if let Reply::Refused(refusal) = &acted.reply
             && !refusal.is_signed()
@@ -206,7 +197,7 @@ impl Exchange<'_> {
                     self.seen.claim = None;
                     let answer = self.sign(&reply, outcome, &place);
                     let stands = match again {
-                        Some(row) => self.keep_answer(row, &answer).await,
+                        Some(row) => self.keep_answer(row, &answer, place.mark).await,
                         None => true,
                     };
                     drop(held);

@@ -5,6 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tongban::authorization::AuthorizationClaims;
+use tongban::case::{
+    EventBody, Receipt, StatusBody, SubmitBody, VerificationAnswerBody, VerificationRequestBody,
+};
 use tongban::envelope::{PingBody, RequestClaims, ResponseClaims};
 use tongban::fault::MOST_FAULTS;
 use tongban::license::{LicenseQuery, LicenseRecord};
@@ -19,6 +22,12 @@ fuzz_target!(|bytes: &[u8]| {
         admit::<ResponseClaims>(&value);
         admit::<PingBody>(&value);
         admit::<LicenseQuery>(&value);
+        admit::<SubmitBody>(&value);
+        admit::<EventBody>(&value);
+        admit::<StatusBody>(&value);
+        admit::<Receipt>(&value);
+        admit::<VerificationRequestBody>(&value);
+        admit::<VerificationAnswerBody>(&value);
         if let Some(claims) = admit::<AuthorizationClaims>(&value) {
             assert!(claims.max_uses() >= 1);
             assert!(!claims.subject_digest().is_empty());

@@ -67,7 +67,7 @@ impl Authorizer {
     ) -> Result<Consent, AuthorizationFault> {
         let verified = self.verified(token, authorities, now)?;
         let claims = &verified.claims;
-        check_parties(claims, ask)?;
+        check_parties(claims, ask.me, ask.client)?;
         check_times(claims, now)?;
         let consent = Consent {
             token_id: token::token_id(&claims.iss, &claims.jti),
@@ -79,11 +79,28 @@ impl Authorizer {
         if ask.holder.is_some_and(|(kind, number)| !consent.holds(kind, number)) {
             return Err(AuthorizationFault::Invalid(InvalidReason::Holder));
         }
-        if claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt != ask.signer_kid) {
-            return Err(AuthorizationFault::Invalid(InvalidReason::KeyBinding));
-        }
+        check_binding(claims, ask.signer_kid)?;
         check_status(claims, lists, now)?;
         if cover::covers(claims, ask) { Ok(consent) } else { Err(AuthorizationFault::Insufficient) }
+    }
+
+    /// An authorization that an application of ours to `to` carries, as a commitment's signature
+    /// or for later: everything but holder, cover and uses, which are judged where it is used.
+    /// `signer_kid` names our signing key.
+    pub fn check_carried(
+        &self,
+        token: &str,
+        (me, to): (Region, Region),
+        signer_kid: &str,
+        authorities: &Authorities,
+        lists: &StatusLists,
+        now: Now,
+    ) -> Result<(), AuthorizationFault> {
+        let verified = self.verified(token, authorities, now)?;
+        check_parties(&verified.claims, to, me)?;
+        check_times(&verified.claims, now)?;
+        check_binding(&verified.claims, signer_kid)?;
+        check_status(&verified.claims, lists, now)
     }
 
     /// Shape, typ, kid, alg, signature, strict payload, schema, issuer: what depends on the bytes
@@ -136,12 +153,23 @@ fn verify(token: &str, authorities: &Authorities, now: Now) -> Result<VerifiedTo
     }
 }
 
-fn check_parties(claims: &AuthorizationClaims, ask: &Ask<'_>) -> Result<(), AuthorizationFault> {
-    let is = |urn: &str, region: &Region| urn.strip_prefix("urn:tongban:gw:") == Some(region.as_str());
-    if !is(&claims.aud, &ask.me) {
+fn check_binding(claims: &AuthorizationClaims, signer_kid: &str) -> Result<(), AuthorizationFault> {
+    if claims.cnf.as_ref().is_some_and(|cnf| cnf.jkt != signer_kid) {
+        return Err(AuthorizationFault::Invalid(InvalidReason::KeyBinding));
+    }
+    Ok(())
+}
+
+fn check_parties(
+    claims: &AuthorizationClaims,
+    answering: Region,
+    client: Region,
+) -> Result<(), AuthorizationFault> {
+    let is = |urn: &str, region: Region| urn.strip_prefix("urn:tongban:gw:") == Some(region.as_str());
+    if !is(&claims.aud, answering) {
         return Err(AuthorizationFault::Invalid(InvalidReason::Audience));
     }
-    if !is(&claims.client_id, &ask.client) {
+    if !is(&claims.client_id, client) {
         return Err(AuthorizationFault::Invalid(InvalidReason::Client));
     }
     Ok(())

@@ -179,6 +179,7 @@ impl Case {
         let at_once = |kind: Option<&String>| kind.is_some_and(|kind| kind == "1");
         let accepted_as = self.acceptance.as_ref().and_then(|a| a.project_type.as_ref());
         let tolerance = self.acceptance.as_ref().and_then(|a| a.tolerance.as_ref());
+        let decides_elsewhere = self.role == Role::Collecting;
         Facts {
             mode: self.terms.mode,
             at_once: at_once(accepted_as.or(self.terms.project_type.as_ref())),
@@ -187,8 +188,10 @@ impl Case {
             silence_accepts: self.terms.silence_accepts(),
             extended: self.extension.is_some(),
             tolerant: tolerance.is_some_and(|tolerance| !tolerance.filled),
-            parts_final: self.parts.iter().all(|part| part.state.is_final()),
-            parts_granted: self.parts.iter().all(|part| part.granted || !part.mandatory),
+            // How the parts stand, the side that decides knows; the other hears of them in
+            // whatever order they come.
+            parts_final: decides_elsewhere || self.parts.iter().all(|part| part.state.is_final()),
+            parts_granted: decides_elsewhere || self.parts.iter().all(|part| part.granted || !part.mandatory),
         }
     }
 
@@ -278,6 +281,7 @@ pub(super) fn shown(materials: &[Shown], at: i64, by: Role, officer: &str) -> Ve
         officer: officer.to_owned(),
         here_at: None,
         verified: None,
+        lapsed_at: None,
         checked: None,
     };
     materials.iter().map(material).collect()

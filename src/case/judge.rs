@@ -17,6 +17,8 @@ use crate::fault::Fault;
 
 /// Events of one case: its status stays a message of 2 000 values (protocol §3), five an event.
 pub const MOST_EVENTS: usize = 300;
+/// Seconds that the two sides' clocks may differ, as for messages (protocol §3.4).
+const CLOCK_SKEW: i64 = 30;
 
 impl Case {
     /// The case after `body`, an event of side `from` that met its schema; `digest` is that of
@@ -43,6 +45,10 @@ impl Case {
             return Err(Illegal::TooMany.into());
         }
         let state = machine::next(Some(next.state), act, from, &next.facts())?;
+        if body.at > now.secs().saturating_add(CLOCK_SKEW) {
+            let words = ("lies in the future", "时间在未来");
+            return Err(CaseFault::Schema(vec![Fault::new("/at", "time", words.0, words.1)]));
+        }
         next.take(body, from, now, calendar)?;
         next.state = state;
         next.events.push(Mark {

@@ -62,6 +62,28 @@ impl Case {
         next
     }
 
+    /// The time of the verification that stands for a material is over. A late answer still
+    /// counts: it is told with its own day.
+    #[must_use]
+    pub fn verification_lapsed(&self, id: &str, at: Now) -> Self {
+        let mut next = self.clone();
+        for material in &mut next.materials {
+            if matches!(&material.proof, Proof::TimedVerification { verification } if verification == id) {
+                material.lapsed_at = material.lapsed_at.or(Some(at.secs()));
+            }
+        }
+        next
+    }
+
+    /// Whether `part` may stand as a part of this case on this side: taken in by the same
+    /// window's region, and of a case that is no part itself.
+    pub fn may_have_part(&self, part: &Case) -> bool {
+        part.parent.as_deref() == Some(self.number.as_str())
+            && self.parent.is_none()
+            && self.role == part.role
+            && self.collecting.region == part.collecting.region
+    }
+
     /// What is known here of a part of this case.
     #[must_use]
     pub fn with_part(&self, part: &Case, mandatory: bool) -> Self {

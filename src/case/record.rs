@@ -49,6 +49,8 @@ pub struct Material {
     pub here_at: Option<i64>,
     /// A verification: what the department answered.
     pub verified: Option<Verified>,
+    /// A verification: since when its time is over.
+    pub lapsed_at: Option<i64>,
     /// A commitment: what the check found.
     pub checked: Option<Checked>,
 }

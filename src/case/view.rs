@@ -175,7 +175,10 @@ fn of_material<'c>(case: &Case, material: &'c Material) -> MaterialView<'c> {
         Proof::SharedData { exchange } => (exchange, Standing::Proven, shown),
         Proof::TimedVerification { verification } => match &material.verified {
             Some(answer) => (verification, verified(answer.outcome), (answer.at, answer.officer.as_str())),
-            None => (verification, Standing::Awaited, shown),
+            None => match material.lapsed_at {
+                Some(at) => (verification, Standing::Lapsed, (at, shown.1)),
+                None => (verification, Standing::Awaited, shown),
+            },
         },
         Proof::Commitment { commitment } => match &material.checked {
             Some(check) => {
@@ -207,6 +210,7 @@ fn of_material<'c>(case: &Case, material: &'c Material) -> MaterialView<'c> {
             Standing::Awaited => "待到达",
             Standing::Committed => "已承诺",
             Standing::Refuted => "不属实",
+            Standing::Lapsed if evidence == Evidence::TimedVerification => "逾期未答复",
             Standing::Lapsed => "逾期未兑现",
             Standing::Unable => "无法核验",
         },

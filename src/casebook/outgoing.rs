@@ -16,7 +16,8 @@ const PARTNERS_WAITING: &str = "WITH RECURSIVE waits(partner) AS (\
 const OUTGOING: &str = "SELECT id, line, made, doc->>'$.digest', doc->>'$.not_before', doc->>'$.attempts' \
              FROM parcel WHERE state='waiting' AND partner=? AND doc->>'$.not_before'<=? \
              AND NOT EXISTS (SELECT 1 FROM parcel AS before \
-             WHERE before.line=parcel.line AND before.state='waiting' AND before.n<parcel.n) \
+             WHERE before.line=parcel.line AND before.state IN ('waiting', 'undeliverable') \
+             AND before.n<parcel.n) \
              ORDER BY n LIMIT ?";
 
 /// A waiting parcel without its message.
@@ -52,7 +53,8 @@ impl Casebook {
     }
 
     /// Waiting parcels to a partner that are the first of their line and whose moment has
-    /// come at `now` (milliseconds), oldest first.
+    /// come at `now` (milliseconds), oldest first. What was given up keeps its place: behind it
+    /// nothing of its line leaves until a person has decided.
     pub async fn outgoing(&self, partner: &str, now: i64, most: u32) -> Result<Vec<Outgoing>, CasebookFault> {
         let partner = Column::Text(partner.to_owned());
         self.read(move |connection| {
@@ -143,6 +145,8 @@ mod tests {
             parcel("f", "110101", "K3", Waiting, 0),
             parcel("g", "990101", "K4", Undeliverable, 0),
             parcel("h", "331083", "K5", Waiting, 0),
+            parcel("i", "331083", "K6", Undeliverable, 0),
+            parcel("j", "331083", "K6", Waiting, 0),
         ])
         .await
         .unwrap();
@@ -153,8 +157,11 @@ mod tests {
         let first = book.outgoing("331083", 500, 1).await.unwrap().remove(0);
         assert_eq!((first.digest.as_str(), first.attempts, first.made), ("digest of b", 2, 10));
         let count = |partner: &str, count| OutgoingCount { partner: partner.into(), count, oldest: 10 };
-        assert_eq!(book.outgoing_counts(Waiting).await.unwrap(), [count("110101", 1), count("331083", 5)]);
-        assert_eq!(book.outgoing_counts(Undeliverable).await.unwrap(), [count("990101", 1)]);
+        assert_eq!(book.outgoing_counts(Waiting).await.unwrap(), [count("110101", 1), count("331083", 6)]);
+        assert_eq!(
+            book.outgoing_counts(Undeliverable).await.unwrap(),
+            [count("331083", 1), count("990101", 1)]
+        );
     }
 
     /// The plans, because a hundred thousand rows would be slow to make and a scan of them

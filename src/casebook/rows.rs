@@ -233,6 +233,8 @@ pub struct AnswerRow {
     pub status: u16,
     /// Result or problem.
     pub outcome: Value,
+    /// Seconds, for the header of a refusal that may be tried again.
+    pub retry_after: Option<u32>,
     /// Where its leaf stands; filled in as the deed is carried from there.
     pub place: Option<PlaceRow>,
     /// The signed bytes once they were made; the first that leave are the ones that leave again.

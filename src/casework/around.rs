@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::{Undone, changed, rows};
+use super::{Undone, changed, read_case, rows};
 use crate::case::{Case, Proof};
-use crate::casebook::{Held, MaterialRow, MaterialWay, MemoRow, Write};
+use crate::casebook::{MaterialRow, MaterialWay, MemoRow, Write};
 use crate::clock::Now;
 use crate::domain::{Region, license_type_of};
 use crate::house::House;
@@ -31,30 +31,32 @@ impl House {
     /// The next serial of a case number today. Each is given once, also across a restart.
     pub(super) async fn next_serial(&self, now: Now) -> Result<u32, Undone> {
         let today = now.shanghai_day();
-        {
-            let mut serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
-            if serials.day == Some(today) && serials.next < serials.reserved {
-                serials.next += 1;
-                return Ok(serials.next);
-            }
+        if let Some(serial) = self.reserved_serial(today) {
+            return Ok(serial);
         }
         let name = format!("serial:{today}");
         let _held = self.casebook.hold(&name).await;
+        if let Some(serial) = self.reserved_serial(today) {
+            return Ok(serial);
+        }
         let known = self.casebook.memo(&name).await?.and_then(|memo| memo.value.as_u64());
         let start = u32::try_from(known.unwrap_or(0)).unwrap_or(u32::MAX);
-        let fresh = {
-            let serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
-            serials.day == Some(today) && serials.next < serials.reserved
-        };
-        if !fresh {
-            let reserved = start.saturating_add(SERIALS_AT_ONCE);
-            self.casebook.write(vec![Write::Memo(MemoRow { name, value: json!(reserved) })]).await?;
-            let mut serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
-            *serials = Serials { day: Some(today), next: start, reserved };
-        }
+        let reserved = start.saturating_add(SERIALS_AT_ONCE);
+        self.casebook.write(vec![Write::Memo(MemoRow { name, value: json!(reserved) })]).await?;
+        // The first of them is ours; the others find the rest.
         let mut serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
-        serials.next += 1;
+        *serials = Serials { day: Some(today), next: start.saturating_add(1), reserved };
         Ok(serials.next)
+    }
+
+    /// One of the numbers that are reserved already.
+    fn reserved_serial(&self, today: Date) -> Option<u32> {
+        let mut serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = serials.day == Some(today) && serials.next < serials.reserved;
+        left.then(|| {
+            serials.next += 1;
+            serials.next
+        })
     }
 
     /// Is the file on this side's shelf?
@@ -88,19 +90,26 @@ impl House {
             .collect()
     }
 
-    /// 多地联办: the parent learns how its part stands.
-    pub(super) async fn told_parent(
-        &self,
-        part: &Case,
-        now: Now,
-    ) -> Result<(Vec<Write>, Option<Held>), Undone> {
-        let Some(parent) = part.parent() else { return Ok((Vec::new(), None)) };
-        let Some(opened) = self.open_case(parent).await? else { return Ok((Vec::new(), None)) };
-        if opened.case.role() != part.role() || opened.case.parent().is_some() {
-            return Ok((Vec::new(), None));
+    /// 多地联办: the parent learns how its part stands. Under the parent's line.
+    pub(super) async fn told_parent(&self, part: &Case, now: Now) -> Result<Vec<Write>, Undone> {
+        let Some(parent) = part.parent() else { return Ok(Vec::new()) };
+        let Some(row) = self.casebook.case(parent).await? else { return Ok(Vec::new()) };
+        let case = read_case(&row)?;
+        if !case.may_have_part(part) {
+            return Ok(Vec::new());
         }
-        let next = opened.case.with_part(part, true);
-        Ok((vec![changed(self, &opened.row, &next, now)], Some(opened.held)))
+        Ok(vec![changed(self, &row, &case.with_part(part, true), now)])
+    }
+
+    /// A new case with the parts of it that came before it. Under its line.
+    pub(super) async fn with_known_parts(&self, mut case: Case) -> Result<Case, Undone> {
+        for row in self.casebook.children(case.number()).await? {
+            let part = read_case(&row)?;
+            if case.may_have_part(&part) {
+                case = case.with_part(&part, true);
+            }
+        }
+        Ok(case)
     }
 
     /// After an event: records of licenses that it issued or corrected leave the cache, and with

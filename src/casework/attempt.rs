@@ -87,6 +87,7 @@ impl House {
         let mut writes = vec![changed(self, &row, &next, now), applied.row(now)];
         writes.push(notices::of_case(&next, true, now));
         writes.extend(self.new_files(&case, &next));
+        writes.extend(self.told_parent(&next, now).await?);
         self.after_event(&next).await;
         Ok(writes)
     }
@@ -101,6 +102,7 @@ impl House {
         let Ok(receipt) = serde_json::from_value::<Receipt>(result.clone()) else { return Ok(Vec::new()) };
         let next = case.received(&receipt)?;
         let mut writes = vec![changed(self, row, &next, now), notices::of_case(&next, true, now)];
+        writes.extend(self.told_parent(&next, now).await?);
         let awaited = receipt.awaiting.unwrap_or_default();
         for material in self.casebook.materials_of(case.number()).await? {
             let there = !awaited.contains(&material.sha256);

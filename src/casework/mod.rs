@@ -7,6 +7,7 @@
 
 mod around;
 mod attempt;
+mod hints;
 mod notices;
 mod ours;
 mod resolve;
@@ -21,13 +22,14 @@ use crate::answer::{Code, Refusal};
 use crate::case::{Case, CaseFault};
 use crate::casebook::{CaseRow, CasebookFault, Held, Write};
 use crate::clock::Now;
+use crate::fault::Fault;
 use crate::house::House;
 
 pub use around::Serials;
 pub use attempt::Saying;
 pub use ours::{Act, IdempotencyKey, LocalEvent, LocalSubmit, Taken};
 pub use theirs::{Caller, CaseAsked};
-pub use verification::{LocalAnswer, Question};
+pub use verification::{Answered, LocalAnswer, Question};
 pub use views::PARCELS_ON_A_PAGE;
 
 /// What came of a message or an act: the reply, and the rows that become durable with it.
@@ -76,7 +78,7 @@ pub(crate) const CALENDAR_PAUSE: u32 = 3600;
 
 /// A case under its line's lock.
 pub(crate) struct Opened {
-    pub held: Held,
+    pub held: Vec<Held>,
     pub row: CaseRow,
     pub case: Case,
 }
@@ -84,11 +86,39 @@ pub(crate) struct Opened {
 impl House {
     /// Takes the line and reads the case; `None` when there is none.
     pub(crate) async fn open_case(&self, number: &str) -> Result<Option<Opened>, CasebookFault> {
-        let held = self.casebook.hold(number).await;
+        let held = self.hold_case(number).await?;
         let Some(row) = self.casebook.case(number).await? else { return Ok(None) };
         let case = read_case(&row)?;
         Ok(Some(Opened { held, row, case }))
     }
+
+    /// The line of a case, and its parent's: what happens to a part changes both.
+    pub(crate) async fn hold_case(&self, number: &str) -> Result<Vec<Held>, CasebookFault> {
+        let held = self.casebook.hold(number).await;
+        let parent = self.casebook.case(number).await?.and_then(|row| row.parent);
+        let Some(parent) = parent else { return Ok(vec![held]) };
+        // A case's parent is for good, so it need not be read again.
+        drop(held);
+        Ok(self.hold_family(number, Some(&parent)).await)
+    }
+
+    /// Lines in their own order, so that nobody waits for somebody who waits for him.
+    pub(crate) async fn hold_family(&self, number: &str, parent: Option<&str>) -> Vec<Held> {
+        let mut lines: Vec<&str> = std::iter::once(number).chain(parent).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        let mut held = Vec::with_capacity(lines.len());
+        for line in lines {
+            held.push(self.casebook.hold(line).await);
+        }
+        held
+    }
+}
+
+/// The message names something else than the case it is about.
+pub(crate) fn disagrees(pointer: &str) -> Refusal {
+    let words = ("differs from the case", "与办件不符");
+    Refusal::schema(vec![Fault::new(pointer, "case", words.0, words.1)])
 }
 
 pub(crate) fn read_case(row: &CaseRow) -> Result<Case, CasebookFault> {

@@ -10,8 +10,10 @@ use serde_json::{Map, Value, json};
 use super::rows::{self, Applied, NewParcel, Root};
 use super::{Opened, Undone, changed, notices};
 use crate::answer::{Code, Refusal};
+use crate::authorization::{AuthorizationFault, InvalidReason};
 use crate::case::{
-    self, Actor, Case, EventBody, Opening, Role, Sides, State, SubmitBody, Terms, digest_text,
+    self, Actor, Case, EventBody, MaterialTerms, Opening, Proof, Role, Sides, State, SubmitBody, Terms,
+    digest_text,
 };
 use crate::casebook::{EventRow, OnceRow, ParcelRow, ParcelState, Write};
 use crate::clock::Now;
@@ -76,13 +78,15 @@ impl House {
             }
         };
         let mut plan = self.submit_plan(&submit.request, now).await?;
+        self.judge_in_advance(&plan, now)?;
         let shown = self.resolve_materials(&mut plan, now).await?;
         let body = plan.body.clone();
         let (case, digest) = self.opened_by(&plan, &body, now)?;
-        let _held = self.casebook.hold(case.number()).await;
+        let _held = self.hold_family(case.number(), case.parent()).await;
         if self.casebook.case(case.number()).await?.is_some() {
             return Err(Code::DuplicateCase.into());
         }
+        let case = self.with_known_parts(case).await?;
         let answer = json!({
             "case": case.number(),
             "seq": 0,
@@ -94,6 +98,7 @@ impl House {
         });
         let mut writes = shown.writes;
         writes.extend(self.submit_rows(&case, &plan, &body, &answer, now));
+        writes.extend(self.told_parent(&case, now).await?);
         if let Some(key) = &submit.key {
             writes.push(Write::Once(OnceRow {
                 client: key.client.clone(),
@@ -149,12 +154,18 @@ impl House {
     }
 
     /// The case a submit of ours opens, already on its way; all faults at once.
-    fn opened_by(&self, plan: &SubmitPlan, body: &Value, now: Now) -> Result<(Case, String), Undone> {
+    pub(super) fn opened_by(
+        &self,
+        plan: &SubmitPlan,
+        body: &Value,
+        now: Now,
+    ) -> Result<(Case, String), Undone> {
         let admitted = self.catalog.admit_on::<SubmitBody>(body, now.shanghai_day());
         let submit = admitted.map_err(|faults| {
             Refusal::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
         })?;
         let submit = submit.into_inner();
+        self.check_carried(&submit, plan.to, now)?;
         let digest = digest_text(body);
         let opening = Opening {
             number: &plan.number,
@@ -167,6 +178,40 @@ impl House {
         let by = Actor { org: submit.collecting.org, officer: submit.collecting.officer };
         let act = if case.state() == State::Submitted { case::Act::Route } else { case::Act::Relay };
         Ok((case.local(act, &by, now)?, digest))
+    }
+
+    /// The citizen's signed words that a submit carries, where their authority is known here:
+    /// told before a partner sees them. Whom the handling side trusts is its own matter.
+    fn check_carried(&self, submit: &SubmitBody, to: Region, now: Now) -> Result<(), Undone> {
+        let commitments = submit.materials.iter().enumerate().filter_map(|(nth, shown)| match &shown.proof {
+            Proof::Commitment { commitment } => {
+                Some((format!("/body/materials/{nth}/commitment/authorization"), &commitment.authorization))
+            }
+            _ => None,
+        });
+        let others = submit.authorizations.iter().enumerate();
+        let others = others.map(|(nth, token)| (format!("/body/authorizations/{nth}"), token));
+        let (trust, signing) = (self.trust.load(), self.signing.load());
+        let mut faults = Vec::new();
+        for (pointer, token) in commitments.chain(others) {
+            let checked = self.authorizer.check_carried(
+                token,
+                (self.me, to),
+                signing.kid(),
+                &trust.authorities,
+                &trust.status_lists,
+                now,
+            );
+            match checked {
+                Ok(()) | Err(AuthorizationFault::Invalid(InvalidReason::KidNotTheirs)) => {}
+                Err(fault) => {
+                    let refusal = Refusal::from(fault);
+                    let rule = refusal.reason.unwrap_or(refusal.code.word());
+                    faults.push(Fault::new(pointer, rule, refusal.code.title(), refusal.code.title_zh()));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Refusal::schema(faults).into()) }
     }
 
     /// `POST …/{case}/events`. The handling side's own events are applied at once; the
@@ -204,8 +249,7 @@ impl House {
             Write::Parcel(parcel),
             notices::of_case(&next, true, now),
         ];
-        let (of_parent, _parent) = self.told_parent(&next, now).await?;
-        writes.extend(of_parent);
+        writes.extend(self.told_parent(&next, now).await?);
         let leaf = self.act_leaf(Op::ApplicationEvent, &next, &body);
         self.record_act(leaf, writes).await?;
         self.after_event(&next).await;
@@ -286,6 +330,15 @@ pub(super) struct SubmitPlan {
     pub terms: Terms,
     pub business: Map<String, Value>,
     pub body: Value,
+}
+
+impl SubmitPlan {
+    /// The agreement's word on a material that is still to be shown; `None` for one that is
+    /// shown already or that the agreement does not know.
+    pub(super) fn terms_of_hints(&self, material: &Value) -> Option<&MaterialTerms> {
+        let code = material.get("code").and_then(Value::as_str)?;
+        self.terms.material(code).filter(|_| material.get("evidence").is_none())
+    }
 }
 
 impl House {

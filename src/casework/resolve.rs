@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Undone;
+use super::hints::{self, Hints, no_way};
 use super::ours::SubmitPlan;
 use super::verification::NewQuestion;
 use crate::answer::Refusal;
@@ -15,7 +16,6 @@ use crate::casebook::Write;
 use crate::clock::Now;
 use crate::domain::{Evidence, Region};
 use crate::envelope::{self, Op};
-use crate::fault::Fault;
 use crate::house::House;
 use crate::outbound::{self, Question};
 
@@ -27,11 +27,6 @@ pub(super) struct Shown {
     /// Questions to departments that go with the case.
     pub writes: Vec<Write>,
 }
-
-/// What a local submit may say of a material that is still to be shown, besides `code` and
-/// `name`.
-const HINTS: [&str; 9] =
-    ["ask", "license", "fields", "authorization", "claims", "question", "commitment", "upload", "name"];
 
 impl House {
     /// Gives every material of the plan its evidence.
@@ -46,20 +41,17 @@ impl House {
         let mut resolved = Vec::with_capacity(materials.len());
         for (nth, material) in materials.into_iter().enumerate() {
             let pointer = format!("/body/materials/{nth}");
-            let code = material.get("code").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let terms = plan.terms.material(&code).cloned();
-            let (Some(terms), None) = (terms, material.get("evidence")) else {
-                shown.told.push(json!({"code": code, "evidence": material.get("evidence")}));
+            let Some(terms) = plan.terms_of_hints(&material).cloned() else {
+                let told = |name: &str| material.get(name).cloned().unwrap_or_default();
+                shown.told.push(json!({"code": told("code"), "evidence": told("evidence")}));
                 resolved.push(material);
                 continue;
             };
-            let work = Work { house: self, plan, terms: &terms, hints: &material, pointer: &pointer, now };
+            let hints = Hints::new(&material, &terms, &pointer);
+            let work = Work { house: self, plan, terms: &terms, hints, now };
             match work.resolve(&mut shown).await? {
                 Some(material) => resolved.push(material),
-                None => {
-                    let words = ("cannot be shown in any agreed way with what is given", "无可用的提供方式");
-                    faults.push(Fault::new(pointer, "way", words.0, words.1));
-                }
+                None => faults.push(no_way(&pointer)),
             }
         }
         if !faults.is_empty() {
@@ -76,21 +68,14 @@ struct Work<'a> {
     house: &'a Arc<House>,
     plan: &'a SubmitPlan,
     terms: &'a MaterialTerms,
-    hints: &'a Value,
-    pointer: &'a str,
+    hints: Hints<'a>,
     now: Now,
 }
 
 impl Work<'_> {
     async fn resolve(&self, shown: &mut Shown) -> Result<Option<Value>, Undone> {
-        let known = |name: &str| name == "code" || HINTS.contains(&name);
-        if self.hints.as_object().is_some_and(|hints| hints.keys().any(|name| !known(name))) {
-            let words = ("has a member that is not known here", "含有未知成员");
-            let fault = Fault::new(self.pointer, "additionalProperties", words.0, words.1);
-            return Err(Refusal::schema(vec![fault]).into());
-        }
         let mut tried = Vec::new();
-        for way in &self.terms.evidence {
+        for way in self.terms.evidence.iter().copied() {
             let found = match way {
                 Evidence::SharedData => self.shared_data(&mut tried).await,
                 Evidence::TimedVerification => self.timed_verification(shown)?,
@@ -100,11 +85,7 @@ impl Work<'_> {
                 Evidence::Upload => self.hints.get("upload").cloned(),
             };
             let Some(Value::Object(proof)) = found else { continue };
-            let mut material = Map::new();
-            material.insert("code".into(), self.terms.code.clone().into());
-            material.insert("name".into(), self.name());
-            material.insert("evidence".into(), way.name().into());
-            material.extend(proof);
+            let material = hints::shown(&self.hints, way, proof);
             shown.told.push(json!({
                 "code": self.terms.code,
                 "evidence": way.name(),
@@ -112,37 +93,22 @@ impl Work<'_> {
                 "verification": material.get("verification"),
                 "tried": tried,
             }));
-            return Ok(Some(Value::Object(material)));
+            return Ok(Some(material));
         }
         Ok(None)
     }
 
-    fn name(&self) -> Value {
-        self.hints.get("name").cloned().unwrap_or_else(|| self.terms.name.clone().into())
-    }
-
     fn ask(&self) -> Region {
-        let named = self.hints.get("ask").and_then(Value::as_str);
-        named.and_then(|region| Region::parse(region).ok()).unwrap_or(self.plan.to)
-    }
-
-    /// The license the material stands for, with its holder.
-    fn license(&self) -> Option<Value> {
-        let given = self.hints.get("license")?;
-        let kind = given.get("type").cloned().or_else(|| self.terms.license.clone().map(Value::from))?;
-        let mut license = given.as_object()?.clone();
-        license.insert("type".into(), kind);
-        Some(Value::Object(license))
+        self.hints.ask(self.plan.to).unwrap_or(self.plan.to)
     }
 
     /// A lookup; its exchange id goes into the case.
     async fn shared_data(&self, tried: &mut Vec<Value>) -> Option<Value> {
-        let (license, fields) = self.license().zip(self.hints.get("fields").cloned())?;
+        let body = self.hints.lookup()?;
         let mut business = self.plan.business.clone();
         if let Some(authorization) = self.hints.get("authorization") {
             business.insert("authorization".into(), authorization.clone());
         }
-        let body = json!({"license": license, "mode": "read", "fields": fields});
         let question = Question { to: self.ask(), op: Op::LicenseQuery, business, body };
         // Spawned: an exchange that was sent is brought to its end whoever hangs up.
         let asked = tokio::spawn(outbound::ask(self.house.clone(), question)).await;
@@ -163,17 +129,8 @@ impl Work<'_> {
 
     /// A question to the department; it leaves with the case.
     fn timed_verification(&self, shown: &mut Shown) -> Result<Option<Value>, Undone> {
-        let Some((license, question)) = self.license().zip(self.hints.get("question")) else {
-            return Ok(None);
-        };
+        let Some(body) = self.hints.question() else { return Ok(None) };
         let id = envelope::new_message_id();
-        let holder_only = json!({"type": license.get("type"), "holder": license.get("holder")});
-        let body = json!({
-            "material": self.terms.code,
-            "license": holder_only,
-            "claims": self.hints.get("claims").cloned().unwrap_or_else(|| json!({})),
-            "question": question,
-        });
         let question = NewQuestion {
             id: &id,
             to: self.ask(),
@@ -181,7 +138,7 @@ impl Work<'_> {
             limit: self.plan.terms.verification_limit,
             business: &self.plan.business,
             body,
-            pointer: self.pointer.to_owned(),
+            pointer: self.hints.pointer.to_owned(),
         };
         shown.writes.extend(self.house.question_ours(question, self.now)?);
         Ok(Some(json!({"verification": id})))

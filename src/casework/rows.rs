@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::case::{self, Case, Role};
+use crate::case::{self, Case, Role, TimerEvent};
 use crate::casebook::{
     CaseRow, EventRow, MaterialRow, MaterialWay, NoticeRow, ParcelRow, ParcelState, Write,
 };
@@ -26,10 +26,9 @@ impl<'a> From<&'a CaseRow> for Root<'a> {
     }
 }
 
-/// The case's row. A case that a calendar's gap keeps from being timed is looked at without a
-/// timer: whoever acts on it is told.
+/// The case's row.
 pub(super) fn case(house: &House, case: &Case, root: Root<'_>, now: Now) -> Write {
-    let wake = wake(case, &house.calendar.load(), root.woken);
+    let wake = wake(case, &house.calendar.load(), root.woken, now);
     Write::Case(CaseRow {
         case: case.number().to_owned(),
         role: case.role().name().to_owned(),
@@ -47,10 +46,15 @@ pub(super) fn case(house: &House, case: &Case, root: Root<'_>, now: Now) -> Writ
     })
 }
 
-/// The next moment that is not told yet, or at which the gateway itself acts.
-pub(super) fn wake(case: &Case, calendar: &Calendar, woken: i64) -> Option<i64> {
-    let timers = case::timers(case, calendar).unwrap_or_default();
-    let open = timers.into_iter().filter(|(at, event)| event.event().is_some() || at.ms() > woken);
+/// The next moment that is not told yet, or at which the gateway itself acts: only the
+/// handling side's does. A case that cannot be reckoned is looked at again when somebody may
+/// have loaded the calendar of the year.
+pub(super) fn wake(case: &Case, calendar: &Calendar, woken: i64, now: Now) -> Option<i64> {
+    let Ok(timers) = case::timers(case, calendar) else {
+        return Some(now.ms() + 1000 * i64::from(super::CALENDAR_PAUSE));
+    };
+    let acts = |event: &TimerEvent| event.event().is_some() && case.role() == Role::Handling;
+    let open = timers.into_iter().filter(|(at, event)| acts(event) || at.ms() > woken);
     open.map(|(at, _)| at.ms()).min()
 }
 

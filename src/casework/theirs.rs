@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::rows::{self, Applied, Root};
-use super::{Done, Opened, Undone, attempt, changed, notices};
+use super::{Done, Opened, Undone, attempt, changed, disagrees, notices};
 use crate::answer::{Code, Reply};
 use crate::case::{Case, EventBody, Role, digest_text};
 use crate::casebook::{EventRow, Write};
@@ -21,11 +21,13 @@ pub enum CaseAsked {
     },
     Event {
         number: String,
+        item: String,
         event: Box<EventBody>,
         body: Value,
     },
     Status {
         number: String,
+        item: String,
     },
 }
 
@@ -42,8 +44,10 @@ impl House {
             CaseAsked::Submit { case, body, business } => {
                 self.take_submit(*case, body, &business, from).await
             }
-            CaseAsked::Event { number, event, body } => self.take_event(&number, &event, body, from).await,
-            CaseAsked::Status { number } => self.tell_status(&number, from).await,
+            CaseAsked::Event { number, item, event, body } => {
+                self.take_event(&number, &item, &event, body, from).await
+            }
+            CaseAsked::Status { number, item } => self.tell_status(&number, &item, from).await,
         }
     }
 
@@ -56,7 +60,7 @@ impl House {
         business: &Map<String, Value>,
         from: Caller<'_>,
     ) -> Result<Done, Undone> {
-        let held = self.casebook.hold(case.number()).await;
+        let held = self.hold_family(case.number(), case.parent()).await;
         if let Some(known) = self.casebook.case(case.number()).await? {
             let first = self.casebook.event(case.number(), 0).await?;
             let same = first.filter(|first| {
@@ -65,8 +69,10 @@ impl House {
                     && first.digest == case.last().1
             });
             let first = same.ok_or(Code::DuplicateCase)?;
-            return Ok(Done { reply: Reply::Accepted(first.receipt), writes: Vec::new(), held: vec![held] });
+            return Ok(Done { reply: Reply::Accepted(first.receipt), writes: Vec::new(), held });
         }
+        let case = self.with_known_parts(case).await?;
+        let case = self.with_known_answers(case, from.peer).await?;
         let here = self.files_already_here(&case, from.peer).await?;
         let case = here.iter().fold(case, |case, file| case.arrived(file, from.now));
         let receipt = rows::receipt(&case);
@@ -83,9 +89,7 @@ impl House {
             notices::of_case(&case, false, from.now),
         ];
         writes.extend(rows::materials(&case, &here));
-        let (of_parent, parent) = self.told_parent(&case, from.now).await?;
-        writes.extend(of_parent);
-        let held = std::iter::once(held).chain(parent).collect();
+        writes.extend(self.told_parent(&case, from.now).await?);
         Ok(Done { reply: Reply::Accepted(receipt), writes, held })
     }
 
@@ -106,6 +110,7 @@ impl House {
     async fn take_event(
         &self,
         number: &str,
+        item: &str,
         event: &EventBody,
         body: Value,
         from: Caller<'_>,
@@ -114,11 +119,10 @@ impl House {
         let mut opened = opened.filter(|o| o.row.partner == from.peer.as_str()).ok_or(Code::UnknownCase)?;
         let digest = digest_text(&body);
         if let Some(known) = self.same_event(number, event, &digest).await? {
-            return Ok(Done {
-                reply: Reply::Result(known.receipt),
-                writes: Vec::new(),
-                held: vec![opened.held],
-            });
+            return Ok(Done { reply: Reply::Result(known.receipt), writes: Vec::new(), held: opened.held });
+        }
+        if opened.row.item != item {
+            return Err(disagrees("/item").into());
         }
         // An event that continues a proposal of ours proves that the proposal was applied.
         let mut writes = self.proven_proposal(&mut opened, &event.prev, from.now).await?;
@@ -137,11 +141,9 @@ impl House {
         writes.push(applied.row(from.now));
         writes.push(notices::of_case(&next, false, from.now));
         writes.extend(self.new_files(&opened.case, &next));
-        let (of_parent, parent) = self.told_parent(&next, from.now).await?;
-        writes.extend(of_parent);
+        writes.extend(self.told_parent(&next, from.now).await?);
         self.after_event(&next).await;
-        let held = std::iter::once(opened.held).chain(parent).collect();
-        Ok(Done { reply: Reply::Result(receipt), writes, held })
+        Ok(Done { reply: Reply::Result(receipt), writes, held: opened.held })
     }
 
     /// The event with this number, if it is this very one.
@@ -155,7 +157,8 @@ impl House {
         Ok(known.filter(|known| known.digest == digest))
     }
 
-    /// Applies the proposal under way when `prev` names it; the courier gets its receipt later.
+    /// Applies the proposal under way when `prev` names it: nobody else knows its digest before
+    /// it was applied there. The courier gets its receipt later.
     async fn proven_proposal(&self, opened: &mut Opened, prev: &str, now: Now) -> Result<Vec<Write>, Undone> {
         if opened.case.role() != Role::Collecting || opened.case.last().1 == prev {
             return Ok(Vec::new());
@@ -163,7 +166,7 @@ impl House {
         let Some(parcel) = self.casebook.next_parcel(opened.case.number()).await? else {
             return Ok(Vec::new());
         };
-        if parcel.digest != prev || parcel.sent.is_none() {
+        if parcel.digest != prev {
             return Ok(Vec::new());
         }
         let Some(next) = attempt::apply_proposal(self, &opened.case, &parcel, now)? else {
@@ -178,9 +181,12 @@ impl House {
         Ok(writes)
     }
 
-    async fn tell_status(&self, number: &str, from: Caller<'_>) -> Result<Done, Undone> {
+    async fn tell_status(&self, number: &str, item: &str, from: Caller<'_>) -> Result<Done, Undone> {
         let row = self.casebook.case(number).await?;
         let row = row.filter(|row| row.partner == from.peer.as_str()).ok_or(Code::UnknownCase)?;
+        if row.item != item {
+            return Err(disagrees("/item").into());
+        }
         let view = self.status_view(&row, from.now).await?;
         Ok(Done { reply: Reply::Result(view), writes: Vec::new(), held: Vec::new() })
     }

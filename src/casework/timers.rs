@@ -5,7 +5,7 @@ use serde_json::json;
 use super::rows::{self, notice};
 use super::{Opened, Undone};
 use crate::case::{self, EventBody, Role, TimerEvent};
-use crate::casebook::{VerificationRow, Write};
+use crate::casebook::{CaseRow, VerificationRow, Write};
 use crate::clock::Now;
 use crate::house::House;
 use crate::ledger::{Leaf, LeafKind};
@@ -13,6 +13,10 @@ use crate::telemetry::DeadlineLabels;
 
 /// Cases and verifications looked at in one round.
 const MOST_IN_A_ROUND: u32 = 256;
+
+/// When a case whose moment came in vain is looked at again (milliseconds): somebody must load
+/// a file first.
+const LOOK_AGAIN_AFTER: i64 = 3_600_000;
 
 /// Who the gateway's own events are by: no official decided them.
 const BY_THE_CLOCK: &str = "clock";
@@ -35,21 +39,26 @@ impl House {
     }
 
     async fn tend_case(&self, opened: Opened, now: Now) -> Result<(), Undone> {
-        let timers = case::timers(&opened.case, &self.calendar.load()).unwrap_or_default();
+        let Ok(timers) = case::timers(&opened.case, &self.calendar.load()) else {
+            tracing::warn!(target: "case", "deadlines wait for a calendar: load the year that is not published here");
+            return self.look_again(opened.row, now).await;
+        };
         let due = |at: &Now| at.ms() <= now.ms();
         let act = timers
             .iter()
             .find(|(at, event)| due(at) && event.event().is_some() && opened.case.role() == Role::Handling);
         if let Some((_, event)) = act {
-            let event = event.event().unwrap_or_default();
-            match self.act_by_the_clock(opened, event, now).await {
-                // The state moved on while the moment came: the next look sees it.
-                Err(Undone::Refused(refusal)) => {
-                    tracing::warn!(target: "case", event, code = refusal.code.word(), "a deadline's act was not possible");
-                    return Ok(());
-                }
+            let (event, number) = (event.event().unwrap_or_default(), opened.row.case.clone());
+            let refusal = match self.act_by_the_clock(opened, event, now).await {
+                Err(Undone::Refused(refusal)) => refusal,
                 other => return other,
-            }
+            };
+            tracing::warn!(target: "case", event, code = refusal.code.word(), "a deadline's act was not possible");
+            let opened = self.open_case(&number).await?;
+            return match opened {
+                Some(opened) => self.look_again(opened.row, now).await,
+                None => Ok(()),
+            };
         }
         let told = timers.iter().filter(|(at, _)| due(at) && at.ms() > opened.row.woken);
         let mut writes = Vec::new();
@@ -59,15 +68,14 @@ impl House {
             writes.push(told);
         }
         let root = rows::Root { woken: now.ms(), ..(&opened.row).into() };
-        writes.push(match rows::case(self, &opened.case, root, Now::from_ms(opened.row.changed)) {
-            // A side that may not act on a moment has only to be told of it.
-            Write::Case(row) if opened.case.role() == Role::Collecting => {
-                let later = row.wake.filter(|wake| *wake > now.ms());
-                Write::Case(crate::casebook::CaseRow { wake: later, ..row })
-            }
-            row => row,
-        });
+        writes.push(rows::case(self, &opened.case, root, Now::from_ms(opened.row.changed)));
         Ok(self.casebook.write(writes).await?)
+    }
+
+    /// Nothing could be done about the case now: it must not keep the others from their turn.
+    async fn look_again(&self, row: CaseRow, now: Now) -> Result<(), Undone> {
+        let wake = Some(now.ms() + LOOK_AGAIN_AFTER);
+        Ok(self.casebook.write(vec![Write::Case(CaseRow { wake, ..row })]).await?)
     }
 
     fn count_deadline(&self, kind: &'static str) {
@@ -111,7 +119,14 @@ impl House {
             code: Some("verification-lapsed".to_owned()),
             ..Leaf::new(LeafKind::Event)
         };
-        self.record_act(leaf, vec![Write::Verification(row), told]).await
+        let mut writes = vec![told];
+        let opened = self.open_case(&row.case).await?.filter(|opened| opened.row.partner == row.partner);
+        if let Some(opened) = &opened {
+            let next = opened.case.verification_lapsed(&row.id, now);
+            writes.push(super::changed(self, &opened.row, &next, now));
+        }
+        writes.push(Write::Verification(row));
+        self.record_act(leaf, writes).await
     }
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::rows::{self, NewParcel, notice};
 use super::theirs::Caller;
-use super::{Done, Undone, changed, notices};
+use super::{Done, Undone, changed, disagrees, notices};
 use crate::answer::{Code, Refusal, Reply};
-use crate::case::{VerificationAnswerBody, VerificationRequestBody, digest, digest_text};
+use crate::case::{Case, VerificationAnswerBody, VerificationRequestBody, digest, digest_text};
 use crate::casebook::{ParcelRow, ParcelState, VerificationRow, VerificationSide, Write};
 use crate::clock::Now;
 use crate::domain::{Region, TimeLimit};
@@ -25,6 +25,14 @@ const REMIND_AT_ONE_PART_IN: i64 = 4;
 pub struct LocalAnswer {
     pub id: String,
     pub request: Value,
+}
+
+/// A department's answer that passed every check which needs no question.
+pub struct Answered {
+    pub case: String,
+    pub item: String,
+    pub answer: VerificationAnswerBody,
+    pub body: Value,
 }
 
 /// A question that passed every check.
@@ -68,15 +76,17 @@ impl House {
     }
 
     /// `verification.answer` of a partner: to a question of ours.
-    pub async fn take_answer(
-        &self,
-        answer: VerificationAnswerBody,
-        body: Value,
-        from: Caller<'_>,
-    ) -> Result<Done, Undone> {
+    pub async fn take_answer(&self, answered: Answered, from: Caller<'_>) -> Result<Done, Undone> {
+        let Answered { case, item, answer, body } = answered;
         let held = self.casebook.hold(&answer.id).await;
         let known = self.casebook.verification(VerificationSide::Asking, &answer.id).await?;
         let mut row = known.filter(|row| row.partner == from.peer.as_str()).ok_or(Code::UnknownCase)?;
+        if row.case != case {
+            return Err(disagrees("/case").into());
+        }
+        if row.business.get("item").and_then(Value::as_str) != Some(&item) {
+            return Err(disagrees("/item").into());
+        }
         let reply = |row: &VerificationRow| {
             Reply::Result(json!({"id": row.id, "received_at": row.received.div_euclid(1000)}))
         };
@@ -97,7 +107,7 @@ impl House {
             let next = opened.case.verified(&answer);
             writes.push(changed(self, &opened.row, &next, from.now));
             writes.push(notices::of_case(&next, false, from.now));
-            held.push(opened.held);
+            held.extend(opened.held);
         }
         let reply = reply(&row);
         writes.push(Write::Verification(row));
@@ -145,8 +155,28 @@ impl House {
             ..Leaf::new(LeafKind::Event)
         };
         let told = json!({"id": row.id, "state": row.state, "transport": ParcelState::Waiting.word()});
-        self.record_act(leaf, vec![Write::Verification(row), Write::Parcel(parcel)]).await?;
+        let mut writes = vec![Write::Parcel(parcel)];
+        // The department's own region may hold the case: it knows the answer first.
+        let opened = self.open_case(&row.case).await?.filter(|opened| opened.row.partner == row.partner);
+        if let (Some(opened), Ok(answer)) = (&opened, serde_json::from_value(body)) {
+            let next = opened.case.verified(&answer);
+            writes.push(changed(self, &opened.row, &next, now));
+        }
+        writes.push(Write::Verification(row));
+        self.record_act(leaf, writes).await?;
         Ok(told)
+    }
+
+    /// What was answered here before the case itself came.
+    pub(super) async fn with_known_answers(&self, mut case: Case, peer: Region) -> Result<Case, Undone> {
+        for row in self.casebook.verifications_of(case.number()).await? {
+            let ours = row.side == VerificationSide::Answering && row.partner == peer.as_str();
+            let answer = row.answer.filter(|_| ours).and_then(|body| serde_json::from_value(body).ok());
+            if let Some(answer) = answer {
+                case = case.verified(&answer);
+            }
+        }
+        Ok(case)
     }
 
     /// A question of ours: its row and its parcel, for the commit of the submit it belongs to.

@@ -97,8 +97,9 @@ async fn take(
     let mut deposit = match house.materials.begin(arrival, house.clock.now()).await? {
         Begun::Deposit(deposit) => deposit,
         Begun::Already => {
-            house.material_arrived(depositor, &digest).await;
+            let told = house.material_arrived(depositor, &digest).await;
             read_away(request).await;
+            told?;
             return Ok(answer::after_body(answer::empty(StatusCode::OK)));
         }
         Begun::SoFar { have } => return Ok(so_far(StatusCode::ACCEPTED, have)),
@@ -112,13 +113,14 @@ async fn take(
     // A task of its own: a sender that hangs up after its last byte must not leave a file
     // that nobody was told of.
     let ended = tokio::spawn(async move {
-        let received = deposit.end().await;
-        if let Ok(Received::Whole { .. }) = received {
-            house.material_arrived(depositor, &digest).await;
+        let received = deposit.end().await?;
+        if let Received::Whole { .. } = received {
+            house.material_arrived(depositor, &digest).await?;
         }
-        received
+        Ok::<Received, Unmet>(received)
     });
-    Ok(match ended.await.unwrap_or(Err(MaterialFault::Disk(std::io::ErrorKind::Interrupted)))? {
+    let interrupted = MaterialFault::Disk(std::io::ErrorKind::Interrupted);
+    Ok(match ended.await.unwrap_or(Err(interrupted.into()))? {
         Received::Whole { .. } => answer::after_body(answer::empty(StatusCode::CREATED)),
         Received::SoFar { have } => answer::after_body(so_far(StatusCode::ACCEPTED, have)),
     })

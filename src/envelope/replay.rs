@@ -117,6 +117,12 @@ impl Replay {
         }
     }
 
+    /// Whether the id with this key is claimed or used.
+    pub fn is_used(&self, key: &[u8; 16]) -> bool {
+        let key = u128::from_be_bytes(*key);
+        self.shard(key).contents.contains_key(&key)
+    }
+
     /// Takes in what the store remembers, at start. Returns how many are live.
     pub fn load(&self, used: impl IntoIterator<Item = UsedId>, now: Now) -> usize {
         for id in used.into_iter().filter(|id| id.expires >= now.secs()) {

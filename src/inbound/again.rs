@@ -5,57 +5,69 @@
 //! A crash between the two left nothing to repeat: the outcome is signed then, for the first
 //! time, with the place it was promised.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Answer, Exchange};
 use crate::answer::{self, Code, Reply};
-use crate::casebook::{AnswerRow, Write};
+use crate::casebook::{AnswerRow, Held, PlaceRow, Write};
 use crate::ledger::{Mark, Shard};
 
 /// How long a repeat waits for the first to be answered; its sender tries again.
 const MOST_WAIT: Duration = Duration::from_secs(10);
+/// Between the judgement of the first and its line lie no more than some instructions.
+const NEXT_LOOK: Duration = Duration::from_millis(2);
 
 /// The line that the first of several equal messages holds.
-pub(super) fn line(key: &[u8; 16]) -> String {
+fn line(key: &[u8; 16]) -> String {
     format!("answer:{}", hex::encode(key))
 }
 
 impl Exchange<'_> {
-    pub(super) async fn again(&mut self, key: &[u8; 16]) -> Answer {
-        let casebook = &self.house.casebook;
-        let Ok(_held) = tokio::time::timeout(MOST_WAIT, casebook.hold(&line(key))).await else {
-            return self.unsigned(Code::Overloaded.into());
-        };
-        match casebook.answer(&hex::encode(key)).await {
-            Ok(Some(row)) => self.told_again(row).await,
-            // The first was not answered: its id is free again, or will be.
-            Ok(None) => self.unsigned(Code::Overloaded.into()),
-            Err(_) => self.unsigned(Code::LedgerUnavailable.into()),
+    /// Whoever sends the same again waits until this answer, or this refusal, stands.
+    pub(super) async fn holds_off_repeats(&self) -> Option<Held> {
+        let (id, op) = self.seen.claim.as_ref().zip(self.seen.op)?;
+        if !op.is_repeatable() {
+            return None;
         }
+        Some(self.house.casebook.hold(&line(&id.used().key)).await)
+    }
+
+    pub(super) async fn again(&mut self, key: &[u8; 16]) -> Answer {
+        let (house, began) = (self.house.clone(), Instant::now());
+        let casebook = &house.casebook;
+        while began.elapsed() < MOST_WAIT {
+            let Ok(held) = tokio::time::timeout(MOST_WAIT, casebook.hold(&line(key))).await else { break };
+            match casebook.answer(&hex::encode(key)).await {
+                Ok(Some(row)) => return self.told_again(row).await,
+                // The first was not answered: its id is free again.
+                Ok(None) if !house.replay.is_used(key) => break,
+                // The first is judged and has not come to its line yet.
+                Ok(None) => {}
+                Err(_) => return self.unsigned(Code::LedgerUnavailable.into()),
+            }
+            drop(held);
+            tokio::time::sleep(NEXT_LOOK).await;
+        }
+        self.unsigned(Code::Overloaded.into())
     }
 
     async fn told_again(&mut self, row: AnswerRow) -> Answer {
-        let status = row.status;
+        let (status, retry_after) = (row.status, row.retry_after);
         let signed = match &row.signed {
             Some(signed) => Some(Bytes::from(signed.clone())),
             None => self.signed_late(row).await,
         };
         match signed {
             Some(body) => {
-                let code = Code::from_word(self.again_code(status)).map(Into::into);
-                self.note(code.as_ref(), status, None);
-                Answer { status, signed: true, retry_after: None, body }
+                // Repeats are counted as such, whatever their first answer was.
+                self.note(Some(&Code::Replay.into()), status, None);
+                Answer { status, signed: true, retry_after, body }
             }
             None => self.unsigned(Code::LedgerUnavailable.into()),
         }
-    }
-
-    /// Repeats are counted as such, whatever their first answer was.
-    fn again_code(&self, _status: u16) -> &'static str {
-        "replay"
     }
 
     /// Signs what a crash left unsigned, and stores it before it leaves.
@@ -94,19 +106,21 @@ impl Exchange<'_> {
             jti: self.seen.jti.clone()?,
             status: reply.status(),
             outcome: outcome.clone(),
+            retry_after: reply.refusal().and_then(|refusal| refusal.retry_after),
             place: None,
             signed: None,
         })
     }
 
     /// Stores the signed bytes; `false` when they must not leave.
-    pub(super) async fn keep_answer(&self, row: AnswerRow, answer: &Answer) -> bool {
+    pub(super) async fn keep_answer(&self, row: AnswerRow, answer: &Answer, at: Mark) -> bool {
         let Some(signed) = answer.signed.then(|| String::from_utf8(answer.body.to_vec()).ok()).flatten()
         else {
             return true;
         };
         // The deed is carried first: the casebook takes both in order.
-        let row = AnswerRow { signed: Some(signed), ..row };
+        let place = Some(PlaceRow { shard: at.shard.to_string(), index: at.index });
+        let row = AnswerRow { signed: Some(signed), place, ..row };
         self.house.casebook.write(vec![Write::Answer(row)]).await.is_ok()
     }
 }

@@ -10,8 +10,7 @@ use serde_json::Value;
 
 use crate::answer::{Code, Refusal};
 use crate::authorization::{Authorities, Authorizer, Consent, StatusLists};
-use crate::case::VerificationAnswerBody;
-use crate::casework::{CaseAsked, Question};
+use crate::casework::{Answered, CaseAsked, Question};
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{
@@ -77,7 +76,7 @@ pub enum Asked {
     Case(Box<CaseAsked>),
     /// A question for a department here, and a department's answer to one of ours with its body.
     Question(Box<Question>),
-    Answer(Box<VerificationAnswerBody>, Value),
+    Answer(Box<Answered>),
     /// What must arrive came before, saying the same: its first answer again. The key is the
     /// used id's.
     Again([u8; 16]),

@@ -3,7 +3,7 @@
 //! Promises: what [`Shelf::find`] finds is whole, hashes to its name and is on disk; a file
 //! passes through in pieces and never stands in memory; a transfer that broke off goes on
 //! where it stopped; a kill at any byte leaves the part or the whole file, nothing else.
-//! Leaves to others: who may bring or read a file (the doors ask an [`Announcements`]), and
+//! Leaves to others: who may bring or read a file ([`Announcement`] is their answer), and
 //! which case it belongs to.
 
 mod coming;
@@ -18,7 +18,6 @@ mod stored;
 mod tests;
 
 use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
 use crate::domain::Region;
@@ -64,19 +63,6 @@ pub enum Announcement {
     Unknown,
     /// One does, with this length.
     Announced { bytes: u64 },
-}
-
-/// Told when something was done.
-pub type Done<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-
-/// Which files applications name: the answer to the doors' question, given by whoever keeps
-/// the cases.
-pub trait Announcements: Send + Sync {
-    fn announced(&self, partner: Region, digest: &MaterialDigest) -> Announcement;
-
-    /// The file is whole and on disk. The depositor is answered when this is done. A crash in
-    /// between loses the call: whoever waits for files looks at the shelf when it starts.
-    fn arrived<'a>(&'a self, depositor: Depositor, digest: &'a MaterialDigest) -> Done<'a>;
 }
 
 /// Why a file, or a piece of it, is not taken.

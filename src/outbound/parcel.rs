@@ -129,7 +129,7 @@ impl Attempt {
         };
         self.house.metrics.phase("deliver", self.started.elapsed());
         self.told().note(answered.as_ref().map(|(answer, _)| answer));
-        let held = self.house.casebook.hold(&self.row.line).await;
+        let Ok(held) = self.house.hold_case(&self.row.line).await else { return Delivery::Unsent };
         self.end(answered, digest, held).await.unwrap_or_else(|unrecorded| unrecorded)
     }
 
@@ -138,7 +138,7 @@ impl Attempt {
         &self,
         answered: Result<(Answered, Bytes), AskFault>,
         digest: [u8; 32],
-        _held: Held,
+        _held: Vec<Held>,
     ) -> Result<Delivery, Delivery> {
         let leaf = self.told().last_leaf(&answered, digest);
         let now = self.house.clock.now();

@@ -175,9 +175,10 @@ impl Grant {
         self.basis
     }
 
-    /// Whether the item lists a license type at all.
-    pub fn license_type(&self, kind: &str, known: bool) -> Result<(), PolicyFault> {
-        self.listed(kind, known).map(drop)
+    /// Whether a department of `me` may be asked about a license of this type.
+    pub fn verification(&self, kind: &str, me: &Region, known: bool) -> Result<(), PolicyFault> {
+        let terms = self.listed(kind, known)?;
+        if terms.holder_region.contains(me) { Ok(()) } else { Err(PolicyFault::LicenseNotAgreed) }
     }
 
     fn listed(&self, kind: &str, known: bool) -> Result<&LicenseTerms, PolicyFault> {

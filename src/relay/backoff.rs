@@ -96,6 +96,13 @@ impl RetryBudget {
         Err(at + Duration::from_secs_f64(missing) + Duration::from_millis(1))
     }
 
+    /// A retry ended its parcel: it was no burden in vain, and gives back what it cost. So a
+    /// partner that is well again gets everything at the agreed pace, however much of it had
+    /// been tried before.
+    pub fn was_worth_it(&mut self) {
+        self.earn(1.0);
+    }
+
     fn earn(&mut self, retries: f64) {
         self.saved = (self.saved + retries).min(MOST_RETRIES_SAVED);
     }
@@ -145,5 +152,10 @@ mod tests {
         assert!(next > at && next <= at + Duration::from_millis(2_010));
         assert_eq!(take(&mut budget, next), 1);
         assert_eq!(take(&mut budget, next + Duration::from_secs(10)), 5);
+        let mut budget = RetryBudget { saved: 1.0, counted: at };
+        for _ in 0..100 {
+            assert!(budget.retry(at).is_ok(), "a retry that ends its parcel costs nothing");
+            budget.was_worth_it();
+        }
     }
 }

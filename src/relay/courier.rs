@@ -62,7 +62,14 @@ struct Round<S, D> {
     look: bool,
     not_before: Instant,
     attempts: JoinSet<Delivery>,
-    under_way: HashMap<Id, Waiting>,
+    under_way: HashMap<Id, UnderWay>,
+}
+
+/// An attempt that has not ended.
+struct UnderWay {
+    parcel: Waiting,
+    /// It cost a retry of the budget.
+    paid: bool,
 }
 
 impl<S: Parcels, D: Deliver> Courier<S, D> {
@@ -167,7 +174,8 @@ impl<S: Parcels, D: Deliver> Round<S, D> {
         }
     }
 
-    /// First tries earn retries, retries cost one; a probe is paid for by the breaker.
+    /// First tries earn retries, retries cost one unless they end their parcel; a probe is
+    /// paid for by the breaker.
     fn may_spend(&mut self, parcel: &Waiting, now: Instant, probe: bool) -> bool {
         if probe {
             return true;
@@ -192,13 +200,14 @@ impl<S: Parcels, D: Deliver> Round<S, D> {
             self.show_breaker();
         }
         self.lines.left(&parcel.line);
+        let paid = parcel.tried && !probe;
         let (deliver, partner, attempted) = (self.of.deliver.clone(), self.of.partner, parcel.clone());
         let attempt = async move {
             let attempt = timeout(LEASE, deliver.deliver(partner, &attempted)).await;
             attempt.unwrap_or(Delivery::Unreachable { reason: "partner-timeout" })
         };
         let id = self.attempts.spawn(attempt).id();
-        self.under_way.insert(id, parcel);
+        self.under_way.insert(id, UnderWay { parcel, paid });
     }
 
     async fn ended(&mut self, ended: Result<(Id, Delivery), JoinError>) {
@@ -207,9 +216,13 @@ impl<S: Parcels, D: Deliver> Round<S, D> {
             // A panic of ours: the parcel waits on like after any fault of our own.
             Err(error) => (error.id(), Delivery::Unsent),
         };
-        let Some(parcel) = self.under_way.remove(&id) else { return };
+        let Some(UnderWay { parcel, paid }) = self.under_way.remove(&id) else { return };
         self.of.board.attempt(self.of.partner, delivery.word());
         self.look = true;
+        if paid && matches!(delivery, Delivery::Delivered | Delivery::Refused) {
+            self.budget.was_worth_it();
+            self.lines.budget_is_back(Instant::now());
+        }
         self.judge_partner(delivery).await;
         let (fault, reason, retry_after) = match delivery {
             Delivery::Delivered | Delivery::Refused | Delivery::Gone => {

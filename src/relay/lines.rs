@@ -82,7 +82,16 @@ impl Lines {
 
     /// The partner answers again: who rested for its sake need not.
     pub fn partner_is_back(&mut self, now: Instant) {
-        for rest in self.resting.values_mut().filter(|rest| rest.fault == Fault::Partner) {
+        self.end_rests(Fault::Partner, now);
+    }
+
+    /// There is a retry to spend again.
+    pub fn budget_is_back(&mut self, now: Instant) {
+        self.end_rests(Fault::Budget, now);
+    }
+
+    fn end_rests(&mut self, of: Fault, now: Instant) {
+        for rest in self.resting.values_mut().filter(|rest| rest.fault == of) {
             rest.until = rest.until.min(now);
         }
     }

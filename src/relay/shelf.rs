@@ -201,7 +201,7 @@ mod tests {
         let backlog = |waiting, undeliverable, oldest| Backlog { partner, waiting, oldest, undeliverable };
         let oldest = Some(Now::from_ms(5_000));
         assert_eq!(shelf.backlogs().await.unwrap(), [backlog(1, 1, oldest)]);
-        assert_eq!(shelf.heads(partner, 10).await.unwrap()[0].id, "b");
+        assert!(shelf.heads(partner, 10).await.unwrap().is_empty(), "it keeps its place");
 
         redrive(&book, "a", clock.now()).await.unwrap();
         let heads = shelf.heads(partner, 10).await.unwrap();

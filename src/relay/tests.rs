@@ -388,11 +388,10 @@ async fn retries_stay_a_share_of_first_tries() {
     for n in 0..2000 {
         scene.shelf.put(HERE, &format!("K{n}"));
     }
-    // Nothing the breaker could see: each parcel's first two tries get an answer that says later.
-    scene.partners.on(HERE, |_, nth| {
-        let later = Delivery::Later { reason: "calendar-unpublished", retry_after: None };
-        (AT_ONCE, if nth <= 2 { later } else { Delivery::Delivered })
-    });
+    // Nothing the breaker could see: every answer says later.
+    scene
+        .partners
+        .on(HERE, |_, _| (AT_ONCE, Delivery::Later { reason: "calendar-unpublished", retry_after: None }));
     scene.start();
     sleep(Duration::from_secs(40)).await;
     let begun = scene.partners.begun(HERE);
@@ -402,6 +401,20 @@ async fn retries_stay_a_share_of_first_tries() {
     // A fifth, one in two seconds, and what was saved.
     assert!(retries <= first / 5 + 20 + 33, "{retries} retries on {first} first tries");
     assert!(first > 1000 && retries > 100, "{retries} retries on {first} first tries");
+    scene.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_tried_before_leaves_at_the_agreed_pace_once_the_partner_is_well() {
+    let mut scene = Scene::new(Limits::DEFAULT);
+    for n in 0..400 {
+        let id = scene.shelf.put(HERE, &format!("K{n}"));
+        scene.shelf.change(&id, |row| row.parcel.tried = true);
+    }
+    scene.start();
+    // 40 a second: ten seconds, and not the six minutes that time alone earns.
+    scene.settle(Duration::from_secs(15)).await;
+    assert_eq!(scene.shelf.waiting(), 0);
     scene.stop().await;
 }
 

@@ -52,6 +52,7 @@ async fn whatever_is_killed_cut_lost_or_doubled_every_202_is_one_effect_or_one_v
     }
     let doubled = SIDES.map(|side| tokio::spawn(town.duplicator(side).run()));
     town.weather(true);
+    let began = std::time::Instant::now();
     while town.kills < kills {
         town.day.come(CITIZENS);
         town.calls(town.chance.within(3..80)).await;
@@ -78,7 +79,9 @@ async fn whatever_is_killed_cut_lost_or_doubled_every_202_is_one_effect_or_one_v
     for duplicator in doubled {
         copies += duplicator.await.unwrap();
     }
+    let busy = began.elapsed();
     town.converge().await;
+    let converged = began.elapsed() - busy;
     let (carried, cut) = town.counts();
     let evidence = town.evidence();
     let count = |told: fn(&Told) -> bool| evidence.acts.iter().filter(|act| told(&act.told)).count();
@@ -86,7 +89,7 @@ async fn whatever_is_killed_cut_lost_or_doubled_every_202_is_one_effect_or_one_v
         (count(|told| matches!(told, Told::Taken(_))), count(|told| *told == Told::Unknown));
     eprintln!(
         "history: {} kills, {} cases, {} acts ({taken} taken, {unknown} without an answer), {} looks, \
-         {cut} of {carried} connections cut, {copies} messages sent twice",
+         {cut} of {carried} connections cut, {copies} messages sent twice; {busy:.0?} of faults, {converged:.0?} until all had arrived",
         town.kills,
         evidence.collecting.cases.len(),
         evidence.acts.len(),

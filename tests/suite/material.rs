@@ -4,57 +4,49 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use hyper::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tongban::domain::Region;
-use tongban::material::{Announcement, Announcements, Depositor, Done, LARGEST_MATERIAL, MaterialDigest};
+use tongban::material::{LARGEST_MATERIAL, MaterialDigest};
 use tongban::peer::Put;
 
 use crate::process::Home;
 use crate::support::*;
 
-/// The cases that somebody else will keep: which partner announced which file.
-#[derive(Clone, Default)]
-struct Cases(Arc<Noted>);
-
-#[derive(Default)]
-struct Noted {
-    announced: Mutex<Vec<(String, MaterialDigest, u64)>>,
-    arrived: Mutex<Vec<(Depositor, MaterialDigest)>>,
+/// 玉环 submits an application that names this file; the case's number comes back too.
+async fn announce(world: &World, bytes: &[u8]) -> (MaterialDigest, String) {
+    static SERIAL: AtomicU32 = AtomicU32::new(1);
+    let case = case_number(SERIAL.fetch_add(1, Ordering::Relaxed));
+    let told = world.ask(world.submit_of(&case).with("/body/materials/0", upload("M2", bytes))).await;
+    assert_eq!(told.status, 202, "{}", told.outcome);
+    (MaterialDigest::of(bytes), case)
 }
 
-impl Cases {
-    fn of(gateway: &Gateway) -> Self {
-        let cases = Self::default();
-        assert!(gateway.running().house.announce_materials(cases.clone()));
-        cases
-    }
-
-    fn announce(&self, partner: &str, bytes: &[u8]) -> MaterialDigest {
-        let digest = MaterialDigest::of(bytes);
-        self.0.announced.lock().unwrap().push((partner.to_owned(), digest, bytes.len() as u64));
-        digest
-    }
-
-    fn arrived(&self) -> Vec<(Depositor, MaterialDigest)> {
-        self.0.arrived.lock().unwrap().clone()
-    }
+/// 滨海's application for the same item, under its own agreement.
+async fn announce_of_binhai(world: &World, bytes: &[u8]) -> MaterialDigest {
+    let submit = world
+        .submit_of(&number_between(BINHAI, XIANAN, 1))
+        .with("/body/collecting/region", BINHAI)
+        .with("/body/materials/0", upload("M2", bytes))
+        .with("/iss", world.binhai.urn())
+        .with("/agreement", BINHAIS_AGREEMENT);
+    let line = world.dial(&world.binhai, Http::Two).await.unwrap();
+    let told = line.exchange(submit.signed_by(&world.binhai.signing).bytes()).await;
+    assert_eq!(told.status, 202);
+    MaterialDigest::of(bytes)
 }
 
-impl Announcements for Cases {
-    fn announced(&self, partner: Region, digest: &MaterialDigest) -> Announcement {
-        let known = self.0.announced.lock().unwrap();
-        let this = known.iter().find(|(who, what, _)| who == partner.as_str() && what == digest);
-        this.map_or(Announcement::Unknown, |(_, _, bytes)| Announcement::Announced { bytes: *bytes })
-    }
+const BINHAIS_AGREEMENT: &str = "421202-320922-2020";
 
-    fn arrived<'a>(&'a self, depositor: Depositor, digest: &'a MaterialDigest) -> Done<'a> {
-        Box::pin(async move { self.0.arrived.lock().unwrap().push((depositor, *digest)) })
-    }
+fn plan() -> WorldPlan {
+    WorldPlan::of_cases().also(|agreement| {
+        let text = agreement.to_string().replace(YUHUAN, BINHAI).replace(AGREEMENT, BINHAIS_AGREEMENT);
+        *agreement = text.parse().unwrap();
+    })
 }
 
 fn file(bytes: usize, seed: u8) -> Vec<u8> {
@@ -84,17 +76,17 @@ fn held(gateway: &Gateway, digest: &MaterialDigest) -> Option<Vec<u8>> {
 
 #[tokio::test]
 async fn a_partner_brings_what_its_application_names() {
-    let world = World::start().await;
-    let cases = Cases::of(&world.xianan);
+    let world = plan().start().await;
     for (http, seed) in [(Http::One, 1), (Http::Two, 2)] {
         let line = world.dial(&world.asking, http).await.unwrap();
         let bytes = file(700_000, seed);
-        let digest = cases.announce(YUHUAN, &bytes);
+        let (digest, case) = announce(&world, &bytes).await;
+        let waits = async || world.office().case(&case).await["awaiting"].clone();
+        assert_eq!(waits().await, serde_json::json!([digest.to_string()]));
         let told = put(&line, &digest, None, &bytes).await;
         assert_eq!((told.status, told.body.len()), (201, 0));
         assert_eq!(held(&world.xianan, &digest), Some(bytes.clone()));
-        let partner = Depositor::Partner(Region::parse(YUHUAN).unwrap());
-        assert!(cases.arrived().contains(&(partner, digest)));
+        assert_eq!(waits().await, serde_json::json!([]), "whoever waits is told first");
         let again = put(&line, &digest, None, &bytes).await;
         assert_eq!(again.status, 200);
         assert_eq!(line.call(Method::GET, &path(&digest), &[], vec![]).await.unwrap().status, 405);
@@ -103,11 +95,10 @@ async fn a_partner_brings_what_its_application_names() {
 
 #[tokio::test]
 async fn pieces_join_and_a_piece_that_does_not_fit_is_told_where_to_go_on() {
-    let world = World::start().await;
-    let cases = Cases::of(&world.xianan);
+    let world = plan().start().await;
     let line = world.line().await;
     let bytes = file(1000, 0);
-    let digest = cases.announce(YUHUAN, &bytes);
+    let (digest, _) = announce(&world, &bytes).await;
     let put = |range: &'static str, body| put(line, &digest, Some(range), body);
     let nothing = put("bytes */1000", &[]).await;
     assert_eq!((nothing.status, nothing.header("range")), (202, None));
@@ -126,15 +117,12 @@ async fn pieces_join_and_a_piece_that_does_not_fit_is_told_where_to_go_on() {
 
 #[tokio::test]
 async fn what_no_application_of_this_partner_names_is_not_taken() {
-    let world = World::start().await;
+    let world = plan().start().await;
     let line = world.line().await;
     let (mine, others) = (file(100, 1), file(100, 2));
     let digest = MaterialDigest::of(&mine);
-    // Nobody keeps cases yet.
     assert_eq!(code(&put(line, &digest, None, &mine).await), "unknown-material");
-    let cases = Cases::of(&world.xianan);
-    assert_eq!(code(&put(line, &digest, None, &mine).await), "unknown-material");
-    let theirs = cases.announce(BINHAI, &others);
+    let theirs = announce_of_binhai(&world, &others).await;
     let told = put(line, &theirs, None, &others).await;
     assert_eq!((told.status, code(&told).as_str()), (404, "unknown-material"));
     for odd in ["", "abc", &digest.to_string().to_uppercase(), &format!("{digest}/x"), "../../card"] {
@@ -142,16 +130,14 @@ async fn what_no_application_of_this_partner_names_is_not_taken() {
         assert_eq!((told.status, told.body.len()), (404, 0), "{odd}");
     }
     assert_eq!(held(&world.xianan, &digest), None);
-    assert!(cases.arrived().is_empty());
 }
 
 #[tokio::test]
 async fn a_file_whose_bytes_are_others_is_dropped() {
-    let world = World::start().await;
-    let cases = Cases::of(&world.xianan);
+    let world = plan().start().await;
     let line = world.line().await;
     let bytes = file(300_000, 0);
-    let digest = cases.announce(YUHUAN, &bytes);
+    let (digest, _) = announce(&world, &bytes).await;
     let mut other = bytes.clone();
     other[299_999] ^= 1;
     let told = put(line, &digest, None, &other).await;
@@ -185,10 +171,9 @@ async fn a_file_whose_bytes_are_others_is_dropped() {
 
 #[tokio::test]
 async fn what_is_too_large_is_refused_by_its_header_and_by_its_bytes() {
-    let world = World::start().await;
-    let cases = Cases::of(&world.xianan);
+    let world = plan().start().await;
     let bytes = file(1000, 0);
-    let digest = cases.announce(YUHUAN, &bytes);
+    let (digest, _) = announce(&world, &bytes).await;
     let line = world.line().await;
     let longer = [&bytes[..], b"x"].concat();
     let told = put(line, &digest, None, &longer).await;
@@ -224,10 +209,9 @@ async fn what_is_too_large_is_refused_by_its_header_and_by_its_bytes() {
 
 #[tokio::test]
 async fn two_senders_of_one_file_do_not_spoil_it() {
-    let world = World::start().await;
-    let cases = Cases::of(&world.xianan);
+    let world = plan().start().await;
     let bytes = file(3_000_000, 0);
-    let digest = cases.announce(YUHUAN, &bytes);
+    let (digest, _) = announce(&world, &bytes).await;
     let (one, two) = (world.dial(&world.asking, Http::One).await.unwrap(), world.line().await);
     let (one, two) = tokio::join!(put(&one, &digest, None, &bytes), put(two, &digest, None, &bytes));
     let told = [one.status, two.status];
@@ -239,7 +223,7 @@ async fn two_senders_of_one_file_do_not_spoil_it() {
 
 #[tokio::test]
 async fn the_local_door_takes_and_gives_files_to_those_who_may() {
-    let world = World::start().await;
+    let world = plan().start().await;
     let (local, bytes) = (world.xianan.local(), file(200_000, 3));
     let digest = MaterialDigest::of(&bytes);
     let path = format!("/local/v1/materials/{digest}");
@@ -336,8 +320,7 @@ async fn cut_after(door: SocketAddr, bytes: usize) -> (SocketAddr, Arc<AtomicUsi
 
 #[tokio::test]
 async fn a_transfer_between_two_gateways_goes_on_where_it_was_cut() {
-    let mut world = World::plan().asking().start().await;
-    let cases = Cases::of(&world.xianan);
+    let mut world = plan().asking().start().await;
     let bytes = file(8_000_000, 0);
     let digest = MaterialDigest::of(&bytes);
     let says = digest.content_digest();
@@ -357,7 +340,7 @@ async fn a_transfer_between_two_gateways_goes_on_where_it_was_cut() {
     let send = || async { house.clients.put_material(xianan, &digest, &house.materials).await };
     assert_eq!(send().await, Ok(Put::Unknown), "no application of ours is there yet");
     connections.store(0, Ordering::SeqCst);
-    cases.announce(YUHUAN, &bytes);
+    announce(&world, &bytes).await;
     let before = world.xianan.running().house.materials.stats().received_bytes.load(Ordering::Relaxed);
     assert_eq!(send().await, Ok(Put::Delivered));
     assert!(connections.load(Ordering::SeqCst) >= 2, "it was cut once");
@@ -372,10 +355,9 @@ async fn a_transfer_between_two_gateways_goes_on_where_it_was_cut() {
 
 #[tokio::test]
 async fn a_partner_that_is_withdrawn_does_not_finish() {
-    let world = World::start().await;
-    let cases = Cases::of(&world.xianan);
+    let world = plan().start().await;
     let bytes = file(2_000_000, 0);
-    let digest = cases.announce(YUHUAN, &bytes);
+    let (digest, _) = announce(&world, &bytes).await;
     let house = world.xianan.running().house.clone();
     let line = world.dial(&world.asking, Http::One).await.unwrap();
     let half = put(&line, &digest, Some("bytes 0-999999/2000000"), &bytes[..1_000_000]).await;

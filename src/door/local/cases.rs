@@ -12,11 +12,12 @@ use super::super::answer::{self, HttpAnswer};
 use super::super::listener::collect_body;
 use super::{LocalProblem, body_fault, is_json, local, refusal};
 use crate::answer::{Code, Refusal};
+use crate::case::{Role, State};
 use crate::casebook::{CaseFilter, Page, ParcelState, VerificationSide};
 use crate::casework::{self, Act, IdempotencyKey, LocalAnswer, LocalEvent, LocalSubmit, Undone};
 use crate::config::LocalClient;
 use crate::house::House;
-use crate::relay::{self, RedriveFault};
+use crate::relay::{RedriveFault, redrive};
 use crate::webhook;
 
 /// Octets of a submit or an event: what a partner's message may hold.
@@ -100,12 +101,17 @@ pub(super) async fn serve(
         CaseRoute::Applications if request.method() == Method::POST => submit(house, request, client).await,
         CaseRoute::Applications => {
             let Some(after) = query.cursor() else { return BAD_QUERY.answer(None, &[]) };
-            let filter = CaseFilter {
-                role: query.text("role"),
-                state: query.text("state"),
-                partner: query.text("partner"),
+            let roles = Role::BOTH.map(Role::name);
+            let states: Vec<&str> = State::ALL.iter().map(|state| state.name()).collect();
+            let (Some(role), Some(state)) = (query.one_of("role", &roles), query.one_of("state", &states))
+            else {
+                return BAD_QUERY.answer(None, &[]);
             };
-            told(house.list_cases(filter, after, now).await)
+            told(
+                house
+                    .list_cases(CaseFilter { role, state, partner: query.text("partner") }, after, now)
+                    .await,
+            )
         }
         CaseRoute::Application(case) => told(house.case_view(&case, now).await),
         CaseRoute::Events(case) => match body(request, &house).await {
@@ -124,7 +130,10 @@ pub(super) async fn serve(
                 None | Some("answering") => VerificationSide::Answering,
                 Some(_) => return BAD_QUERY.answer(None, &[]),
             };
-            told(house.list_verifications(side, query.text("state"), after).await)
+            let Some(state) = query.one_of("state", &["open", "answered", "lapsed"]) else {
+                return BAD_QUERY.answer(None, &[]);
+            };
+            told(house.list_verifications(side, state, after).await)
         }
         CaseRoute::Answer(id) => match body(request, &house).await {
             Ok((request, _)) => {
@@ -158,12 +167,15 @@ pub(super) async fn serve(
             told(house.list_parcels(state, Page { after, most: casework::PARCELS_ON_A_PAGE }).await)
         }
         CaseRoute::Redrive(id) => {
-            let done = relay::redrive(&house.casebook, &id, now).await;
             let _ = collect_body(request.into_body(), BODY_LIMIT, house.body_deadline).await;
+            let done = tokio::spawn(async move { redrive(&house.casebook, &id, now).await }).await;
             answer::after_body(match done {
-                Ok(_) => answer::json(StatusCode::ACCEPTED, &json!({"parcel": id, "state": "waiting"})),
-                Err(RedriveFault::Unknown | RedriveFault::NotEnded) => UNKNOWN_PARCEL.answer(None, &[]),
-                Err(RedriveFault::Casebook(fault)) => not_done(fault.into()),
+                Ok(Ok(row)) => {
+                    answer::json(StatusCode::ACCEPTED, &json!({"parcel": row.id, "state": row.state.word()}))
+                }
+                Ok(Err(RedriveFault::Unknown | RedriveFault::NotEnded)) => UNKNOWN_PARCEL.answer(None, &[]),
+                Ok(Err(RedriveFault::Casebook(fault))) => not_done(Undone::Casebook(fault)),
+                Err(_) => answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
             })
         }
         CaseRoute::Timeliness => told(house.timeliness(now).await),
@@ -244,6 +256,14 @@ impl Query {
     fn text(&self, name: &str) -> Option<String> {
         let found = self.0.iter().find(|(known, value)| known == name && !value.is_empty());
         found.map(|(_, value)| value.clone())
+    }
+
+    /// `Some(None)` where it is not said, `None` for a word that is none of these.
+    fn one_of(&self, name: &str, words: &[&str]) -> Option<Option<String>> {
+        match self.text(name) {
+            Some(word) if !words.contains(&word.as_str()) => None,
+            word => Some(word),
+        }
     }
 
     /// 0 without a cursor; `None` for one that is none of ours.

@@ -9,8 +9,8 @@ use crate::case::{
     Case, EventBody, Opening, Role, Sides, StatusBody, SubmitBody, Terms, VerificationAnswerBody,
     VerificationRequestBody, digest_text,
 };
-use crate::casework::{CaseAsked, Question};
-use crate::domain::{CaseNumber, Region};
+use crate::casework::{Answered, CaseAsked, Question};
+use crate::domain::{CaseNumber, Evidence, Region};
 use crate::envelope::{Op, RequestClaims};
 use crate::fault::Fault;
 use crate::policy::Grant;
@@ -26,11 +26,12 @@ pub(super) fn application(
     grant: &Grant,
 ) -> Result<Asked, Stopped> {
     let case = claims.case.clone().unwrap_or_default();
+    let item = grant.item().code.clone();
     match claims.op {
         Op::ApplicationSubmit => submit(bench, peer, claims, grant),
         Op::ApplicationEvent => {
             let event: EventBody = admit(bench, &claims.body)?;
-            let asked = CaseAsked::Event { number: case, event: Box::new(event), body: claims.body };
+            let asked = CaseAsked::Event { number: case, item, event: Box::new(event), body: claims.body };
             Ok(Asked::Case(Box::new(asked)))
         }
         Op::ApplicationStatus => {
@@ -38,21 +39,25 @@ pub(super) fn application(
             if body.case != case {
                 return disagrees("/body/case");
             }
-            Ok(Asked::Case(Box::new(CaseAsked::Status { number: case })))
+            Ok(Asked::Case(Box::new(CaseAsked::Status { number: case, item })))
         }
         Op::VerificationRequest => {
             let request: VerificationRequestBody = admit(bench, &claims.body)?;
             // As for a lookup: only what the item lists, and only here.
             let kind = &request.license.kind;
             let known = bench.catalog.license_type(kind).is_some();
-            grant.license_type(kind, known).at(Step::License)?;
+            grant.verification(kind, &bench.me, known).at(Step::License)?;
+            let faults = material_faults(grant, &request);
+            if !faults.is_empty() {
+                return stop(Step::License, Refusal::schema(faults));
+            }
             let business = business(&claims);
             let question = Question { case, request, body: claims.body, business };
             Ok(Asked::Question(Box::new(question)))
         }
         Op::VerificationAnswer => {
             let answer: VerificationAnswerBody = admit(bench, &claims.body)?;
-            Ok(Asked::Answer(Box::new(answer), claims.body))
+            Ok(Asked::Answer(Box::new(Answered { case, item, answer, body: claims.body })))
         }
         Op::Ping | Op::LicenseQuery => stop(Step::Envelope, Code::UnknownOp),
     }
@@ -99,6 +104,17 @@ fn business(claims: &RequestClaims) -> Map<String, Value> {
 fn admit<T: Admissible>(bench: &Bench<'_>, body: &Value) -> Result<T, Stopped> {
     let admitted = bench.catalog.admit_on::<T>(body, bench.now.shanghai_day());
     Ok(admitted.map_err(body_faults).at(Step::Body)?.into_inner())
+}
+
+/// A department answers for a material of the item that may be shown so, and for the license
+/// that stands for it.
+fn material_faults(grant: &Grant, request: &VerificationRequestBody) -> Vec<Fault> {
+    let agreed = grant.item().materials.iter().find(|material| material.code == request.material);
+    let Some(agreed) = agreed.filter(|agreed| agreed.evidence.contains(&Evidence::TimedVerification)) else {
+        return vec![case_fault("/body/material")];
+    };
+    let same = agreed.license.as_ref().is_none_or(|kind| kind.eq_ignore_ascii_case(&request.license.kind));
+    if same { Vec::new() } else { vec![case_fault("/body/license/type")] }
 }
 
 fn disagrees(pointer: &str) -> Result<Asked, Stopped> {

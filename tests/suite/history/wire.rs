@@ -53,10 +53,10 @@ impl Weather {
         // A handshake is some 3 KiB there and 2 KiB back, a submit 4 KiB, a receipt 1 KiB.
         let chance = &self.chance;
         match chance.within(0..10) {
-            0..=2 => Fate { there: chance.within(0..20_000), ..clear },
-            3..=6 => Fate { back: chance.within(0..12_000), ..clear },
-            7 => Fate { back: chance.within(2_000..20_000), late: chance.within(1..60), ..clear },
-            _ => Fate { there: chance.within(20_000..200_000), ..clear },
+            0..=2 => Fate { there: chance.within(0..12_000), ..clear },
+            3..=6 => Fate { back: chance.within(0..6_000), ..clear },
+            7 => Fate { back: chance.within(2_000..10_000), late: chance.within(1..60), ..clear },
+            _ => Fate { there: chance.within(12_000..100_000), ..clear },
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod answerer;
 mod authority;
+mod cases;
 mod corpus;
 mod court;
 mod leaves;
@@ -18,6 +19,7 @@ mod world;
 
 pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
+pub use cases::*;
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
 pub use library::{Library, Says};

@@ -41,6 +41,7 @@ pub struct WorldPlan {
     local_tls: bool,
     options: Options,
     more: String,
+    began: i64,
 }
 
 /// A gateway with its directory.
@@ -80,6 +81,14 @@ impl WorldPlan {
     /// The usual agreement, bent.
     pub fn agreement(mut self, bend: impl FnOnce(&mut Value)) -> Self {
         bend(&mut self.agreements[0]);
+        self
+    }
+
+    /// The usual agreement once more, bent: one with somebody else.
+    pub fn also(mut self, bend: impl FnOnce(&mut Value)) -> Self {
+        let mut another = self.agreements[0].clone();
+        bend(&mut another);
+        self.agreements.push(another);
         self
     }
 
@@ -124,6 +133,12 @@ impl WorldPlan {
         self
     }
 
+    /// The clock stands here at first (seconds).
+    pub fn begun_at(mut self, secs: i64) -> Self {
+        self.began = secs;
+        self
+    }
+
     /// Builds everything on disk and starts the gateways.
     pub async fn start(self) -> World {
         let root = tempfile::tempdir().unwrap();
@@ -139,7 +154,7 @@ impl WorldPlan {
     /// The two directories, nothing running: for the command line and for judging without a
     /// door.
     pub fn settle(&self, root: &Path) -> (Scene, Gateway, Gateway) {
-        let clock = Clock::by_hand(Now::from_secs(NOW));
+        let clock = Clock::by_hand(Now::from_secs(self.began));
         let now = clock.now();
         let ca = CertificateAuthority::generate("Test CA", Validity { from: now, days: 800 }).unwrap();
         let authority = Authority::new();
@@ -283,6 +298,7 @@ impl World {
             local_tls: false,
             options: Options::default(),
             more: String::new(),
+            began: NOW,
         }
     }
 
