@@ -34,6 +34,7 @@ mod cli;
 mod crash;
 mod deadlines;
 mod demo;
+mod described;
 mod explain;
 mod history;
 mod lookup;
