@@ -125,7 +125,7 @@ async fn what_cannot_be_delivered_is_listed_and_sent_again_by_a_person_in_its_or
     let states: Vec<&Value> =
         view["parcels"].as_array().unwrap().iter().map(|parcel| &parcel["state"]).collect();
     assert_eq!(states, ["undeliverable", "waiting"], "what is behind it keeps its place");
-    let notice = window.notice_until("parcel.undeliverable", |_| true).await;
+    let notice = window.notice_until("parcel.ended", |_| true).await;
     let listed = window.get("/local/v1/parcels").await.json();
     let parcel = &listed["parcels"][0];
     assert_eq!((&parcel["id"], &parcel["line"]), (&notice["data"]["parcel"], &json!(case)));
