@@ -102,6 +102,8 @@ async fn disturb(town: &mut Town, kills: usize, disk: Disk) {
                 town.somebody_is_told_taken().await;
                 town.kill(*side);
                 town.forget(*side, kept.path());
+                // Up again at once: somebody must be told by both.
+                town.serve(*side);
             } else {
                 town.kill(*side);
             }

@@ -14,7 +14,7 @@ use super::effects::Effects;
 use super::people::{Day, Duplicator, Person};
 use super::told::{History, SIDES, Side, Told};
 use super::wire::Wire;
-use crate::process::{Home, Pair, Served, copy, day_plan};
+use crate::process::{Home, PATIENCE, Pair, Served, copy, day_plan};
 use crate::support::*;
 
 const OPS: [&str; 6] = [
@@ -164,7 +164,10 @@ impl Town {
     /// Returns when somebody has been told that an application and an act on it are taken.
     pub async fn somebody_is_told_taken(&self) {
         let (window, office) = (self.person(Side::Collecting), self.person(Side::Handling));
-        while !matches!(window.submit().await, Told::Taken(_)) {}
+        let began = Instant::now();
+        while !matches!(window.submit().await, Told::Taken(_)) {
+            assert!(began.elapsed() < PATIENCE, "{}", self.log(Side::Collecting));
+        }
         self.calls(20).await;
         for case in office.cases(Some("RECEIVED")).await {
             office.act(&case, "accept").await;
