@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Undone;
-use super::ours::SubmitPlan;
+use super::plan::SubmitPlan;
 use crate::answer::{Code, Refusal};
 use crate::case::{MaterialTerms, VerificationRequestBody};
 use crate::clock::Now;

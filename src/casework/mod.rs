@@ -10,6 +10,7 @@ mod attempt;
 mod hints;
 mod notices;
 mod ours;
+mod plan;
 mod resolve;
 mod rows;
 mod theirs;

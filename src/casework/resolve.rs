@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Undone;
 use super::hints::{self, Hints, no_way};
-use super::ours::SubmitPlan;
+use super::plan::SubmitPlan;
 use super::verification::NewQuestion;
 use crate::answer::Refusal;
 use crate::case::MaterialTerms;

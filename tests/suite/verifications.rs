@@ -26,8 +26,9 @@ fn question() -> Value {
            "question": "登记是否有效?"})
 }
 
-fn commitment() -> Value {
-    json!({"text_digest": "d".repeat(43), "authorization": "a.b.c", "due": "2030-04-01"})
+fn commitment(world: &World) -> Value {
+    let signed = world.authorization().text();
+    json!({"text_digest": "d".repeat(43), "authorization": signed, "due": "2030-04-01"})
 }
 
 /// A submit whose only material is to be verified; the case and the verification.
@@ -150,8 +151,9 @@ async fn what_the_register_has_not_is_shown_in_the_next_agreed_way() {
     assert_eq!(told["materials"][0]["tried"], json!([{"evidence": "shared_data", "reason": "not-found"}]));
 
     // Without a question there is the commitment, and without it the file.
-    let case =
-        world.submitted(|submit| hinted(submit, json!({"commitment": commitment(), "upload": file()}))).await;
+    let case = world
+        .submitted(|submit| hinted(submit, json!({"commitment": commitment(&world), "upload": file()})))
+        .await;
     let view = world.office().case(&case).await;
     assert_eq!(
         (&view["materials"][0]["evidence"], &view["materials"][0]["standing"]),
@@ -176,7 +178,7 @@ fn file() -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commitment_is_checked_and_the_case_shows_what_was_found() {
     let world = World::pair(plan()).await;
-    let case = world.submitted(|submit| hinted(submit, json!({"commitment": commitment()}))).await;
+    let case = world.submitted(|submit| hinted(submit, json!({"commitment": commitment(&world)}))).await;
     let accept = json!({"doc_no": "受1", "project_type": "2", "promise_date": "2030-03-25"});
     world.office_does(&case, "accept", accept).await;
     let check = json!({"material": "M2", "outcome": "fulfilled", "check_mode": "online"});
