@@ -33,7 +33,7 @@ pub use out::{Exit, Outcome, Stop};
 use crate::config::Config;
 use crate::domain::Region;
 
-/// 通办 Tongban: counties answer each other's license lookups. 县际政务数据互认网关
+/// 通办 Tongban: counties answer each other's lookups and handle each other's applications. 县际互认与跨省通办网关
 #[derive(Parser)]
 #[command(name = "tongban", version, max_term_width = 110, after_help = AFTER_HELP)]
 struct Cli {

@@ -23,8 +23,11 @@ use crate::telemetry::CaseLabels;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Stored answers and keys that have expired are dropped this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
-/// Files to one partner that are looked at in one round.
-const FILES_IN_A_ROUND: u32 = 8;
+/// Files to one partner that are looked at in one round. Most of them wait for somebody here
+/// to bring them: with a hundred thousand such, all have been looked at after 200 rounds.
+const FILES_IN_A_ROUND: u32 = 512;
+/// Files that are sent to one partner in one round, one after the other.
+const MOST_SENT_IN_A_ROUND: usize = 8;
 /// After a change, more are gathered for so long: at five hundred submits a second one look.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -68,6 +71,8 @@ async fn count(house: &House) {
 pub async fn files(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
     let mut changes = house.casebook.changes();
     let mut pauses: HashMap<Region, (u32, Instant)> = HashMap::new();
+    // Where the next round begins: no file stands in another's way.
+    let mut cursors: HashMap<Region, i64> = HashMap::new();
     loop {
         let partners: Vec<Region> = {
             let trust = house.trust.load();
@@ -79,10 +84,12 @@ pub async fn files(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
                 continue;
             }
             let house = house.clone();
-            rounds.spawn(async move { (partner, round(&house, partner).await) });
+            let after = cursors.get(&partner).copied().unwrap_or_default();
+            rounds.spawn(async move { (partner, round(&house, partner, after).await) });
         }
-        while let Some(Ok((partner, done))) = rounds.join_next().await {
-            if done {
+        while let Some(Ok((partner, Round { well, next }))) = rounds.join_next().await {
+            cursors.insert(partner, next);
+            if well {
                 pauses.remove(&partner);
             } else {
                 let tries = pauses.get(&partner).map_or(0, |(tries, _)| tries.saturating_add(1));
@@ -98,24 +105,42 @@ pub async fn files(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// One look at the files a partner still has to get; false when one of them must be tried
-/// again.
-async fn round(house: &Arc<House>, partner: Region) -> bool {
-    let page = Page { after: 0, most: FILES_IN_A_ROUND };
-    let Ok(going) = house.casebook.materials_going(partner.as_str(), page).await else { return false };
-    let mut well = true;
-    for Listed { row, .. } in going {
-        well &= bring(house, partner, &row).await;
-    }
-    well
+/// What came of one look at the files a partner still has to get.
+struct Round {
+    /// None of them must be tried again.
+    well: bool,
+    /// After this file the next round begins.
+    next: i64,
 }
 
-/// A file goes after its application has arrived, and once the region's own systems have
-/// brought it.
-async fn bring(house: &Arc<House>, partner: Region, row: &MaterialRow) -> bool {
-    let Some(digest) = MaterialDigest::parse(&row.sha256).filter(|digest| house.materials.has(digest)) else {
-        return true;
+async fn round(house: &Arc<House>, partner: Region, after: i64) -> Round {
+    let page = Page { after, most: FILES_IN_A_ROUND };
+    let Ok(going) = house.casebook.materials_going(partner.as_str(), page).await else {
+        return Round { well: false, next: after };
     };
+    let full = going.len() == FILES_IN_A_ROUND as usize;
+    let mut round = Round { well: true, next: after };
+    let mut tried = 0;
+    for Listed { row, n } in going {
+        if tried == MOST_SENT_IN_A_ROUND {
+            return round;
+        }
+        round.next = n;
+        let Some(digest) = MaterialDigest::parse(&row.sha256).filter(|digest| house.materials.has(digest))
+        else {
+            continue;
+        };
+        tried += 1;
+        round.well &= bring(house, partner, &row, &digest).await;
+    }
+    if !full {
+        round.next = 0;
+    }
+    round
+}
+
+/// Sends a file that is here, once its application has arrived.
+async fn bring(house: &Arc<House>, partner: Region, row: &MaterialRow, digest: &MaterialDigest) -> bool {
     let Ok(parcels) = house.casebook.parcels_of(&row.case).await else { return false };
     let arrived = parcels
         .iter()
@@ -123,7 +148,7 @@ async fn bring(house: &Arc<House>, partner: Region, row: &MaterialRow) -> bool {
     if !arrived {
         return true;
     }
-    match house.clients.put_material(partner, &digest, &house.materials).await {
+    match house.clients.put_material(partner, digest, &house.materials).await {
         Ok(Put::Delivered | Put::Already) => {
             house.file_delivered(&row.case, &row.sha256, house.clock.now()).await.is_ok()
         }

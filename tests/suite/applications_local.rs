@@ -83,7 +83,7 @@ async fn lists_are_read_page_by_page_without_a_gap_or_a_repeat() {
     let mut expected = numbers.clone();
     expected.sort_unstable();
     assert_eq!(found, expected);
-    assert_eq!(all("&state=WITHDRAWN").await.0, [withdrawn.clone()]);
+    assert_eq!(all("&state=WITHDRAWN").await.0, [withdrawn.as_str()]);
     assert_eq!(all(&format!("&state=RECEIVED&role=handling&partner={YUHUAN}")).await.0.len(), 229);
     assert_eq!(all("&role=collecting").await.0, [""; 0]);
     for odd in ["cursor=x", "cursor=-1", "role=both", "state=OPEN"] {

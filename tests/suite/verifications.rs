@@ -2,6 +2,7 @@
 //! commitment, then a file; each case shows how every material was proven, by whom, when.
 
 use serde_json::{Value, json};
+use tongban::keys::Algorithm;
 
 use crate::support::*;
 
@@ -26,8 +27,9 @@ fn question() -> Value {
            "question": "登记是否有效?"})
 }
 
+/// Signed by the citizen's authority, for 咸安 through 玉环.
 fn commitment(world: &World) -> Value {
-    let signed = world.authorization().text();
+    let signed = world.authorization().without("/status").text();
     json!({"text_digest": "d".repeat(43), "authorization": signed, "due": "2030-04-01"})
 }
 
@@ -189,6 +191,24 @@ async fn a_commitment_is_checked_and_the_case_shows_what_was_found() {
     world.office_does(&case, "verify_commitment", found).await;
     let (ours, _) = world.agreed(&case, |view| view["materials"][0]["standing"] == "refuted").await;
     assert_eq!(ours["state"], "TERMINATED", "虚假承诺");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commitment_that_its_authority_did_not_sign_for_this_pair_does_not_leave() {
+    let world = World::pair(plan()).await;
+    let forged = world.authorization().without("/status").forged_by(&new_key(Algorithm::Es256));
+    let others = world.authorization().without("/status").with("/client_id", "urn:tongban:gw:320922");
+    for (token, rule) in [(forged, "signature-mismatch"), (others, "client")] {
+        let mut submit = world.local_submit();
+        let mut given = commitment(&world);
+        given["authorization"] = token.text().into();
+        hinted(&mut submit, json!({"commitment": given}));
+        let told = world.window().post("/local/v1/applications", &submit).await;
+        assert_eq!(told.status, 422);
+        let fault = &told.json()["errors"][0];
+        assert_eq!(fault["pointer"], "/body/materials/0/commitment/authorization");
+        assert_eq!(fault["rule"], rule);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -204,7 +204,9 @@ impl Notices {
             });
             let heads = ["位置 cursor", "时间 at", "种类 kind", "对象 subject", "内容 gist"];
             out::line(out::whole(out::table(heads, rows), &[2, 3]));
-            next_page(page);
+            if page.get("more") == Some(&Value::Bool(true)) {
+                out::note(format_args!("more 还有更多: --cursor {}", cell(page, "next")));
+            }
         })
     }
 }

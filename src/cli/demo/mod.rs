@@ -7,6 +7,7 @@
 
 mod application;
 mod county;
+mod deciding;
 mod papers;
 mod replay;
 mod stage;

@@ -292,3 +292,40 @@ fn set(object: &mut Value, name: &str, value: Value) {
         object.insert(name.to_owned(), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::domain::CalendarYear;
+    use crate::license::register::import;
+    use crate::policy::Agreement;
+    use crate::schema::Catalog;
+
+    #[test]
+    fn the_papers_are_good_on_any_day_the_demonstration_runs() {
+        assert!(Agreement::from_value(&agreement()).is_ok());
+        for day in ["2026-11-22", "2026-12-31", "2031-03-01", "2032-02-29"] {
+            let now =
+                Now::from_ms(format!("{day}T04:00:00Z").parse::<jiff::Timestamp>().unwrap().as_millisecond());
+            let dir = tempfile::tempdir().unwrap();
+            let page = registered(now).unwrap().1;
+            let lines = format!("{}{page}\n", licenses(now).unwrap());
+            let report =
+                import(&dir.path().join("register.db"), Cursor::new(lines), now.shanghai_day(), |_| {})
+                    .unwrap();
+            assert!(report.refused.is_empty(), "{day}: {:?}", report.refused);
+            let years = unpublished_years(now);
+            for (year, calendar) in &years {
+                let read = Catalog::embedded().admit::<CalendarYear>(calendar);
+                assert_eq!(read.map(|read| read.get().year).ok(), Some(*year), "{day}");
+            }
+            let next = now.shanghai_day().year() + 1;
+            assert!(
+                Calendar::shipped().years().any(|year| year.year == next)
+                    || years.iter().any(|(year, _)| *year == next)
+            );
+        }
+    }
+}

@@ -12,9 +12,10 @@
 //! | what was answered stands in the ledger | [`Fault::Unrecorded`], [`Fault::OpenSend`], [`Fault::LedgerUnsound`] |
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use serde_json::Value;
-use tongban::casebook::{EventRow, ParcelState};
+use tongban::casebook::{EventRow, ParcelRow, ParcelState};
 
 use super::effects::{Effects, claims};
 use super::told::{Act, Look, Side, Told};
@@ -37,6 +38,7 @@ pub enum Fault {
 }
 
 /// Everything there is to know about a run.
+#[derive(Clone)]
 pub struct Evidence {
     pub acts: Vec<Act>,
     pub looks: Vec<Look>,
@@ -44,7 +46,29 @@ pub struct Evidence {
     pub handling: Effects,
 }
 
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cases, {} events, {} acts ({} taken, {} refused, {} without an answer), {} looks, {} leaves",
+            self.collecting.cases.len(),
+            self.handling.chains.values().map(Vec::len).sum::<usize>(),
+            self.acts.len(),
+            self.told(|told| matches!(told, Told::Taken(_))),
+            self.told(|told| matches!(told, Told::Refused(..))),
+            self.told(|told| *told == Told::Unknown),
+            self.looks.len(),
+            self.collecting.leaves.len() + self.handling.leaves.len()
+        )
+    }
+}
+
 impl Evidence {
+    /// How many acts were told so.
+    pub fn told(&self, so: impl Fn(&Told) -> bool) -> usize {
+        self.acts.iter().filter(|act| so(&act.told)).count()
+    }
+
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let marks = self.marks();
@@ -98,11 +122,7 @@ impl Evidence {
                     faults.push(Fault::OtherDigest { mark: mark.clone() });
                 }
                 if let Some(digest) = answer["digest"].as_str()
-                    && !self
-                        .side(act.side)
-                        .leaves
-                        .iter()
-                        .any(|leaf| leaf["t"] == "event" && leaf["rq"] == digest)
+                    && !self.side(act.side).acts.contains(digest)
                 {
                     faults.push(Fault::Unrecorded { what: mark });
                 }
@@ -115,9 +135,9 @@ impl Evidence {
 
     /// Is there a parcel of this act that ended without a receipt, for everybody to see?
     fn is_rejected(&self, act: &Act) -> bool {
-        let parcels = self.side(act.side).parcels.iter();
-        let mut of_act = parcels.filter(|parcel| mark_in(&parcel.body) == act.mark);
-        of_act.any(|parcel| matches!(parcel.state, ParcelState::Refused | ParcelState::Undeliverable))
+        let ended =
+            |parcel: &ParcelRow| matches!(parcel.state, ParcelState::Refused | ParcelState::Undeliverable);
+        self.side(act.side).parcels.iter().any(|parcel| ended(parcel) && mark_in(&parcel.body) == act.mark)
     }
 
     fn differences(&self) -> Vec<Fault> {

@@ -12,6 +12,7 @@ use tongban::store::{Shard, Shelf as _};
 use super::told::Side;
 
 /// One side, read from its files while nobody writes them.
+#[derive(Clone)]
 pub struct Effects {
     pub side: Side,
     pub cases: BTreeMap<String, CaseRow>,
@@ -19,8 +20,10 @@ pub struct Effects {
     pub chains: HashMap<String, Vec<EventRow>>,
     pub parcels: Vec<ParcelRow>,
     pub leaves: Vec<Value>,
+    /// Digests of what this side's own people did, as its ledger has them.
+    pub acts: HashSet<String>,
     /// `origin/index` and leaf hash (base64url) of every leaf.
-    places: HashSet<(String, String)>,
+    pub places: HashSet<(String, String)>,
     pub ledger_sound: bool,
 }
 
@@ -33,6 +36,7 @@ impl Effects {
             chains: HashMap::new(),
             parcels: rows(&book, "SELECT doc FROM parcel ORDER BY n"),
             leaves: Vec::new(),
+            acts: HashSet::new(),
             places: HashSet::new(),
             ledger_sound,
         };
@@ -55,6 +59,9 @@ impl Effects {
             let me = leaf["me"].as_str().unwrap_or_default();
             let place = format!("tongban/{me}/{shard}/{}", stored.index);
             self.places.insert((place, crate::support::b64(stored.hash)));
+            if let (Some("event"), Some(digest)) = (leaf["t"].as_str(), leaf["rq"].as_str()) {
+                self.acts.insert(digest.to_owned());
+            }
             self.leaves.push(leaf);
         }
     }

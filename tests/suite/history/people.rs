@@ -127,10 +127,8 @@ impl Person {
     /// the same key until there is one.
     pub async fn submit(&self) -> Told {
         let mark = self.history.mark();
-        let body = submit_body(&mark, self.clock.now().secs());
-        let digest = b64(sha256(&tongban::json::jcs(&body)));
-        let request = json!({"to": XIANAN, "item": ITEM, "basis": "consent", "purpose": "新生儿户口登记",
-            "operator": mark, "agreement": AGREEMENT, "body": body});
+        let request = application(&mark, self.clock.now().secs());
+        let digest = b64(sha256(&tongban::json::jcs(&request["body"])));
         let stubborn = self.chance.percent(50);
         let told = loop {
             let told = self.post("/local/v1/applications", &request, Some(&mark)).await;
@@ -219,8 +217,9 @@ impl Person {
     }
 }
 
-fn submit_body(mark: &str, now: i64) -> Value {
-    json!({
+/// What a window sends to its own gateway; `mark` is the officer's number.
+pub fn application(mark: &str, now: i64) -> Value {
+    let body = json!({
         "mode": "multi_joint", "parent": null, "native": {"collecting": mark},
         "collecting": {"region": YUHUAN, "place": "331083001", "org": WINDOW, "officer": mark,
                        "collected_at": now, "identity_check": "id_card_reader"},
@@ -231,7 +230,9 @@ fn submit_body(mark: &str, now: i64) -> Value {
         "materials": [{"code": "M2", "name": "结婚证", "evidence": "upload", "sha256": FILE, "bytes": 3,
                        "media_type": "application/pdf"}],
         "authorizations": []
-    })
+    });
+    json!({"to": XIANAN, "item": ITEM, "basis": "consent", "purpose": "新生儿户口登记", "operator": mark,
+        "agreement": AGREEMENT, "body": body})
 }
 
 /// A network that delivers twice: takes signed messages that are under way and brings them

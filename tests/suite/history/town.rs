@@ -1,23 +1,21 @@
 //! Two gateways as real processes with a spoiled network between them.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tongban::clock::Clock;
 
 use super::chance::Chance;
 use super::checker::Evidence;
 use super::effects::Effects;
 use super::people::{Day, Duplicator, Person};
-use super::told::{History, SIDES, Side};
+use super::told::{History, SIDES, Side, Told};
 use super::wire::Wire;
-use crate::process::{Home, Pair, Served, day_plan};
+use crate::process::{Home, Pair, Served, copy, day_plan};
 use crate::support::*;
-
-/// Longest wait for what is left over to arrive, once nothing is spoiled any more.
-const CONVERGES: Duration = Duration::from_secs(180);
 
 const OPS: [&str; 6] = [
     "license.query",
@@ -146,14 +144,35 @@ impl Town {
         }
     }
 
-    /// Stands still at this moment until told to go on.
-    pub fn freeze(&self, side: Side, frozen: bool) {
-        let signal = if frozen { Signal::STOP } else { Signal::CONT };
-        self.served[at(side)].as_ref().unwrap().signal(signal);
+    /// What a disk holds at this moment, while the gateway stands still.
+    pub fn keep(&self, side: Side) -> TempDir {
+        let served = self.served[at(side)].as_ref().unwrap();
+        served.signal(Signal::STOP);
+        let kept = tempfile::tempdir().unwrap();
+        copy(&self.home(side).data(), kept.path());
+        served.signal(Signal::CONT);
+        kept
+    }
+
+    /// The disk holds what it held then, and nothing that came after.
+    pub fn forget(&self, side: Side, kept: &Path) {
+        let data = self.home(side).data();
+        std::fs::remove_dir_all(&data).unwrap();
+        copy(kept, &data);
+    }
+
+    /// Returns when somebody has been told that an application and an act on it are taken.
+    pub async fn somebody_is_told_taken(&self) {
+        let (window, office) = (self.person(Side::Collecting), self.person(Side::Handling));
+        while !matches!(window.submit().await, Told::Taken(_)) {}
+        self.calls(20).await;
+        for case in office.cases(Some("RECEIVED")).await {
+            office.act(&case, "accept").await;
+        }
     }
 
     /// Everything that was under way comes to its end.
-    pub async fn converge(&mut self) {
+    pub async fn converge(&mut self, within: Duration) {
         self.weather(false);
         for side in SIDES {
             if let Some(served) = self.served[at(side)].take() {
@@ -171,9 +190,8 @@ impl Town {
                 if waiting["parcels"].as_array().unwrap().is_empty() {
                     break;
                 }
-                if began.elapsed() > CONVERGES {
+                if began.elapsed() > within {
                     // The checker names what is left.
-                    eprintln!("still waiting at {side:?}: {waiting:#}");
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
