@@ -1,9 +1,9 @@
 //! What is done to cases, by a partner's messages, by the region's own systems and by the
 //! clock: load the case, ask the room `case`, and say which rows change.
 //!
-//! Promises: nothing here writes. Every change is a list of rows that becomes durable with
-//! the ledger's leaf of the exchange or act it came from; whoever changes a case holds its
-//! line from the reading to the writing. What a case may do, the room `case` decides.
+//! Promises: every change is a list of rows that becomes durable in one commit with the
+//! ledger's leaf of the exchange or act it came from; whoever changes a case holds its line
+//! from the reading to the writing. What a case may do, the room `case` decides.
 
 mod around;
 mod attempt;
@@ -13,6 +13,7 @@ mod ours;
 mod plan;
 mod resolve;
 mod rows;
+mod submit;
 mod theirs;
 mod timeliness;
 mod timers;
@@ -28,7 +29,8 @@ use crate::house::House;
 
 pub use around::Serials;
 pub use attempt::Saying;
-pub use ours::{Act, IdempotencyKey, LocalEvent, LocalSubmit, Taken};
+pub use ours::{LocalEvent, Taken};
+pub use submit::{Act, IdempotencyKey, LocalSubmit};
 pub use theirs::{Caller, CaseAsked};
 pub use verification::{Answered, LocalAnswer, Question};
 pub use views::PARCELS_ON_A_PAGE;
