@@ -141,7 +141,8 @@ impl Case {
     /// A step before the relay, at the collecting side: route, collect, reject_form, relay; or
     /// a withdrawal that the handling side need not hear of.
     pub fn local(&self, act: Act, by: &Actor, at: Now) -> Result<Self, CaseFault> {
-        let unsent = matches!(self.state, State::Submitted | State::Collected | State::Returned);
+        let unsent =
+            matches!(self.state, State::Submitted | State::Collected | State::Returned | State::RelayFailed);
         let possible = (act.is_local() && act != Act::Resubmit) || (act == Act::Withdraw && unsent);
         if self.role != Role::Collecting || !possible {
             return Err(Illegal::State.into());

@@ -2,8 +2,9 @@
 //! arrive, answers of departments, and how its parts stand.
 
 use super::copy::{Case, CaseFault};
+use super::machine::Act;
 use super::message::{Receipt, VerificationAnswerBody};
-use super::record::{Part, Verified};
+use super::record::{LocalStep, Part, Verified};
 use super::state::{Role, State};
 use super::submit::Proof;
 use crate::clock::Now;
@@ -30,6 +31,22 @@ impl Case {
             }
         }
         Ok(next)
+    }
+
+    /// The handling side has signed that it does not take the submit: it was never its case.
+    #[must_use]
+    pub fn refused(&self, at: Now) -> Self {
+        let mut next = self.clone();
+        if next.role == Role::Collecting && next.state == State::Relayed {
+            next.state = State::RelayFailed;
+            next.local.push(LocalStep {
+                event: Act::Nack.event().to_owned(),
+                at: at.secs(),
+                officer: String::new(),
+                state: State::RelayFailed,
+            });
+        }
+        next
     }
 
     /// A file is at the handling side, whole and with its digest.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::rows::{self, Applied};
 use super::{Undone, changed, notices, read_case};
 use crate::answer::Code;
-use crate::case::{Case, EventBody, Receipt, Role, digest_text};
+use crate::case::{Case, EventBody, Receipt, Role, State, digest_text};
 use crate::casebook::{CaseRow, MaterialRow, MaterialWay, ParcelRow, ParcelState, Write};
 use crate::clock::Now;
 use crate::envelope::Op;
@@ -30,11 +30,15 @@ impl House {
     /// it said. Under the parcel's line.
     pub async fn parcel_says(&self, parcel: ParcelRow, now: Now) -> Result<Saying, Undone> {
         let as_it_is = |parcel| Ok(Saying::Says(Box::new(parcel)));
+        let Some(row) = self.casebook.case(&parcel.line).await? else { return as_it_is(parcel) };
+        let case = read_case(&row)?;
+        if parcel.op == Op::ApplicationSubmit.name() && case.state() == State::Withdrawn {
+            // Put on its way again after the applicant withdrew it here.
+            return Ok(ended(parcel, Code::IllegalTransition.word(), now));
+        }
         if parcel.op != Op::ApplicationEvent.name() {
             return as_it_is(parcel);
         }
-        let Some(row) = self.casebook.case(&parcel.line).await? else { return as_it_is(parcel) };
-        let case = read_case(&row)?;
         let seq = u32::try_from(parcel.seq).unwrap_or(u32::MAX);
         let stands = case.event(seq).is_some_and(|known| known.digest == parcel.digest);
         if case.role() == Role::Handling || stands {
@@ -90,6 +94,16 @@ impl House {
         writes.extend(self.told_parent(&next, now).await?);
         self.after_event(&next).await;
         Ok(writes)
+    }
+
+    /// What the partner's signed refusal of a parcel changes. Under the parcel's line.
+    pub async fn parcel_refused(&self, parcel: &ParcelRow, now: Now) -> Result<Vec<Write>, Undone> {
+        if parcel.op != Op::ApplicationSubmit.name() {
+            return Ok(Vec::new());
+        }
+        let Some(row) = self.casebook.case(&parcel.line).await? else { return Ok(Vec::new()) };
+        let next = read_case(&row)?.refused(now);
+        Ok(vec![changed(self, &row, &next, now), notices::of_case(&next, false, now)])
     }
 
     async fn submit_arrived(

@@ -9,7 +9,7 @@ use super::plan::member_faults;
 use super::rows::{self, Applied, NewParcel};
 use super::{Opened, Undone, changed, notices};
 use crate::answer::{Code, Refusal};
-use crate::case::{self, Case, EventBody, Role, digest_text};
+use crate::case::{self, Case, EventBody, Role, State, digest_text};
 use crate::casebook::{ParcelRow, ParcelState, Write};
 use crate::clock::Now;
 use crate::envelope::Op;
@@ -42,6 +42,9 @@ impl House {
         let admitted = admitted.into_inner();
         match opened.case.role() {
             Role::Handling => self.apply_ours(opened, &admitted, body, now).await,
+            Role::Collecting if self.is_ours_alone(&opened, &admitted).await? => {
+                self.withdraw_here(opened, &admitted, &body, now).await
+            }
             Role::Collecting => self.propose(opened, &admitted, body, now).await,
         }
     }
@@ -71,6 +74,32 @@ impl House {
         self.after_event(&next).await;
         let mut answer = receipt;
         rows::set(&mut answer, "transport", ParcelState::Waiting.word());
+        Ok(Taken { status: 202, answer })
+    }
+
+    /// A withdrawal of what the handling side refused to take: it has no case to withdraw.
+    async fn is_ours_alone(&self, opened: &Opened, event: &EventBody) -> Result<bool, Undone> {
+        let refused = opened.case.state() == State::RelayFailed && event.what.act() == case::Act::Withdraw;
+        Ok(refused && self.casebook.next_parcel(opened.case.number()).await?.is_none())
+    }
+
+    async fn withdraw_here(
+        &self,
+        opened: Opened,
+        event: &EventBody,
+        body: &Value,
+        now: Now,
+    ) -> Result<Taken, Undone> {
+        let next = opened.case.local(case::Act::Withdraw, &event.by, now)?;
+        let mut writes = vec![changed(self, &opened.row, &next, now), notices::of_case(&next, true, now)];
+        writes.extend(self.told_parent(&next, now).await?);
+        self.record_act(self.act_leaf(Op::ApplicationEvent, &next, body), writes).await?;
+        let answer = json!({
+            "case": next.number(),
+            "event": body.get("event"),
+            "state": next.state().name(),
+            "transport": ParcelState::Refused.word(),
+        });
         Ok(Taken { status: 202, answer })
     }
 

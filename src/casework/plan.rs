@@ -1,4 +1,4 @@
-//! What a local submit asks for, held against the agreements before anything is looked up.
+//! What a local submit asks for, judged against the agreements as the partner will judge it.
 
 use serde_json::{Map, Value, json};
 

@@ -11,7 +11,9 @@ use super::rows::{self, NewParcel, Root};
 use super::{Undone, notices};
 use crate::answer::{Code, Refusal};
 use crate::authorization::{AuthorizationFault, InvalidReason};
-use crate::case::{self, Actor, Case, Opening, Proof, Role, Sides, State, SubmitBody, digest_text};
+use crate::case::{
+    self, Actor, Case, CaseFault, Opening, Proof, Role, Sides, State, SubmitBody, digest_text,
+};
 use crate::casebook::{EventRow, OnceRow, ParcelState, Write};
 use crate::clock::Now;
 use crate::domain::Region;
@@ -148,7 +150,7 @@ impl House {
             Refusal::schema(faults.into_iter().map(|fault| fault.under("/body")).collect())
         })?;
         let submit = submit.into_inner();
-        self.check_carried(&submit, plan.to, now)?;
+        let mut faults = self.carried_faults(&submit, plan.to, now);
         let digest = digest_text(body);
         let opening = Opening {
             number: &plan.number,
@@ -157,7 +159,15 @@ impl House {
             agreement: plan.agreement.as_str(),
             terms: plan.terms.clone(),
         };
-        let case = Case::open(opening, &submit, &digest, now)?;
+        let case = match Case::open(opening, &submit, &digest, now) {
+            Ok(case) if faults.is_empty() => case,
+            Ok(_) => return Err(Refusal::schema(faults).into()),
+            Err(CaseFault::Schema(more)) => {
+                faults.extend(more.into_iter().map(|fault| fault.under("/body")));
+                return Err(Refusal::schema(faults).into());
+            }
+            Err(other) => return Err(other.into()),
+        };
         let by = Actor { org: submit.collecting.org, officer: submit.collecting.officer };
         let act = if case.state() == State::Submitted { case::Act::Route } else { case::Act::Relay };
         Ok((case.local(act, &by, now)?, digest))
@@ -165,7 +175,7 @@ impl House {
 
     /// The citizen's signed words that a submit carries, where their authority is known here:
     /// told before a partner sees them. Whom the handling side trusts is its own matter.
-    fn check_carried(&self, submit: &SubmitBody, to: Region, now: Now) -> Result<(), Undone> {
+    fn carried_faults(&self, submit: &SubmitBody, to: Region, now: Now) -> Vec<Fault> {
         let commitments = submit.materials.iter().enumerate().filter_map(|(nth, shown)| match &shown.proof {
             Proof::Commitment { commitment } => {
                 Some((format!("/body/materials/{nth}/commitment/authorization"), &commitment.authorization))
@@ -194,6 +204,6 @@ impl House {
                 }
             }
         }
-        if faults.is_empty() { Ok(()) } else { Err(Refusal::schema(faults).into()) }
+        faults
     }
 }

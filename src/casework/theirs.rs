@@ -175,7 +175,7 @@ impl House {
         let exchange = parcel.sent.as_ref().map(|sent| sent.jti.as_str());
         let applied =
             Applied { case: &next, body: &parcel.body, mine: true, exchange, receipt: rows::receipt(&next) };
-        let mut writes = vec![applied.row(now)];
+        let mut writes = vec![applied.row(now), notices::of_case(&next, true, now)];
         writes.extend(self.new_files(&opened.case, &next));
         opened.case = next;
         Ok(writes)

@@ -24,13 +24,15 @@ impl House {
         Ok(serde_json::to_value(status).unwrap_or_default())
     }
 
-    /// How far the messages about a case got: the worst of them.
+    /// How far the messages about a case got: the worst of them. A refusal counts until a later
+    /// message arrived; it stays in the list of the case's parcels.
     async fn transport_of(&self, case: &Case) -> Result<Transport, Undone> {
         let parcels = self.casebook.parcels_of(case.number()).await?;
         let any = |state| parcels.iter().any(|parcel| parcel.state == state);
+        let last = parcels.iter().rfind(|parcel| parcel.state != ParcelState::Waiting);
         Ok(if any(ParcelState::Undeliverable) {
             Transport::Undeliverable
-        } else if any(ParcelState::Refused) {
+        } else if last.is_some_and(|parcel| parcel.state == ParcelState::Refused) {
             Transport::Refused
         } else if any(ParcelState::Waiting) {
             Transport::Waiting

@@ -26,6 +26,10 @@ pub async fn writes(house: &House, parcel: &ParcelRow, end: End<'_>, now: Now) -
         End::Delivered(answer) => house.parcel_arrived(parcel, &answer.exchange, &answer.outcome, now).await,
         // What it says next is decided before the next signature.
         End::Gap(_) => Ok(Vec::new()),
-        End::Refused => Ok(vec![Write::Notice(ended_notice(parcel, now))]),
+        End::Refused => {
+            let mut writes = house.parcel_refused(parcel, now).await?;
+            writes.push(Write::Notice(ended_notice(parcel, now)));
+            Ok(writes)
+        }
     }
 }

@@ -268,3 +268,50 @@ async fn what_is_wrong_with_a_submit_is_told_whole_and_nothing_is_kept() {
     let unknown = world.window().get(&format!("{PLACE}/{}", case_number(1))).await;
     assert_eq!((unknown.status, unknown.json()["code"].as_str()), (404, Some("unknown-case")));
 }
+
+/// The item is agreed there under other terms: the partner's word ends the relay, not the case.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submit_that_the_partner_refuses_is_told_and_may_be_sent_again_or_withdrawn() {
+    let world = World::pair(WorldPlan::of_cases()).await;
+    let mut stricter = agreement();
+    stricter["items"][0]["ops"] = json!(CASE_OPS);
+    stricter["items"][0]["mode"] = "online".into();
+    let mut agreed = stricter.clone();
+    agreed["items"][0]["mode"] = "multi_joint".into();
+    agreed["items"][0]["materials"][0]["evidence"] = json!(["upload"]);
+    world.xianan.trust_agreement(&stricter);
+    world.xianan.reload().await;
+    let window = world.window();
+    let submit = async || {
+        let told = window.post(PLACE, &world.local_submit()).await;
+        assert_eq!(told.status, 202);
+        let case = told.json()["case"].as_str().unwrap().to_owned();
+        let view = window.case_until(&case, |view| view["state"] == "RELAY_FAILED").await;
+        assert_eq!(
+            (&view["transport"], &view["parcels"][0]["reason"]),
+            (&json!("refused"), &json!("schema-violation"))
+        );
+        (case, view["parcels"][0]["id"].as_str().unwrap().to_owned())
+    };
+    let (first, refused) = submit().await;
+    let (second, again) = submit().await;
+    let notice = window.notice_until("parcel.ended", |notice| notice["data"]["line"] == first.as_str()).await;
+    assert_eq!(
+        (&notice["data"]["state"], &notice["data"]["reason"]),
+        (&json!("refused"), &json!("schema-violation"))
+    );
+    assert_eq!(world.window_does(&first, "withdraw", json!({})).await["state"], "WITHDRAWN");
+    world.xianan.trust_agreement(&agreed);
+    world.xianan.reload().await;
+    for id in [&refused, &again] {
+        let told = window.post(&format!("/local/v1/parcels/{id}/redrive"), &json!({})).await;
+        assert_eq!(told.status, 202);
+    }
+    world.agreed(&second, |view| view["state"] == "RECEIVED").await;
+    let view = window.case_until(&first, |view| view["transport"] == "refused").await;
+    assert_eq!(
+        (&view["state"], &view["parcels"][0]["reason"]),
+        (&json!("WITHDRAWN"), &json!("illegal-transition"))
+    );
+    assert_eq!(world.office().get(&format!("{PLACE}/{first}")).await.status, 404, "it was never there");
+}

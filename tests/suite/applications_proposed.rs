@@ -193,6 +193,7 @@ async fn a_refusal_of_the_handling_side_ends_a_proposal_and_the_next_one_goes_on
     handling.takes(&heard, reply, "RECEIVED");
     let view = handling.view(|view| view["corrections"].as_array().unwrap().len() == 1).await;
     assert_eq!((&view["state"], names(&view).len()), (&json!("RECEIVED"), 2));
+    handling.view(|view| view["transport"] == "delivered").await;
     let notice = handling.world.window().notice_until("parcel.ended", |_| true).await;
     assert_eq!(notice["data"]["parcel"], first["parcel"]);
 }

@@ -129,6 +129,10 @@ fn count(counter: &AtomicU64) {
 /// spinning would take the CPU from those who could give one back.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
+/// Milliseconds after which a caller that acknowledges nothing of what was sent is gone
+/// (TCP_USER_TIMEOUT): the system alone would wait some fifteen minutes.
+const UNACKNOWLEDGED_MS: u32 = 20_000;
+
 /// Accepts until `shutdown`, then waits for what is in flight (at most [`Limits::drain`]).
 pub async fn serve<F, Fut>(
     listener: TcpListener,
@@ -206,6 +210,8 @@ where
         let accepted = Instant::now();
         // Answers are single writes; waiting to fill a packet only adds 40 ms.
         stream.set_nodelay(true).ok();
+        // Where the system has no such setting the answer's own deadline is what remains.
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MS);
         let http = Http { limits: &self.limits, stats: &self.stats, service: &self.service, accepted };
         let Some(acceptor) = &self.tls else {
             return http.serve(stream, Protocol::Http1, ConnInfo::plain(remote), shutdown).await;
