@@ -22,7 +22,7 @@ pub fn digest(body: &Value) -> [u8; 32] {
     bytes
 }
 
-/// [`digest`] as it stands in messages: base64url.
+/// [`digest()`] as it stands in messages: base64url.
 pub fn digest_text(body: &Value) -> String {
     URL_SAFE_NO_PAD.encode(digest(body))
 }

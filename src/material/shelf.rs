@@ -114,7 +114,7 @@ impl Shelf {
         blocking(move || coming.begin(arrival, now)).await
     }
 
-    /// Forgets parts that nobody touched for [`PART_LIFE`]; tells how many.
+    /// Forgets parts that nobody touched for [`super::PART_LIFE`]; tells how many.
     pub async fn sweep(&self, now: Now) -> usize {
         let coming = Arc::clone(&self.0);
         blocking(move || Ok(coming.sweep(now))).await.unwrap_or(0)
