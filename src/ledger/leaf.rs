@@ -234,11 +234,16 @@ impl Leaf {
         (bytes.len() <= LARGEST_LEAF).then_some(bytes)
     }
 
-    /// Reads back stored bytes.
+    /// Reads back stored bytes. A number that canonical JSON could not write again is no leaf's.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        let leaf: Self = serde_json::from_slice(bytes).ok()?;
+        let exact = leaf.ts.unsigned_abs() <= MOST_EXACT && leaf.n.is_none_or(|n| n <= MOST_EXACT);
+        exact.then_some(leaf)
     }
 }
+
+/// The largest integer that every reader of JSON keeps (RFC 8785 §3.2.2.3).
+const MOST_EXACT: u64 = 1 << 53;
 
 /// Are these bytes one line of canonical JSON (RFC 8785)? Duplicate members are not.
 pub fn is_canonical(bytes: &[u8]) -> bool {
@@ -250,6 +255,14 @@ pub fn is_canonical(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_beyond_canonical_json_is_no_leaf() {
+        // Found by fuzzing: read, it was written back as another number.
+        let leaf = |ts: &str| Leaf::from_bytes(format!(r#"{{"t":"in","ts":{ts},"v":1}}"#).as_bytes());
+        assert!(leaf("9007199254740992").is_some());
+        assert!(leaf("9007199254740993").is_none() && leaf("1900000000000051615").is_none());
+    }
 
     fn full() -> Leaf {
         let mut leaf = Leaf::new(LeafKind::In);
