@@ -19,6 +19,8 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("ledger", &["clock", "fault", "domain", "json", "keys", "store"]),
     ("material", &["clock", "domain"]),
     ("casebook", &["clock", "fault", "domain", "json", "store", "ledger"]),
+    // What auditors do with the log: ground only, whoever asks.
+    ("audit", &["clock", "fault", "domain", "json", "keys", "ledger"]),
     ("peer", GROUND),
     ("web", &["peer"]),
     ("envelope", &["ground", "peer"]),
