@@ -429,7 +429,7 @@ class Order:
         self.what = ORDER_OPS.get(leaf.get("op")) if leaf.get("t") == "erase" else None
         self.of, self.at = set(leaf.get("of", [])), leaf.get("ts", 0)
         self.origin, self.index, self.target = origin, index, leaf.get("past", origin)
-        self.vault = leaf.get("item")
+        self.vault = leaf.get("code")
         self.name = f"{origin.rsplit('/', 1)[-1]}/{index}"
 
     def covers(self, what, origin, index):
@@ -580,11 +580,11 @@ def jws_holds(jwk, alg, message, blob):
 
 
 class Warrant:
-    """{shard, field, T, from, to}: enough to find one subject's tags in one half-year."""
+    """{shard, field, t, from, to}: enough to find one subject's tags in one half-year."""
 
     def __init__(self, value):
         try:
-            self.subject = b64url(value["T"])
+            self.subject = b64url(value["t"])
             self.field, self.shard = value["field"], value["shard"]
         except (KeyError, TypeError, Bad) as e:
             raise Unreadable("not a warrant") from e
@@ -1151,7 +1151,9 @@ class Tree:
     def finish(self):
         if self.awaited:
             size, _, file = self.awaited[-1]
-            self.report.found("leaf-missing", file, self.size, f"signed for {size} leaves, the log holds {self.size}")
+            folder = f"ledger/{self.folder.rsplit('/', 1)[-1]}"
+            message = f"{file} is signed for {size} leaves, the log holds {self.size}"
+            self.report.found("leaf-missing", folder, self.size, message)
         for index, store, tile in self.disputed:
             if self.contradicted:
                 self.report.found("leaf-rewritten", store, index)
@@ -1477,12 +1479,12 @@ def check_index(data, shard, month, klass, tokens, report):
     if not os.path.exists(os.path.join(data, name)):
         return
     db = Database(data, name, report)
-    upto = next((u for (u,) in db.rows("SELECT upto FROM upto")), None)
+    upto = next((u for (u,) in db.rows("SELECT idx FROM upto")), -1)
     rows = {(day, bytes(tok), index) for day, tok, index in db.rows("SELECT day, tok, idx FROM tok")}
     for _, _, index in sorted(rows - tokens):
         report.found("search-index-changed", name, index, "a token that the vault does not have")
     for _, _, index in sorted(tokens - rows):
-        if upto is not None and index < upto:
+        if index <= upto:
             report.found("search-index-changed", name, index, "a token of the vault is not in it")
     db.integrity()
     db.untouched()
@@ -1501,7 +1503,7 @@ def arguments(argv):
     parser.add_argument("--checkpoint", action="append", default=[], help="a checkpoint kept elsewhere 他处留存的检查点")
     parser.add_argument("--key", help="an auditor's private JWK: opens the evidence 审计私钥")
     parser.add_argument("--partner", action="append", default=[], help="a card or JWK set of a partner 伙伴名片或公钥集")
-    parser.add_argument("--warrant", help="{shard, field, T, from, to}: completeness 检索令")
+    parser.add_argument("--warrant", help="{shard, field, t, from, to}: completeness 检索令")
     parser.add_argument("--show", action="store_true", help="print opened evidence 显示解封的证据")
     parser.add_argument("--json", action="store_true", help="one JSON document 以 JSON 输出")
     return parser.parse_args(argv)

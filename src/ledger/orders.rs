@@ -3,7 +3,7 @@
 //!
 //! An order is an `erase` leaf; `op` says which (none: erase). It speaks of its own log unless
 //! `past` names another log of the same region; `of` lists the leaves. A `drop` names the vault in
-//! `item` as `<month>.<class>` instead. Leaves it to the desk who may order what.
+//! `code` as `<month>.<class>` instead. Leaves it to the desk who may order what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,7 @@ impl Order {
             Some(past) => Shard::parse(past.rsplit('/').next()?)?,
             None => at.shard,
         };
-        let vault = leaf.item.as_deref().and_then(|name| {
+        let vault = leaf.code.as_deref().and_then(|name| {
             let (month, class) = name.split_once('.')?;
             Month::parse(month).zip(RetentionClass::parse(class))
         });
@@ -194,8 +194,8 @@ mod tests {
         assert_eq!(may_be_dropped_from(month, other), Some(1_811_779_200_000));
         assert_eq!(may_be_dropped_from(month, provision), Some(1_890_748_800_000));
         let drop_at = |ts: i64| {
-            let item = Some("2026-11.other".to_owned());
-            let leaf = Leaf { op: Some("drop".into()), item, ts, ..Leaf::new(LeafKind::Erase) };
+            let code = Some("2026-11.other".to_owned());
+            let leaf = Leaf { op: Some("drop".into()), code, ts, ..Leaf::new(LeafKind::Erase) };
             Order::read(&leaf, Mark { shard: Shard::parse("2027h1").unwrap(), index: 1 }).map(|mut order| {
                 order.target = mark(0).shard;
                 order.drops(mark(0).shard, month, other)

@@ -47,5 +47,6 @@ mod redeem;
 mod refusals;
 mod relaying;
 mod restart;
+mod tamper;
 mod verifications;
 mod withdrawal;

@@ -115,27 +115,25 @@ pub fn order_at(text: &str) -> Option<Mark> {
 }
 
 /// What lets an outsider search for one subject in one half-year, and no further:
-/// `{"T","field","from","shard","to"}`, times in milliseconds.
+/// `{"field","from","shard","t","to"}`, times in milliseconds.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Warrant {
-    /// `T(field, value)`, base64url.
-    #[serde(rename = "T")]
-    subject: String,
     pub field: Field,
     pub from: i64,
     pub shard: String,
+    /// `T(field, value)`, base64url.
+    t: String,
     pub to: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a warrant: {{T, field, from, shard, to}}")]
+#[error("is not a warrant: {{field, from, shard, t, to}}")]
 pub struct WarrantFault;
 
 impl Warrant {
     pub fn new(shard: Shard, field: Field, subject: &SubjectKey, from: i64, to: i64) -> Self {
-        let subject = URL_SAFE_NO_PAD.encode(subject.bytes());
-        Self { subject, field, from, shard: shard.to_string(), to }
+        Self { field, from, shard: shard.to_string(), t: URL_SAFE_NO_PAD.encode(subject.bytes()), to }
     }
 
     pub fn parse(bytes: &[u8]) -> Result<Self, WarrantFault> {
@@ -146,7 +144,7 @@ impl Warrant {
 
     /// `T`.
     pub fn key(&self) -> Option<SubjectKey> {
-        let bytes = URL_SAFE_NO_PAD.decode(&self.subject).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(&self.t).ok()?;
         Some(SubjectKey::from_bytes(bytes.try_into().ok()?))
     }
 }

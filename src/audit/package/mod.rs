@@ -22,8 +22,6 @@ mod draw;
 mod manifest;
 mod members;
 mod tar;
-#[cfg(test)]
-mod tests;
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -6,9 +6,11 @@
 //! region's data cannot show: leaves that were never written.
 
 mod finding;
+mod index;
 mod judge;
 mod log;
 mod look;
+mod range;
 mod tiles;
 mod vaults;
 
@@ -26,6 +28,7 @@ pub use crate::store::StoreFault;
 
 pub use finding::{Finding, FindingKind};
 pub use judge::EvidenceReport;
+pub use range::{RangeFault, verify_range};
 pub use vaults::is_wrapped_key;
 pub use look::{LookFault, ShownLeaf, find, proof};
 

@@ -17,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::super::leaf::{Leaf, LeafHash};
 use super::super::orders::class_of;
 use super::super::tree::{Hash, sha256};
+use super::index::IndexCheck;
 use super::{Finding, FindingKind, MOST_FINDINGS};
 use crate::store::sqlite::{StoredVault, VaultFile, Vaults, is_untouched};
 use crate::store::{Mark, Month, RetentionClass, Shard};
@@ -34,6 +35,7 @@ struct Named {
 }
 
 struct Says {
+    ts: i64,
     ev: Option<Hash>,
     rh: Option<[u8; 16]>,
 }
@@ -150,7 +152,7 @@ impl Watch {
         }
         let rh = leaf.rh.as_deref().and_then(|rh| URL_SAFE_NO_PAD.decode(rh).ok()?.try_into().ok());
         let ev = leaf.ev.map(|LeafHash(hash)| hash);
-        self.push(Named { index, says: Some(Says { ev, rh }) });
+        self.push(Named { index, says: Some(Says { ts: leaf.ts, ev, rh }) });
     }
 
     pub fn unread(&mut self, index: u64) {
@@ -273,21 +275,41 @@ impl Job {
             }
         }
         (seen.held, seen.erased) = (held, erased);
-        let walked =
-            vault.walk(0, |row| self.row(&row, epochs.contains_key(&row.epoch), feed, seen));
+        let mut index = IndexCheck::begin(&self.data, vault);
+        let walked = vault.walk(0, |row| {
+            let stamped = self.row(&row, epochs.contains_key(&row.epoch), feed, seen);
+            if let (Some(index), Some(ts)) = (&mut index, stamped) {
+                index.row(row.index, ts, &row.tokens);
+            }
+        });
+        let differing = index.map(|index| index.end(vault, &self.origin)).unwrap_or_default();
+        differing.into_iter().for_each(|finding| self.found(seen, finding));
         match (walked, vault.integrity()) {
             (Ok(()), Ok(damage)) if damage.is_empty() => {}
             _ => self.broken(seen),
         }
     }
 
-    fn row(&self, row: &StoredVault, epoch_known: bool, feed: &mut Feed, seen: &mut VaultSeen) {
+    /// When the row's leaf was stamped, if there is such a leaf.
+    fn row(
+        &self,
+        row: &StoredVault,
+        epoch_known: bool,
+        feed: &mut Feed,
+        seen: &mut VaultSeen,
+    ) -> Option<i64> {
         let named = match feed.reach(row.index) {
             Ok(named) => named,
-            Err(true) => return seen.beyond.push(row.index),
-            Err(false) => return self.at(seen, FindingKind::VaultRowExtra, row.index),
+            Err(true) => {
+                seen.beyond.push(row.index);
+                return None;
+            }
+            Err(false) => {
+                self.at(seen, FindingKind::VaultRowExtra, row.index);
+                return None;
+            }
         };
-        let Some(says) = &named.says else { return };
+        let says = named.says.as_ref()?;
         seen.rows.set(row.index);
         let secret = sha256(&row.r);
         let mut wrong = Vec::new();
@@ -304,6 +326,7 @@ impl Job {
             wrong.push(FindingKind::EpochMissing);
         }
         wrong.into_iter().for_each(|kind| self.at(seen, kind, row.index));
+        Some(says.ts)
     }
 
     fn at(&self, seen: &mut VaultSeen, kind: FindingKind, index: u64) {

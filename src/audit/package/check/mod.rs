@@ -38,7 +38,12 @@ impl Trust {
         Self { keys: vec![vkey], source: Some(KeySource::Given) }
     }
 
-    /// The `log` lines of a c2sp.org/tlog-policy.
+    /// The `log` lines of a c2sp.org/tlog-policy; `None` when it has none.
+    pub fn policy(text: &str) -> Option<Self> {
+        let trust = Self { source: Some(KeySource::Given), ..Self::of_policy(text) };
+        (!trust.keys.is_empty()).then_some(trust)
+    }
+
     fn of_policy(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| line.strip_prefix("log ")?.split(' ').next());
         Self { keys: lines.filter_map(|vkey| Vkey::parse(vkey).ok()).collect(), source: None }
