@@ -218,6 +218,7 @@ public final class Client {
         // Serialised once. What is signed is what is sent; the digest is over these very bytes.
         String input = b64url(header.getBytes(StandardCharsets.US_ASCII)) + "." + b64url(Json.canonical(asked));
         byte[] request = (input + "." + b64url(sign(input.getBytes(StandardCharsets.US_ASCII)))).getBytes(StandardCharsets.US_ASCII);
+        Files.write(dir.resolve("sent.jws"), request); // for the partner's `tongban explain`, should it be refused
         HttpResponse<byte[]> told = call("/v1/exchange", b -> b.header("content-type", "application/tongban-request+jwt")
             .POST(HttpRequest.BodyPublishers.ofByteArray(request)));
         Map<String, Object> said = believe(told, asked, request);

@@ -103,6 +103,7 @@ class Me {
     const request = await new CompactSign(Buffer.from(JSON.stringify(asked)))
       .setProtectedHeader({ alg: "ES256", typ: "tongban-request+jwt", kid })
       .sign(this.key);
+    this.keep("sent.jws", request); // for the partner's `tongban explain`, should it be refused
     const told = await this.call("POST", "/v1/exchange", request, { "content-type": "application/tongban-request+jwt" });
     const answer = await this.believe(told, asked, request);
     this.keep("last-request.jws", request);

@@ -119,6 +119,7 @@ class Me:
         header = {"alg": "ES256", "typ": "tongban-request+jwt", "kid": self.key.thumbprint()}
         # Serialised once. What is signed is what is sent; the digest is over these very bytes.
         request = jws.serialize_compact(header, json.dumps(claims, ensure_ascii=False).encode(), self.key, ["ES256"])
+        (self.dir / "sent.jws").write_text(request)  # for the partner's `tongban explain`, should it be refused
         told = self.call("POST", "/v1/exchange", request.encode(), {"content-type": "application/tongban-request+jwt"})
         answer = self.believe(told, claims, request.encode())
         (self.dir / "last-request.jws").write_text(request)

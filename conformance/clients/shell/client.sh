@@ -97,6 +97,7 @@ ask() { # op, file with the request's own members
   # Serialised once. What is signed is what is sent; the digest is over these very bytes.
   printf '%s.%s' "$header" "$(b64url <"$work/asked")" >"$work/input"
   printf '%s.%s' "$(cat "$work/input")" "$(sign_es256 "$dir/sign.pem" <"$work/input" | b64url)" >"$work/request"
+  cp "$work/request" "$dir/sent.jws" # for the partner's `tongban explain`, should it be refused
   local told
   told=$(call --header 'content-type: application/tongban-request+jwt' --header 'expect:' --data-binary "@$work/request" "$endpoint/v1/exchange")
   believe "${told%% *}" "${told#* }"
