@@ -4,8 +4,10 @@ A fence says who types it: `sh vendor`, `sh county`, or `sh vendor python` for w
 A `text expect` block holds lines that the block before must have printed (blanks do not count).
 """
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 
 from . import mistakes, tools
@@ -49,10 +51,8 @@ def follow_with(client, text, folder, program):
             out, _ = shell.communicate(timeout=PATIENCE)
         finally:
             # The gateway of a session that broke off; gone already when all went well.
-            try:
-                os.killpg(shell.pid, 15)
-            except ProcessLookupError:
-                pass
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGTERM)
     printed = re.split(r"^@@ \d+\n", out, flags=re.MULTILINE)[1:]
     squeezed = ["".join(part.split()) for part in printed]
     for at, (first, wanted) in enumerate(expected):

@@ -157,7 +157,8 @@ def not_signed(told):
 
 def problem_not_signed(told):
     told.status, told.content_type = 503, "application/problem+json"
-    told.body = json.dumps({"type": "urn:tongban:problem:overloaded", "title": "Overloaded", "title_zh": "繁忙", "status": 503, "code": "overloaded", "retry": "after"}).encode()
+    words = {"type": "urn:tongban:problem:overloaded", "title": "Overloaded", "title_zh": "繁忙", "status": 503, "code": "overloaded", "retry": "after"}
+    told.body = json.dumps(words).encode()
 
 
 def json_serialization(told):
@@ -289,6 +290,7 @@ ANSWERS = [
     ("ping", "an answer from the future", "times", times(60, 60)),
     ("ping", "an answer that has ended", "times", times(-200, 60)),
     ("ping", "an answer that lives too long", "times", times(0, 121)),
+    ("ping", "a version that is null", "schema", payload_text(b'"ver":1', b'"ver":null')),
     ("ping", "no promise", "schema", claims(log=None)),
     ("ping", "a promise about another's ledger", "schema", log(origin="tongban/320922/2026h2")),
     ("ping", "result and problem", "schema", claims(problem={"code": "replay"})),
@@ -297,11 +299,13 @@ ANSWERS = [
     ("ping", "success under another status", "schema", with_status(202)),
     ("lookup", "more than was asked", "schema", license_field),
     ("lookup", "found, and nothing there", "schema", result(licenses=[])),
+    ("lookup", "found is null", "schema", result(found=None)),
     ("submit", "another application's receipt", "schema", result(digest=OTHER_DIGEST)),
     ("submit", "another case's receipt", "schema", result(case="K3310834212022026101200000001M")),
     ("ping", "kid, iss and status wrong: the first counts", "kid", wrong_from_kid_on),
     ("ping", "iss and times wrong: the first counts", "iss", lambda told: told.change(iss="urn:tongban:gw:320922", iat=1, exp=2)),
-    ("ping", "digest and times wrong: the first counts", "req.digest", lambda told: told.change(req=told.claims["req"] | {"digest": OTHER_DIGEST}, iat=1, exp=2)),
+    ("ping", "digest and times wrong: the first counts", "req.digest",
+     lambda told: told.change(req=told.claims["req"] | {"digest": OTHER_DIGEST}, iat=1, exp=2)),
 ]
 
 

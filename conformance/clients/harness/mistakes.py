@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import ssl
 import time
 
 import httpx
@@ -23,7 +24,7 @@ class Beginner:
     def __init__(self, county, ours):
         self.county, self.ours = county, ours
         self.key = load_pem_private_key((ours.home / "sign.pem").read_bytes(), None)
-        self.http = httpx.Client(verify=misbehaving_context(ours), base_url=f"https://127.0.0.1:{county.partner}", trust_env=False, timeout=30)
+        self.http = httpx.Client(verify=to_loopback(ours), base_url=f"https://127.0.0.1:{county.partner}", trust_env=False, timeout=30)
         self.query = json.loads((ours.desk(ours.home / "beginner", county.card) / "read.json").read_text())
 
     def claims(self, **changed):
@@ -93,10 +94,8 @@ class Beginner:
         return f"{header}.{b64url(again.encode())}.{signature}"
 
 
-def misbehaving_context(ours):
+def to_loopback(ours):
     """The vendor's certificate towards a gateway on loopback that the play itself has started."""
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.load_cert_chain(ours.home / "tls.crt", ours.home / "tls.key")
@@ -120,7 +119,7 @@ def provoke(county, ours, guides):
     fine = True
     for name, guide in guides.items():
         told = rows(guide)
-        for (row, written), got in zip(told, said):
+        for (row, written), got in zip(told, said, strict=False):
             # A reason that the table leaves out may be anything.
             agrees = written[0] == got[0] and written[2] == got[2] and written[1] in (None, got[1])
             if not agrees:

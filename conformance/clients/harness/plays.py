@@ -115,7 +115,8 @@ class Player:
         """Every fault is found, by the check that has to find it, and nothing else is."""
         desk = self.ours.desk(self.folder / "deceived", self.liar.card, self.deceived_case)
         (desk / "token.jws").write_bytes((self.desk / "token.jws").read_bytes())
-        commands = {"ping": ["ping"], "lookup": ["lookup", "read.json", "token.jws"], "refused": ["lookup", "read.json"], "submit": ["submit", "application.json"]}
+        commands = {"ping": ["ping"], "lookup": ["lookup", "read.json", "token.jws"], "refused": ["lookup", "read.json"],
+                    "submit": ["submit", "application.json"]}
 
         def under(fault, command):
             self.liar.fault = fault
@@ -128,12 +129,13 @@ class Player:
             told = self.expect(ran, *((3, "not signed, a hint only: ") if check == "hint" else (1, f"not believed: {check}: ")))
             assert told is None, "an unbelieved answer was printed"
 
-        self.step("the same, told the truth", lambda: (self.expect(under(misbehaving.keep_log, "ping"), 0), self.expect(under(misbehaving.keep_note, "proof"), 0)))
+        self.step("the same, told the truth", lambda: [self.expect(under(misbehaving.keep_log, "ping"), 0),
+                                                       self.expect(under(misbehaving.keep_note, "proof"), 0)])
         for command, wrong, check, fault in misbehaving.ANSWERS:
             self.step(f"{check}: {wrong}", lambda c=command, k=check, f=fault: found(under(f, c), k))
         for wrong, check, fault in misbehaving.PROMISES:
             self.step(f"proof, {check}: {wrong}", lambda k=check, f=fault: (self.expect(under(f, "ping"), 0), found(under(None, "proof"), k)))
-        self.expect(under(None, "ping"), 0)
+        self.step("once more, told the truth", lambda: self.expect(under(None, "ping"), 0))
         for wrong, check, fault in misbehaving.PROOFS:
             self.step(f"proof, {check}: {wrong}", lambda k=check, f=fault: found(under(f, "proof"), k))
         self.step("proof: the true one at the end", lambda: self.proves(desk))

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import subprocess
 import time
 
 from .county import CITIZEN, ITEM, MARRIAGE
@@ -20,8 +21,6 @@ def b64url(data):
 
 def der(*command):
     """What openssl writes, as bytes."""
-    import subprocess
-
     return subprocess.run(["openssl", *map(str, command), "-outform", "DER"], check=True, capture_output=True).stdout
 
 

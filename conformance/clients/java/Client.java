@@ -296,7 +296,7 @@ public final class Client {
         String outcome = success ? "result" : "problem", op = text(asked, "op");
         Set<String> members = new TreeSet<>(List.of("ver", "iss", "aud", "iat", "exp", "jti", "req", "op", "status", "log", outcome));
         so(said.keySet().equals(members) && map(said.get("req")).keySet().equals(Set.of("jti", "digest")), "members are missing or unknown");
-        so(said.get("ver").equals(1L) && String.valueOf(said.get("jti")).matches("[A-Za-z0-9_-]{22,64}"), "ver or jti is wrong");
+        so(Objects.equals(said.get("ver"), 1L) && String.valueOf(said.get("jti")).matches("[A-Za-z0-9_-]{22,64}"), "ver or jti is wrong");
         so(op.equals(said.get("op")), "op is not what was asked");
         Map<String, Object> log = map(said.get("log"));
         so(log.keySet().equals(Set.of("origin", "index", "leaf")), "there is no promise (log)");
@@ -313,14 +313,14 @@ public final class Client {
         if (op.equals("license.query")) {
             Map<String, Object> body = map(asked.get("body"));
             Set<Object> wanted = new java.util.HashSet<>(body.containsKey("fields") ? list(body, "fields") : map(body.get("expect")).keySet());
-            so(result.get("licenses") instanceof List<?> found && result.get("found").equals(!found.isEmpty()), "found and licenses disagree");
+            so(result.get("licenses") instanceof List<?> found && Objects.equals(result.get("found"), !found.isEmpty()), "found and licenses disagree");
             for (Object license : list(result, "licenses")) {
                 boolean covered = wanted.containsAll(map(map(license).get("data")).keySet()) && wanted.containsAll(map(map(license).get("match")).keySet());
                 so(covered, "tells more than was asked");
             }
         }
         if (op.equals("application.submit")) so(b64url(sha256(Json.canonical(asked.get("body")))).equals(result.get("digest")), "the receipt is for another application");
-        if (op.startsWith("application.")) so(asked.get("case").equals(result.get("case")), "is about another case");
+        if (op.startsWith("application.")) so(Objects.equals(asked.get("case"), result.get("case")), "is about another case");
     }
 
     // --- the promise: protocol §7, C2SP tlog-proof ----------------------------------------------------

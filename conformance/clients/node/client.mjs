@@ -203,7 +203,7 @@ class Me {
     so(said.ver === 1 && /^[A-Za-z0-9_-]{22,64}$/.test(said.jti), "ver or jti is wrong");
     so(said.op === asked.op, "op is not what was asked");
     so(isObject(log) && Object.keys(log).sort().join() === "index,leaf,origin", "there is no promise (log)");
-    so(Number.isInteger(log.index) && log.index >= 0 && /^[\w-]{43}$/.test(log.leaf), "the promise is malformed");
+    so(Number.isInteger(log.index) && log.index >= 0 && /^[A-Za-z0-9_-]{43}$/.test(log.leaf), "the promise is malformed");
     so(String(log.origin).startsWith(`tongban/${this.partner.region}/`), "the promise is about another's ledger");
     const result = said[outcome];
     so(isObject(result), `${outcome} is no object`);

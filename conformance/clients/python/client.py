@@ -233,7 +233,7 @@ class Me:
         must(said["ver"] == 1 and re.fullmatch(r"[A-Za-z0-9_-]{22,64}", str(said["jti"])), "ver or jti is wrong")
         must(said["op"] == asked["op"], "op is not what was asked")
         must(isinstance(log, dict) and set(log) == {"origin", "index", "leaf"}, "there is no promise (log)")
-        must(type(log["index"]) is int and log["index"] >= 0 and re.fullmatch(r"[\w-]{43}", str(log["leaf"])), "the promise is malformed")
+        must(type(log["index"]) is int and log["index"] >= 0 and re.fullmatch(r"[A-Za-z0-9_-]{43}", str(log["leaf"])), "the promise is malformed")
         must(str(log["origin"]).startswith(f"tongban/{self.partner['region']}/"), "the promise is about another's ledger")
         said_so = said[outcome]
         must(isinstance(said_so, dict), f"{outcome} is no object")

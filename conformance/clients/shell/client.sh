@@ -119,7 +119,8 @@ strict_json() { # an object as the protocol allows it: no name twice, integers w
   # jq keeps the last of two members with one name; the stream of its tokens still shows both.
   [ "$(jq -c --stream 'select(length == 2)' "$1" | wc -l)" = "$(jq '[tostream | select(length == 2)] | length' "$1")" ] ||
     not_believed shape 'a JSON member stands there twice'
-  ! sed 's/"\([^"\\]\|\\.\)*"//g' "$1" | grep -qE '[0-9][.eE]|-0' &&
+  # What is left without the strings must show no fraction, no exponent and no -0, which jq would read as integers.
+  [ "$(sed 's/"\([^"\\]\|\\.\)*"//g' "$1" | grep -cE '[0-9][.eE]|-0' || true)" = 0 ] &&
     jq -e 'all(.. | numbers; fabs <= 9007199254740992)' "$1" >/dev/null || not_believed shape 'a number is no integer within 2^53'
 }
 
@@ -202,7 +203,7 @@ check_schema() {
 
 # --- the promise: protocol §7, C2SP tlog-proof ----------------------------------------------------------
 prove() { # fetches the leaf that the last answer promised, checks that it stands in the partner's signed tree
-  local origin index promised until told hash leaf line at last size
+  local origin index promised until told hash line at last size
   cut -d. -f2 "$dir/last-request.jws" | un_b64url >"$work/asked"
   cut -d. -f2 "$dir/last-answer.jws" | un_b64url >"$work/said"
   origin=$(jq -r .log.origin "$work/said") index=$(jq -r .log.index "$work/said") promised=$(jq -r .log.leaf "$work/said")
