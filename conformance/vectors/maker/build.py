@@ -38,11 +38,12 @@ class Scene:
         return "urn:tongban:gw:" + self.document["members"][member]["region"]
 
     def base(self, named):
-        """A message by its name, or `{"like", "key"?, "from"?}`."""
+        """A message by its name, or `{"like", "key"?, "from"?, "item"?}`."""
         if isinstance(named, str):
             return copy.deepcopy(self.document["messages"][named]), "asking"
         message = copy.deepcopy(self.document["messages"][named["like"]])
         message["key"] = named.get("key", message["key"])
+        message["payload"].update({"item": named["item"]} if "item" in named else {})
         sender = named.get("from", "asking")
         if sender != "asking":
             message["payload"]["iss"] = {"$member": sender}
@@ -83,6 +84,8 @@ class Moment:
             return self.at + argument
         if word == "datetime":
             return datetime.datetime.fromtimestamp(self.at + argument, SHANGHAI).isoformat()
+        if word == "day":
+            return (datetime.datetime.fromtimestamp(self.at, SHANGHAI) + datetime.timedelta(days=argument)).date().isoformat()
         if word == "new":
             return own.setdefault(argument, self.new(argument))
         if word == "member":

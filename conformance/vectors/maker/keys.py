@@ -180,4 +180,24 @@ class Keys:
                 {"name": name, "role": self.role[name], "public": self.public(name), "private": self[name].private}
                 for name in self.by_name
             ],
+            "refused": self.refused(),
         }
+
+    def refused(self):
+        """Public keys that must not be loaded."""
+        good, edwards, rsa = (self.public(name) for name in ("asking", "asking-ed25519", "asking-ps256"))
+        y = unb64url(good["y"])
+        weak = {**rsa, "n": number(self["asking-ps256"].n >> 1024 | 1)}
+        rows = [
+            ("another kid", {**good, "kid": self.kid("third")}),
+            ("off the curve", {**good, "y": b64url(y[:-1] + bytes([y[-1] ^ 1]))}),
+            ("small order", {**edwards, "x": b64url(b"\x01" + bytes(31))}),
+            ("weak RSA", weak),
+            ("private", {**good, **self["asking"].private}),
+            ("an algorithm of another kind of key", {**good, "alg": "EdDSA"}),
+            ("a shared secret", {"kty": "oct", "k": b64url(bytes(32)), "alg": "HS256", "kid": self.kid("asking")}),
+        ]
+        for why, jwk in rows:
+            if why not in ("another kid", "a shared secret", "private"):
+                jwk["kid"] = thumbprint(jwk)
+        return [{"why": why, "key": jwk} for why, jwk in rows]

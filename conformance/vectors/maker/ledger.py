@@ -53,7 +53,7 @@ def inclusion(tree):
         ("two hashes swapped", {"proof": [good["proof"][1], first, *good["proof"][2:]]}),
         ("another index", {"index": 5}),
         ("an index outside the tree", {"index": 7}),
-        ("another size", {"size": 8}),
+        ("another size", {"size": 6}),
         ("another leaf", {"leaf": tree.leaves[5].hex()}),
         ("another root", {"root": tree.root(0, 6).hex()}),
         ("no proof at all", {"proof": []}),

@@ -22,7 +22,7 @@ def signature_of(text, keys):
     if len(parts) != 3 or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) and canonical(part) for part in parts):
         return "odd"
     header = strict_header(unb64url(parts[0]))
-    if header is None:
+    if header is None or len(parts[0]) > 512:
         return "odd"
     named = [name for name in keys.by_name if keys.kid(name) == header["kid"]]
     if not named:
@@ -69,7 +69,7 @@ def verifies(key, message, signature):
 
 def readable_claims(text):
     try:
-        claims = json.loads(unb64url(text.split(".")[1]))
+        claims = json.loads(unb64url(text.split(".")[1]).decode())
         return claims if isinstance(claims, dict) else {}
     except (ValueError, IndexError):
         return {}
@@ -86,7 +86,7 @@ def requests(scene, cases):
             continue
         out.append(request(case["id"], message, at, keys, verdict(case["expect"])))
     for name, document in scene.document["messages"].items():
-        if document["typ"] == "tongban-request+jwt":
+        if document["typ"] == "tongban-request+jwt" and document["key"] == "asking" and name != "handling-event":
             message = Moment(scene, f"good.{name}", at).message(name, None)
             out.append(request(f"good.{name}", message, at, keys, {"accepted": True}))
     return out
