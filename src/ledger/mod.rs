@@ -10,12 +10,14 @@
 mod carrier;
 mod case_tag;
 pub mod checkpoint;
+pub mod evidence;
 pub mod key;
 pub mod leaf;
 pub mod note;
 pub mod proof;
 mod recover;
 mod sealer;
+pub mod search;
 mod served;
 mod shared;
 mod start;
@@ -38,11 +40,13 @@ use crate::domain::Region;
 use crate::store::{Row, Shelf, StoreFault, Take, sqlite};
 
 use case_tag::CaseTags;
+use evidence::{AuditorKey, Evidence, Sealing};
 use sealer::ToSealer;
+use search::{Finder, ToIndexer};
 use shared::Shared;
-use writer::{Job, row_of};
+use writer::{Job, Record, row_of};
 
-pub use crate::store::{Deed, Mark, Shard, UsedId};
+pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, UsedId, VaultOrder};
 pub use carrier::Carrier;
 pub use key::{LedgerKey, LedgerKeyFault};
 pub use leaf::{Decision, Leaf, LeafHash, LeafKind};
@@ -75,6 +79,8 @@ pub struct LedgerSettings {
     pub data_dir: PathBuf,
     pub region: Region,
     pub key: LedgerKey,
+    /// Whom evidence is sealed to; without them none is kept.
+    pub auditors: Vec<Arc<AuditorKey>>,
     pub clock: Clock,
 }
 
@@ -103,8 +109,9 @@ pub struct OpenSend {
     pub leaf: Leaf,
 }
 
-/// One thing to record. `record` stamps `v`, `ts` and `me` into the leaf.
-#[derive(Clone, Debug)]
+/// One thing to record. `record` stamps `v`, `ts` and `me` into the leaf, and `ev`, `rh` and
+/// `tags` where there is evidence.
+#[derive(Clone)]
 pub struct Entry {
     pub leaf: Leaf,
     /// Becomes durable together with the leaf.
@@ -113,11 +120,13 @@ pub struct Entry {
     pub take_use: Option<TakeUse>,
     /// Becomes durable together with the leaf; the [`Carrier`] takes it where it belongs.
     pub deed: Option<Vec<u8>>,
+    /// Sealed to the auditors, and durable before the leaf.
+    pub evidence: Option<Evidence>,
 }
 
 impl From<Leaf> for Entry {
     fn from(leaf: Leaf) -> Self {
-        Self { leaf, used_id: None, take_use: None, deed: None }
+        Self { leaf, used_id: None, take_use: None, deed: None, evidence: None }
     }
 }
 
@@ -173,10 +182,6 @@ pub enum LedgerFault {
     Tiles { kind: std::io::ErrorKind },
     #[error("{0}")]
     KeyFile(#[from] crate::keys::KeyFileFault),
-    #[error("{path}: is not the 32 secret bytes of a case key")]
-    CaseKey { path: String },
-    #[error("no random bytes could be had")]
-    NoRandom,
     #[error("the log's name cannot stand in a checkpoint")]
     Origin,
     #[error("the first leaf of the log could not be stored")]
@@ -198,10 +203,12 @@ struct Inner {
     public: [u8; 32],
     clock: Clock,
     case_tags: CaseTags,
+    sealing: Arc<Sealing>,
     shared: Arc<Shared>,
     shelf: Box<dyn Shelf>,
     jobs: Option<SyncSender<Job>>,
     to_sealer: Sender<ToSealer>,
+    to_indexer: Sender<ToIndexer>,
     threads: Vec<JoinHandle<()>>,
     /// Given back last.
     _lock: Option<sqlite::StoreLock>,
@@ -233,8 +240,54 @@ impl Ledger {
     /// still have recorded.
     pub async fn record(&self, entry: Entry) -> Result<Place, RecordFault> {
         let (reply, place) = oneshot::channel();
-        let job =
-            Job { most_uses: entry.take_use.map_or(0, |take| take.max), row: self.inner.row(entry)?, reply };
+        let most_uses = entry.take_use.map_or(0, |take| take.max);
+        let record = Record { most_uses, row: self.inner.row(entry)?, reply };
+        self.queue(Job::Record(Box::new(record)))?;
+        place.await.unwrap_or(Err(RecordFault::Unavailable))
+    }
+
+    /// Carries out an order on vaults, between commits; tells the indices it concerned. The
+    /// caller has recorded the order.
+    pub async fn obey(&self, order: VaultOrder) -> Result<Vec<u64>, RecordFault> {
+        let erased_from = match &order {
+            VaultOrder::Erase { shard, .. } => Some(*shard),
+            _ => None,
+        };
+        let (reply, done) = oneshot::channel();
+        self.queue(Job::Obey(order, reply))?;
+        let concerned = done.await.unwrap_or(Err(RecordFault::Unavailable))?;
+        if let Some(shard) = erased_from.filter(|_| !concerned.is_empty()) {
+            self.indexed(|done| ToIndexer::Forget(shard, concerned.clone(), done)).await?;
+        }
+        Ok(concerned)
+    }
+
+    /// The search index takes in everything recorded so far; `false` if it cannot.
+    pub async fn index(&self) -> bool {
+        self.indexed(ToIndexer::CatchUp).await.is_ok()
+    }
+
+    async fn indexed(&self, order: impl FnOnce(oneshot::Sender<()>) -> ToIndexer) -> Result<(), RecordFault> {
+        let (told, done) = oneshot::channel();
+        self.inner.to_indexer.send(order(told)).map_err(|_| RecordFault::Unavailable)?;
+        done.await.map_err(|_| RecordFault::Unavailable)
+    }
+
+    /// Finds leaves of this log. It reads files: use it where blocking is allowed.
+    pub fn finder(&self) -> Finder {
+        Finder::of_data_dir(&self.inner.data)
+    }
+
+    /// Where the log and its vaults lie.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.inner.data
+    }
+
+    pub fn region(&self) -> Region {
+        self.inner.region
+    }
+
+    fn queue(&self, job: Job) -> Result<(), RecordFault> {
         let shared = &self.inner.shared;
         if shared.poisoned().is_some() {
             return Err(RecordFault::Unavailable);
@@ -247,8 +300,17 @@ impl Ledger {
                 TrySendError::Full(_) => RecordFault::Overloaded,
                 TrySendError::Disconnected(_) => RecordFault::Unavailable,
             }
-        })?;
-        place.await.unwrap_or(Err(RecordFault::Unavailable))
+        })
+    }
+
+    /// From now on evidence is sealed to these; the present epoch ends.
+    pub fn seal_to(&self, auditors: Vec<Arc<AuditorKey>>) {
+        self.inner.sealing.epochs.seal_to(auditors);
+    }
+
+    /// Auditors that evidence is sealed to.
+    pub fn auditors(&self) -> usize {
+        self.inner.sealing.epochs.auditors()
     }
 
     /// Durable uses of an authorization so far; a first look, [`Ledger::record`] decides.
@@ -285,13 +347,21 @@ impl Ledger {
 }
 
 impl Inner {
-    /// Hashing and JSON happen here, on the caller's thread.
+    /// Hashing, sealing and JSON happen here, on the caller's thread.
     fn row(&self, entry: Entry) -> Result<Row, RecordFault> {
-        let mut leaf = entry.leaf;
+        let (mut leaf, now) = (entry.leaf, self.clock.now());
         leaf.v = leaf::LEAF_VERSION;
-        leaf.ts = self.clock.now().ms();
+        leaf.ts = now.ms();
         leaf.me = Some(self.region.to_string());
+        let vault = match &entry.evidence {
+            Some(evidence) => self.sealing.seal(&mut leaf, evidence, now).map_err(|fault| {
+                tracing::error!(%fault, "evidence cannot be sealed: nothing is recorded without it");
+                RecordFault::Unavailable
+            })?,
+            None => None,
+        };
         let mut row = row_of(&leaf).ok_or(RecordFault::TooLong)?;
+        row.vault = vault;
         row.used_id = entry.used_id;
         row.deed = entry.deed;
         row.take = entry.take_use.map(|take| Take { token: take.token, expires: take.expires });

@@ -7,7 +7,9 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::case_tag::CaseTags;
+use super::evidence::{Epochs, Sealing, SearchKeys};
 use super::sealer::{Sealer, ToSealer};
+use super::search::{Indexer, ToIndexer};
 use super::shared::{Published, Shared};
 use super::tile_files::TileFiles;
 use super::writer::Writer;
@@ -33,10 +35,12 @@ impl Ledger {
         lock: Option<sqlite::StoreLock>,
     ) -> Result<(Self, Recovered), LedgerFault> {
         let Hands { engine, mut heads, shelf, carrier } = hands;
-        let LedgerSettings { data_dir: data, region, key, clock } = settings;
+        let LedgerSettings { data_dir: data, region, key, auditors, clock } = settings;
         let now = clock.now();
         let standing = recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?;
         let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
+        let sealing =
+            Arc::new(Sealing { epochs: Epochs::new(auditors), keys: SearchKeys::of_data_dir(&data) });
         let shared = Arc::new(Shared::default());
         shared.free_disk.store(u64::MAX, Ordering::Relaxed);
         shared.size.store(standing.size, Ordering::Release);
@@ -60,6 +64,8 @@ impl Ledger {
             })));
         }
         let (to_sealer, orders) = channel();
+        let (to_indexer, errands) = channel();
+        let indexer = Indexer::new(&data, shared.clone());
         let sealer = Sealer {
             data: data.clone(),
             region,
@@ -80,6 +86,7 @@ impl Ledger {
             region,
             public,
             clock: clock.clone(),
+            sealing: sealing.clone(),
             to_sealer: to_sealer.clone(),
             shared: shared.clone(),
             shard: standing.shard,
@@ -95,11 +102,16 @@ impl Ledger {
             public,
             clock,
             case_tags,
+            sealing,
             shared,
             shelf,
             jobs: None,
             to_sealer,
-            threads: vec![thread("ledger-sealer", move || sealer.run(&orders))?],
+            to_indexer,
+            threads: vec![
+                thread("ledger-sealer", move || sealer.run(&orders))?,
+                thread("ledger-indexer", move || indexer.run(&errands))?,
+            ],
             _lock: lock,
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
@@ -125,8 +137,10 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.jobs = None;
         for (place, thread) in self.threads.drain(..).enumerate() {
-            if place == 1 {
-                let _ = self.to_sealer.send(ToSealer::Stop);
+            match place {
+                1 => drop(self.to_sealer.send(ToSealer::Stop)),
+                2 => drop(self.to_indexer.send(ToIndexer::Stop)),
+                _ => {}
             }
             let _ = thread.join();
         }

@@ -1,5 +1,6 @@
 //! One month's file, open for reading: leaves in order, and what `audit verify` asks of it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
@@ -71,6 +72,46 @@ impl MonthFile {
         })
     }
 
+    /// At most `most` leaves from `from` on, in order.
+    pub fn leaves_from(&self, from: u64, most: usize) -> Result<Vec<StoredLeaf>, StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT idx, hash, leaf FROM leaf WHERE idx>=? ORDER BY idx LIMIT ?")?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = statement.query_map((from.cast_signed(), most), stored_leaf)?;
+            rows.collect()
+        })
+    }
+
+    /// At most `most` leaves from `from` down to `to`, newest first.
+    pub fn leaves_down(&self, from: u64, to: u64, most: usize) -> Result<Vec<StoredLeaf>, StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT idx, hash, leaf FROM leaf WHERE idx<=? AND idx>=? ORDER BY idx DESC LIMIT ?",
+            )?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let from = i64::try_from(from).unwrap_or(i64::MAX);
+            let rows = statement.query_map((from, to.cast_signed(), most), stored_leaf)?;
+            rows.collect()
+        })
+    }
+
+    pub fn leaf(&self, index: u64) -> Result<Option<StoredLeaf>, StoreFault> {
+        Ok(self.leaves_down(index, index, 1)?.pop())
+    }
+
+    /// When the leaves `from..=to` were written, in milliseconds.
+    pub fn times(&self, from: u64, to: u64) -> Result<HashMap<u64, i64>, StoreFault> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT idx, ts FROM leaf WHERE idx>=? AND idx<=?")?;
+            let rows = statement.query_map([from.cast_signed(), to.cast_signed()], |row| {
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
+            })?;
+            rows.collect()
+        })
+    }
+
     /// What SQLite's own integrity check finds; empty when all is well.
     pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
         self.read(integrity_of)
@@ -106,7 +147,7 @@ pub fn integrity(path: &Path) -> Result<Vec<String>, StoreFault> {
     integrity_of(&open_reader(path)?).map_err(|e| sqlite_fault("read", path, &e))
 }
 
-fn integrity_of(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(super) fn integrity_of(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("PRAGMA integrity_check(10)")?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
     rows.filter(|row| row.as_ref().map_or(true, |r| r != "ok")).collect()
