@@ -274,7 +274,7 @@ async function evidence() {
   same("epoch", JSON.parse(Buffer.from(plaintext).toString()), { epoch: doc.epoch, key: b64url(hex(doc.epoch_key)) });
   const mac = (secret, ...message) => message.reduce((h, part) => h.update(part), createHmac("sha256", secret)).digest();
   for (const row of doc.tokens) {
-    const token = mac(hex(doc.shard_key), Buffer.from([row.field_byte, 0]), row.normalised);
+    const token = mac(hex(doc.shard_key), `${row.field}\0${row.normalised}`);
     same("token", token.toString("hex"), row.token);
     same("tag", b64url(mac(hex(doc.r), token).subarray(0, 16)), row.tag);
     for (const [day, expected] of Object.entries(row.days)) same("day", mac(token, "day", day).subarray(0, 16).toString("hex"), expected);

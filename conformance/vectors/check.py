@@ -351,7 +351,7 @@ def evidence():
     mac = lambda key, message: hmac.new(key, message, hashlib.sha256).digest()
     for row in doc["tokens"]:
         same("normalised", normalised(row), row["normalised"])
-        token = mac(bytes.fromhex(doc["shard_key"]), bytes([row["field_byte"], 0]) + row["normalised"].encode())
+        token = mac(bytes.fromhex(doc["shard_key"]), f"{row['field']}\0{row['normalised']}".encode())
         same("token", token.hex(), row["token"])
         same("tag", b64url(mac(bytes.fromhex(doc["r"]), token)[:16]), row["tag"])
         for day, expected in row["days"].items():
