@@ -78,7 +78,8 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
     let same = Arc::ptr_eq(&trust.directory, &before.directory)
         && Arc::ptr_eq(&trust.policy, &before.policy)
         && Arc::ptr_eq(&trust.authorities, &before.authorities)
-        && Arc::ptr_eq(&trust.status_lists, &before.status_lists);
+        && Arc::ptr_eq(&trust.status_lists, &before.status_lists)
+        && Arc::ptr_eq(&trust.accounts, &before.accounts);
     if !same {
         put_in_force(house, watched, trust);
     }
