@@ -130,6 +130,21 @@ impl LocalClient {
 #[serde(deny_unknown_fields)]
 pub struct ConsoleListener {
     pub listen: SocketAddr,
+    /// PEM chain and PKCS#8 key that browsers are shown; the partner door's where left out.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    #[serde(default)]
+    pub private_key: Option<PathBuf>,
+    /// One file per account.
+    #[serde(default = "default_accounts")]
+    pub accounts: PathBuf,
+    /// Host names that browsers may use besides loopback and the listening address.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+fn default_accounts() -> PathBuf {
+    "trust/console".into()
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -321,6 +336,13 @@ impl Config {
                 local.client.iter().all(|c| !c.name.trim().is_empty()),
                 "[[local_listener.client]] name",
                 "must not be empty",
+            );
+        }
+        if let Some(console) = &self.console_listener {
+            rule(
+                console.certificate.is_some() == console.private_key.is_some(),
+                "[console_listener]",
+                "certificate and private_key come together",
             );
         }
         rule(

@@ -15,6 +15,7 @@ pub mod key;
 pub mod leaf;
 pub mod note;
 pub mod proof;
+mod reading;
 mod recover;
 mod sealer;
 mod served;
@@ -49,6 +50,7 @@ pub use carrier::Carrier;
 pub use key::{LedgerKey, LedgerKeyFault};
 pub use leaf::{Decision, Leaf, LeafHash, LeafKind};
 pub use note::Vkey;
+pub use reading::{KeptCheckpoint, LookedBack, Standing};
 pub use served::{EntryProof, ReadFault};
 pub use shared::Health;
 

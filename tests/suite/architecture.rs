@@ -13,6 +13,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("domain", &["clock", "fault"]),
     ("json", &["clock", "fault"]),
     ("folder", &["clock", "fault", "json"]),
+    ("account", &["fault", "folder"]),
     ("keys", &["clock", "fault", "json"]),
     ("schema", &["clock", "fault", "domain", "json", "folder"]),
     ("store", &["clock", "fault", "domain", "json", "keys"]),
@@ -64,7 +65,8 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
 ];
 
 const GROUND: &[&str] = &[
-    "clock", "fault", "domain", "json", "folder", "keys", "schema", "store", "ledger", "material", "casebook",
+    "clock", "fault", "domain", "json", "folder", "account", "keys", "schema", "store", "ledger", "material",
+    "casebook",
 ];
 const ROOMS: &[&str] =
     &["peer", "web", "envelope", "policy", "authorization", "license", "case", "relay", "webhook", "answer"];
