@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::mandate::Role;
+use crate::account::Role;
 use crate::json::jcs;
 use crate::ledger::{Leaf, LeafHash, LeafKind};
 

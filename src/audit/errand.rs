@@ -1,12 +1,13 @@
 //! Errands: what the command line asks of a desk, over the gateway's own socket or, when no
 //! gateway runs, of the directory itself. One shape for both.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    Accounts, DeskFault, EraseOrder, Mandate, Page, Question, RegisterFilter, Warrant, Act, Desk,
-};
+use super::{Act, Actor, Desk, DeskFault, EraseOrder, Mandate, Page, Question, RegisterFilter, Warrant};
+use crate::account::Accounts;
 use crate::ledger::evidence::Field;
 
 /// An errand, and who sends it what for. No `Debug`: it may name a citizen.
@@ -109,14 +110,14 @@ const ENTRIES_A_PAGE: u32 = 100;
 impl Desk {
     /// Does an errand for an account of `accounts`. Goes on to its end when the caller stops
     /// waiting: what a leaf announced is done.
-    pub async fn run(&self, accounts: &Accounts, sent: Sent) -> Result<Value, DeskFault> {
-        let (desk, accounts) = (self.clone(), accounts.clone());
+    pub async fn run(&self, accounts: Arc<Accounts>, sent: Sent) -> Result<Value, DeskFault> {
+        let desk = self.clone();
         let done = tokio::spawn(async move { desk.go(&accounts, sent).await });
         done.await.unwrap_or(Err(DeskFault::Interrupted))
     }
 
     async fn go(&self, accounts: &Accounts, sent: Sent) -> Result<Value, DeskFault> {
-        let by = accounts.actor(&sent.by)?;
+        let by = accounts.named(&sent.by).map(|account| Actor::of(account)).ok_or(DeskFault::NoSuchAccount)?;
         match sent.errand {
             Errand::Show { what } => return told(self.show(&what).await?),
             Errand::OpenApprove { request } => return told(self.open_approve(&by, &request).await?),

@@ -1,14 +1,11 @@
 //! Who acts at the desk, and why: without a [`Mandate`] nothing is done.
 //!
 //! Promises: a purpose and an order number of sensible length, and a role that may do what is
-//! asked. Leaves who an account is to [`super::Accounts`], and the record to the registers.
-
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+//! asked. Leaves who an account is to [`crate::account`], and the record to the registers.
 
 use super::DeskFault;
 use super::entry::Act;
+use crate::account::{Account, Role};
 use crate::domain::check_resident_id;
 
 /// Characters of a purpose: a sentence, not an essay (protocol §12 has the same for requests).
@@ -18,49 +15,22 @@ pub const LONGEST_ORDER: usize = 64;
 /// Characters of a resident's number, which stands in no free text of ours.
 const RESIDENT_ID: usize = 18;
 
-/// What an account may do. One person holds one (等保: system, audit, security administrator).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// 系统管理员: runs the machine and sees no exchange.
-    System,
-    /// 审计管理员: searches, asks for evidence, exports, checks.
-    Audit,
-    /// 安全管理员: approves openings, erases, holds.
-    Security,
-}
-
-impl Role {
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Audit => "audit",
-            Self::Security => "security",
+/// May this role do `act`? Finding and destroying are never in one hand, and who runs the
+/// machine sees no exchange.
+const fn may(role: Role, act: Act) -> bool {
+    match act {
+        Act::Search | Act::Subject | Act::Authorization | Act::Export | Act::Warrant => {
+            matches!(role, Role::Audit)
         }
-    }
-
-    /// May this role do `act`? Finding and destroying are never in one hand.
-    pub const fn may(self, act: Act) -> bool {
-        match act {
-            Act::Search | Act::Subject | Act::Authorization | Act::Export | Act::Warrant => {
-                matches!(self, Self::Audit)
-            }
-            Act::Completeness | Act::Sample | Act::Open | Act::Hold => {
-                matches!(self, Self::Audit | Self::Security)
-            }
-            Act::Erase | Act::Restrict | Act::Release => matches!(self, Self::Security),
-            Act::Drop => matches!(self, Self::System | Self::Security),
+        Act::Completeness | Act::Sample | Act::Open | Act::Hold => {
+            matches!(role, Role::Audit | Role::Security)
         }
+        Act::Erase | Act::Restrict | Act::Release => matches!(role, Role::Security),
+        Act::Drop => matches!(role, Role::System | Role::Security),
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// An account at work: made by [`super::Accounts::actor`], or the gateway itself.
+/// An account at work, or the gateway itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     name: String,
@@ -68,8 +38,17 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// An account that is in force.
+    pub fn of(account: &Account) -> Self {
+        Self::new(account.name().to_owned(), account.role())
+    }
+
     pub(super) fn new(name: String, role: Role) -> Self {
         Self { name, role }
+    }
+
+    pub(super) fn may(&self, act: Act) -> bool {
+        may(self.role, act)
     }
 
     /// The gateway, for what the calendar asks of it. No account can have this name.
@@ -127,7 +106,7 @@ impl Mandate {
     }
 
     pub(super) fn may(&self, act: Act) -> Result<(), DeskFault> {
-        if self.by.role.may(act) { Ok(()) } else { Err(DeskFault::NotAllowed) }
+        if self.by.may(act) { Ok(()) } else { Err(DeskFault::NotAllowed) }
     }
 }
 
@@ -177,11 +156,11 @@ mod tests {
     #[test]
     fn who_finds_does_not_destroy_and_who_runs_the_machine_sees_nothing() {
         for act in [Act::Search, Act::Subject, Act::Authorization, Act::Export, Act::Warrant, Act::Open] {
-            assert!(Role::Audit.may(act) && !Role::System.may(act), "{act:?}");
+            assert!(may(Role::Audit, act) && !may(Role::System, act), "{act:?}");
         }
         for act in [Act::Erase, Act::Restrict, Act::Release] {
-            assert!(Role::Security.may(act) && !Role::Audit.may(act) && !Role::System.may(act), "{act:?}");
+            assert!(may(Role::Security, act) && !may(Role::Audit, act) && !may(Role::System, act), "{act:?}");
         }
-        assert!(!Role::Security.may(Act::Search) && Role::Security.may(Act::Open));
+        assert!(!may(Role::Security, Act::Search) && may(Role::Security, Act::Open));
     }
 }

@@ -8,7 +8,6 @@
 //! opens with a key of his own ([`unseal`]). Console, admin socket and command line all come
 //! here; pages, sockets and words for people are theirs.
 
-mod accounts;
 mod act;
 mod authorization;
 mod completeness;
@@ -44,7 +43,6 @@ use crate::ledger::{Ledger, Shard};
 use crate::store::sqlite::{SqliteShelf, Vaults};
 use crate::store::Shelf as _;
 
-pub use accounts::Accounts;
 pub use act::Recorded;
 pub use authorization::Uses;
 pub use completeness::{Completeness, completeness_of};
@@ -54,7 +52,7 @@ pub use errand::{Errand, Sent};
 pub use fault::DeskFault;
 pub use find::{EvidenceState, FoundRow};
 pub use hold::Held;
-pub use mandate::{Actor, LONGEST_ORDER, LONGEST_PURPOSE, Mandate, Role};
+pub use mandate::{Actor, LONGEST_ORDER, LONGEST_PURPOSE, Mandate};
 pub use open::{Opened, Released};
 pub use period::{LEAST_OTHER_MONTHS, LEAST_PROVISION_MONTHS, MOST_MONTHS, Periods};
 pub use question::{LEAST_PAGE, MOST_PAGE, Page, Question};

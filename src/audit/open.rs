@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::act::Intent;
 use super::find::EvidenceState;
-use super::mandate::{Actor, Role};
+use super::mandate::Actor;
 use super::request::{Approved, MOST_IN_A_REQUEST, REQUEST_LIFE_MS, Request};
 use super::{Act, Desk, DeskFault, Mandate};
+use crate::account::Role;
 use crate::ledger::{Mark, Shard, origin};
 use crate::store::Shelf as _;
 
@@ -90,7 +91,7 @@ impl Desk {
     /// The second person's word: records the opening and releases. Approving twice is
     /// approving once.
     pub async fn open_approve(&self, by: &Actor, id: &str) -> Result<Opened, DeskFault> {
-        if !by.role().may(Act::Open) {
+        if !by.may(Act::Open) {
             return Err(DeskFault::NotAllowed);
         }
         let mut request = self.live_request(id).await?;

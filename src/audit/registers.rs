@@ -291,8 +291,8 @@ impl Raw {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mandate::Role;
     use super::*;
+    use crate::account::Role;
 
     fn entry(act: Act, by: &str, of: &[u64]) -> Entry {
         Entry {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::mandate::Role;
+use crate::account::Role;
 
 /// How long a request waits for its second person, and how long what was allowed may be
 /// fetched: a working day with its night (milliseconds).
