@@ -44,3 +44,11 @@ impl Desk {
         Ok(self.indices(warrant.log()?, &[warrant.subject()?], &question, None, usize::MAX)?.into_iter().collect())
     }
 }
+
+/// What the index in a data directory answers to a warrant.
+pub fn answered_by_index(
+    _data: &std::path::Path,
+    _warrant: &super::Warrant,
+) -> Result<std::collections::BTreeSet<u64>, DeskFault> {
+    Err(DeskFault::NoKeys)
+}

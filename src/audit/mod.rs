@@ -52,6 +52,7 @@ pub use errand::{Errand, Sent};
 pub use fault::DeskFault;
 pub use find::{EvidenceState, FoundRow};
 pub use hold::Held;
+pub use interim::answered_by_index;
 pub use mandate::{Actor, LONGEST_ORDER, LONGEST_PURPOSE, Mandate};
 pub use open::{Opened, Released};
 pub use period::{LEAST_OTHER_MONTHS, LEAST_PROVISION_MONTHS, MOST_MONTHS, Periods};
