@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::act::{Intent, LEAVES_AT_ONCE};
-use super::find::mark_of;
+use super::find::{answered_by_index, mark_of};
 use super::states::class_of;
 use super::{Act, Desk, DeskFault, Mandate, Warrant, rd_of};
 use crate::clock::Now;
@@ -108,7 +108,7 @@ impl Desk {
             "from": warrant.from, "to": warrant.to});
         let mut told = self
             .blocking(move |desk| {
-                let answered = desk.answered(&warrant)?;
+                let answered = answered_by_index(&desk.inner.data, &warrant)?;
                 completeness_of(&desk.inner.data, &warrant, &answered)
             })
             .await?;

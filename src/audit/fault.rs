@@ -1,6 +1,7 @@
 //! Why the desk does not do what was asked, with a code and words for people.
 
 use crate::ledger::RecordFault;
+use crate::ledger::search::SearchFault;
 use crate::store::StoreFault;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +106,15 @@ impl DeskFault {
             | Self::NoKeys
             | Self::NoRandom
             | Self::Interrupted => 503,
+        }
+    }
+}
+
+impl From<SearchFault> for DeskFault {
+    fn from(fault: SearchFault) -> Self {
+        match fault {
+            SearchFault::Store(fault) => Self::Store(fault),
+            SearchFault::Key(_) => Self::NoKeys,
         }
     }
 }

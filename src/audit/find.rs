@@ -1,14 +1,16 @@
 //! Exchanges that a question means, newest first: the index says where, the leaves say what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, DeskFault, Question};
-use crate::ledger::evidence::{Field, ShardKey, SubjectKey};
+use super::{Desk, DeskFault, Question, Warrant};
+use crate::ledger::evidence::{Field, ShardKey, SubjectKey, tag_of};
+use crate::ledger::search::{About, Finder, LARGEST_PAGE, Wanted, WantedFacets};
 use crate::ledger::{Leaf, Mark, Shard};
 use crate::store::Shelf as _;
 
@@ -99,24 +101,70 @@ impl Desk {
         before: Option<Mark>,
         most: usize,
     ) -> Result<Vec<(Mark, Leaf)>, DeskFault> {
+        let subjects = self.all_subjects(question)?;
+        if subjects.as_ref().is_some_and(BTreeMap::is_empty) {
+            return Ok(Vec::new());
+        }
+        let first = |subjects: &BTreeMap<Shard, Vec<SubjectKey>>| {
+            let keys = subjects.iter().filter_map(|(shard, keys)| Some((*shard, keys.first()?.clone())));
+            let field = question.people().next().map_or(Field::Citizen, |(field, _)| field);
+            About::Keys(field, keys.collect())
+        };
+        let mut wanted = Wanted {
+            about: subjects.as_ref().map(first),
+            facets: facets_of(question)?,
+            from: question.from,
+            to: question.to,
+            before,
+            most: LARGEST_PAGE.min(most),
+        };
         let mut found = Vec::new();
-        for shard in self.shelf().shards()?.into_iter().rev() {
-            let before = match before {
-                Some(before) if before.shard < shard => continue,
-                Some(before) if before.shard == shard => Some(before.index),
-                _ => None,
-            };
-            let Some(subjects) = self.subjects(shard, question)? else { continue };
-            let indices = self.indices(shard, &subjects, question, before, most - found.len())?;
-            for index in indices {
-                let leaf = self.leaf(Mark { shard, index })?;
-                found.push((Mark { shard, index }, leaf));
+        loop {
+            let page = self.inner.ledger.finder().find(&wanted)?;
+            for leaf in page.leaves {
+                if self.is_about_all(leaf.at, &leaf.leaf, subjects.as_ref())? {
+                    found.push((leaf.at, leaf.leaf));
+                }
             }
-            if found.len() >= most {
-                break;
+            wanted.before = page.next;
+            if found.len() >= most || wanted.before.is_none() {
+                found.truncate(most);
+                return Ok(found);
             }
         }
-        Ok(found)
+    }
+
+    /// The index finds by one subject; the others are the leaf's by its tags.
+    fn is_about_all(
+        &self,
+        at: Mark,
+        leaf: &Leaf,
+        subjects: Option<&BTreeMap<Shard, Vec<SubjectKey>>>,
+    ) -> Result<bool, DeskFault> {
+        let others = subjects.and_then(|subjects| subjects.get(&at.shard)?.get(1..)).unwrap_or_default();
+        if others.is_empty() {
+            return Ok(true);
+        }
+        let Some((_, row)) = self.vaults().row(at)? else { return Ok(false) };
+        Ok(others.iter().all(|subject| leaf.tags.contains(&tag_of(&row.r, subject))))
+    }
+
+    /// What stands for the question's people in each log that has evidence; `None` when it
+    /// names nobody.
+    fn all_subjects(
+        &self,
+        question: &Question,
+    ) -> Result<Option<BTreeMap<Shard, Vec<SubjectKey>>>, DeskFault> {
+        if question.people().next().is_none() {
+            return Ok(None);
+        }
+        let mut all = BTreeMap::new();
+        for shard in self.shelf().shards()? {
+            if let Some(subjects) = self.subjects(shard, question)? {
+                all.insert(shard, subjects);
+            }
+        }
+        Ok(Some(all))
     }
 
     pub(super) fn leaf(&self, at: Mark) -> Result<Leaf, DeskFault> {
@@ -196,5 +244,45 @@ fn row(at: Mark, leaf: &Leaf, evidence: EvidenceState) -> FoundRow {
             case: leaf.case.clone(),
             by: leaf.by.clone(),
         },
+    }
+}
+
+/// The facets of a question, as leaves name them.
+fn facets_of(question: &Question) -> Result<WantedFacets, DeskFault> {
+    let auth = question.auth.as_deref().map(|text| {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or(DeskFault::Asked("auth is the leaf's: base64url of 32 bytes"))
+    });
+    Ok(WantedFacets {
+        kind: None,
+        peer: question.partner.clone(),
+        op: question.op.clone(),
+        item: question.item.clone(),
+        lt: question.license_type.clone(),
+        dec: question.decision.clone(),
+        code: question.code.clone(),
+        auth: auth.transpose()?,
+    })
+}
+
+/// What the index in a data directory, or its copy, answers to a warrant. Blocks.
+pub fn answered_by_index(data: &Path, warrant: &Warrant) -> Result<BTreeSet<u64>, DeskFault> {
+    let finder = Finder::of_data_dir(data);
+    let mut wanted = Wanted {
+        about: Some(About::Keys(warrant.field, [(warrant.log()?, warrant.subject()?)].into())),
+        facets: WantedFacets::default(),
+        from: Some(warrant.from),
+        to: Some(warrant.to),
+        before: None,
+        most: LARGEST_PAGE,
+    };
+    let mut answered = BTreeSet::new();
+    loop {
+        let page = finder.find(&wanted)?;
+        answered.extend(page.leaves.iter().map(|found| found.at.index));
+        match page.next {
+            Some(next) => wanted.before = Some(next),
+            None => return Ok(answered),
+        }
     }
 }
