@@ -468,8 +468,10 @@ kind = "sqlite"
     #[test]
     fn nobody_keeps_evidence_for_less_than_the_law_says() {
         let keep = |provision: u32, other: u32| {
-            let months = format!("[ledger]\nkeep_provision_months = {provision}\nkeep_other_months = {other}");
-            Config::parse(&EXAMPLE.replace("[ledger]", &months), Path::new(".")).map_err(|faults| faults.len())
+            let months =
+                format!("[ledger]\nkeep_provision_months = {provision}\nkeep_other_months = {other}");
+            Config::parse(&EXAMPLE.replace("[ledger]", &months), Path::new("."))
+                .map_err(|faults| faults.len())
         };
         let default = Config::parse(EXAMPLE, Path::new(".")).unwrap().ledger.periods();
         assert_eq!(default, keep(36, 6).unwrap().ledger.periods());

@@ -132,9 +132,10 @@ impl Desk {
             let size = self.shelf().size(shard)?;
             while next < size {
                 let until = size.min(next + LEAVES_AT_ONCE);
-                let found = self.shelf().leaves(shard, next..until)?.into_iter().find(|stored| {
-                    Leaf::from_bytes(&stored.leaf).is_some_and(|leaf| leaf.rd == Some(rd))
-                });
+                let found =
+                    self.shelf().leaves(shard, next..until)?.into_iter().find(|stored| {
+                        Leaf::from_bytes(&stored.leaf).is_some_and(|leaf| leaf.rd == Some(rd))
+                    });
                 if let Some(stored) = found {
                     return Ok(Some(Mark { shard, index: stored.index }));
                 }

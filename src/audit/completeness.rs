@@ -112,8 +112,7 @@ impl Desk {
                 completeness_of(&desk.inner.data, &warrant, &answered)
             })
             .await?;
-        let intent =
-            Intent { n: told.matching, what, sought: vec![mark], ..Intent::new(Act::Completeness) };
+        let intent = Intent { n: told.matching, what, sought: vec![mark], ..Intent::new(Act::Completeness) };
         let recorded = self.record(mandate, intent).await?;
         self.finish(&recorded).await?;
         told.leaf = Some(recorded.leaf);

@@ -82,9 +82,7 @@ impl Act {
             Self::Open => (LeafKind::Open, None),
             Self::Export => (LeafKind::Export, None),
             Self::Erase => (LeafKind::Erase, None),
-            Self::Restrict | Self::Hold | Self::Release | Self::Drop => {
-                (LeafKind::Erase, Some(self.word()))
-            }
+            Self::Restrict | Self::Hold | Self::Release | Self::Drop => (LeafKind::Erase, Some(self.word())),
         }
     }
 }
@@ -171,7 +169,10 @@ mod tests {
             let leaf = entry(act).leaf();
             let said = leaf.op.clone().unwrap_or_else(|| leaf.t.name().to_owned());
             assert_eq!(said, act.word());
-            assert_eq!((leaf.by.as_deref(), leaf.n, &leaf.of[..]), (Some("li-auditor"), Some(2), &[7, 9][..]));
+            assert_eq!(
+                (leaf.by.as_deref(), leaf.n, &leaf.of[..]),
+                (Some("li-auditor"), Some(2), &[7, 9][..])
+            );
         }
     }
 

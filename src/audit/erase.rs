@@ -115,8 +115,7 @@ impl Desk {
         let mut shards: Vec<Shard> = marks.iter().map(|at| at.shard).collect();
         shards.dedup();
         let states = self.states(shards)?;
-        let mut plan =
-            Plan { erase: vec![], restrict: vec![], absent: vec![], exports: vec![], sought };
+        let mut plan = Plan { erase: vec![], restrict: vec![], absent: vec![], exports: vec![], sought };
         for at in marks {
             if states.is_held(at) {
                 return Err(DeskFault::Held(at.index));
@@ -130,7 +129,11 @@ impl Desk {
                 }
             }
             let free = order.legal_basis.is_some() || is_past_floor(class_of(&leaf), leaf.ts, now);
-            if free && !order.restrict { plan.erase.push(at) } else { plan.restrict.push(at) }
+            if free && !order.restrict {
+                plan.erase.push(at)
+            } else {
+                plan.restrict.push(at)
+            }
             let about = self.inner.registers.concerning(at)?;
             plan.exports.extend(about.into_iter().filter(|entry| entry.entry.act == Act::Export));
         }

@@ -117,7 +117,8 @@ impl Desk {
     }
 
     async fn go(&self, accounts: &Accounts, sent: Sent) -> Result<Value, DeskFault> {
-        let by = accounts.named(&sent.by).map(|account| Actor::of(account)).ok_or(DeskFault::NoSuchAccount)?;
+        let by =
+            accounts.named(&sent.by).map(|account| Actor::of(account)).ok_or(DeskFault::NoSuchAccount)?;
         match sent.errand {
             Errand::Show { what } => return told(self.show(&what).await?),
             Errand::OpenApprove { request } => return told(self.open_approve(&by, &request).await?),
@@ -182,7 +183,8 @@ mod tests {
         assert!(matches!(&sent.errand, Errand::OpenRequest { of, .. } if of == &[4]));
         assert!(serde_json::from_str::<Sent>(&text.replace("open-request", "open")).is_err());
         assert!(serde_json::from_str::<Sent>(&text.replace("\"of\"", "\"off\"")).is_err());
-        let page = r#"{"as":"li","errand":{"do":"search","question":{"partner":"331083"},"page":{"rows":50}}}"#;
+        let page =
+            r#"{"as":"li","errand":{"do":"search","question":{"partner":"331083"},"page":{"rows":50}}}"#;
         let sent: Sent = serde_json::from_str(page).unwrap();
         let again = serde_json::to_string(&sent).unwrap();
         assert!(serde_json::from_str::<Sent>(&again).is_ok(), "{again}");

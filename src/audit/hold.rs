@@ -48,8 +48,7 @@ impl Desk {
             return Err(DeskFault::Asked("an order names 1 to 4096 leaves"));
         }
         let shard = self.shard(shard)?;
-        let intent =
-            Intent { n: of.len() as u64, shard: Some(shard), of: of.clone(), ..Intent::new(act) };
+        let intent = Intent { n: of.len() as u64, shard: Some(shard), of: of.clone(), ..Intent::new(act) };
         let recorded = self.record(mandate, intent).await?;
         let concerned = match order_of_parts(act, shard, of.clone(), recorded.mark) {
             Some(order) => self.inner.ledger.obey(order).await?,

@@ -150,7 +150,7 @@ mod tests {
         let told = format!("查{number}的记录");
         assert_eq!(Mandate::new(auditor(), &told, "1"), Err(DeskFault::PersonalData));
         assert_eq!(Mandate::new(auditor(), "核查", number), Err(DeskFault::PersonalData));
-        assert!(Mandate::new(auditor(), "核查", "421202202611220001").is_ok());
+        assert!(Mandate::new(auditor(), "核查", "421202202611220002").is_ok());
     }
 
     #[test]

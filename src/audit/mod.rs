@@ -29,6 +29,8 @@ mod search;
 mod show;
 mod states;
 mod subject;
+#[cfg(test)]
+mod tests;
 pub mod unseal;
 mod warrant;
 
@@ -39,8 +41,8 @@ use crate::clock::Clock;
 use crate::domain::Region;
 use crate::ledger::evidence::SearchKeys;
 use crate::ledger::{Ledger, Shard};
-use crate::store::sqlite::{SqliteShelf, Vaults};
 use crate::store::Shelf as _;
+use crate::store::sqlite::{SqliteShelf, Vaults};
 
 pub use act::Recorded;
 pub use authorization::Uses;

@@ -125,8 +125,7 @@ impl Desk {
         };
         let recorded = self.record(&mandate, intent).await?;
         let at = self.inner.clock.now().ms();
-        request.approved =
-            Some(Approved { by: by.name().to_owned(), at, leaf: recorded.leaf.clone() });
+        request.approved = Some(Approved { by: by.name().to_owned(), at, leaf: recorded.leaf.clone() });
         request.expires = at + REQUEST_LIFE_MS;
         let kept = request.clone();
         self.blocking(move |desk| desk.inner.registers.put_request(&kept)).await?;
@@ -170,7 +169,8 @@ impl Desk {
     /// One leaf's evidence as it lies there.
     fn released(&self, at: Mark) -> Result<Option<Released>, DeskFault> {
         let Some((file, row)) = self.vaults().row(at)? else { return Ok(None) };
-        let leaf = self.shelf().leaves(at.shard, at.index..at.index + 1)?.pop().ok_or(DeskFault::NoSuchLeaf)?;
+        let leaf =
+            self.shelf().leaves(at.shard, at.index..at.index + 1)?.pop().ok_or(DeskFault::NoSuchLeaf)?;
         let Some(epoch) = file.epoch(row.epoch)? else { return Ok(None) };
         Ok(Some(Released {
             epoch,

@@ -60,7 +60,6 @@ fn month_number(month: Month) -> Option<i64> {
     Some(year.parse::<i64>().ok()? * 12 + month.parse::<i64>().ok()? - 1)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +89,9 @@ mod tests {
     fn every_row_of_a_dropped_month_is_past_the_floor() {
         let periods = Periods::default();
         let last = Now::from_ms(day("2026-12-01").ms() - 1);
-        for (class, goes) in [(RetentionClass::Provision, "2029-12-01"), (RetentionClass::Other, "2027-06-01")] {
+        for (class, goes) in
+            [(RetentionClass::Provision, "2029-12-01"), (RetentionClass::Other, "2027-06-01")]
+        {
             assert!(periods.is_over(class, Month::parse("2026-11").unwrap(), day(goes)));
             assert!(is_past_floor(class, last.ms(), day(goes)));
             assert!(!is_past_floor(class, last.ms(), Now::from_ms(day(goes).ms() - 3 * 86_400_000)));

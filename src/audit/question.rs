@@ -167,8 +167,8 @@ mod tests {
             ..Question::default()
         };
         assert_eq!(question.check(), Ok(()));
-        let told = question.told().to_string();
-        assert_eq!(told, r#"{"from":5,"peer":"331083","sought":["citizen"]}"#);
+        let told = serde_json::json!({"from": 5, "peer": "331083", "sought": ["citizen"]});
+        assert_eq!(question.told(), told);
     }
 
     #[test]

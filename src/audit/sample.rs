@@ -73,7 +73,9 @@ impl Desk {
                 break;
             }
             let at = draw(files.len() as u64)?;
-            let Some((file, (first, last))) = usize::try_from(at).ok().and_then(|at| files.get(at)) else { break };
+            let Some((file, (first, last))) = usize::try_from(at).ok().and_then(|at| files.get(at)) else {
+                break;
+            };
             let index = first + draw(last - first + 1)?;
             let Some(row) = file.row(index)?.filter(|_| !of.contains(&index)) else { continue };
             of.push(index);

@@ -41,12 +41,8 @@ impl Desk {
                 Ok((desk.in_use(&asked, rows), next, desk.sought(&asked)?))
             })
             .await?;
-        let intent = Intent {
-            n: rows.len() as u64,
-            what: question.told(),
-            sought,
-            ..Intent::new(Act::Search)
-        };
+        let intent =
+            Intent { n: rows.len() as u64, what: question.told(), sought, ..Intent::new(Act::Search) };
         let recorded = self.record(mandate, intent).await?;
         self.finish(&recorded).await?;
         Ok(Found { rows, next, leaf: recorded.leaf })

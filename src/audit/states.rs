@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::find::EvidenceState;
 use super::{Act, Desk, DeskFault, RegisterFilter};
-use crate::ledger::{Leaf, Mark, Month, RetentionClass, Shard};
 use crate::clock::Now;
+use crate::ledger::{Leaf, Mark, Month, RetentionClass, Shard};
 use crate::store::sqlite::VaultFile;
 
 /// Vaults of some logs, and what orders say of their rows.

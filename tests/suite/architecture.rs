@@ -69,8 +69,19 @@ const GROUND: &[&str] = &[
     "clock", "fault", "domain", "json", "folder", "account", "keys", "schema", "store", "ledger", "material",
     "casebook",
 ];
-const ROOMS: &[&str] =
-    &["audit", "peer", "web", "envelope", "policy", "authorization", "license", "case", "relay", "webhook", "answer"];
+const ROOMS: &[&str] = &[
+    "audit",
+    "peer",
+    "web",
+    "envelope",
+    "policy",
+    "authorization",
+    "license",
+    "case",
+    "relay",
+    "webhook",
+    "answer",
+];
 
 /// `store` is below `ledger`, `casebook` and `audit`, and only they may know which engine lies there.
 const KNOWN_TO_ITS_KEEPERS_ONLY: &str = "store";

@@ -143,9 +143,8 @@ fn on_runtime<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop>
 
 /// The running gateway's socket; `None` when no gateway listens there.
 async fn connect(data: &Path) -> Result<Option<UnixStream>, Stop> {
-    let failed = |e: std::io::Error| {
-        Stop::failed(format_args!("{}: {}", data.join("admin.sock").display(), e.kind()))
-    };
+    let failed =
+        |e: std::io::Error| Stop::failed(format_args!("{}: {}", data.join("admin.sock").display(), e.kind()));
     let (path, _folder) = match socket_path(data) {
         Ok(found) => found,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

@@ -176,7 +176,13 @@ fn rows(found: &Value) {
         ]
     });
     let header = [
-        "leaf 记录", "time 时间", "kind 类别", "partner 对方", "op 操作", "item 事项", "decision 决定",
+        "leaf 记录",
+        "time 时间",
+        "kind 类别",
+        "partner 对方",
+        "op 操作",
+        "item 事项",
+        "decision 决定",
         "evidence 证据",
     ];
     let table = out::table(header, table.collect::<Vec<_>>());
@@ -203,7 +209,8 @@ fn entries(found: &[Value]) {
             text("leaf"),
         ]
     });
-    let header = ["no 编号", "time 时间", "act 操作", "by 账户", "purpose 用途", "order 文号", "n 条数", "leaf 记录"];
+    let header =
+        ["no 编号", "time 时间", "act 操作", "by 账户", "purpose 用途", "order 文号", "n 条数", "leaf 记录"];
     out::line(out::table(header, rows.collect::<Vec<_>>()));
 }
 
@@ -227,9 +234,9 @@ pub fn leaves(named: &[String]) -> Result<(Option<String>, Vec<u64>), Stop> {
             Some((shard, index)) => (Some(shard), index),
             None => (None, text.as_str()),
         };
-        let index = index
-            .parse()
-            .map_err(|_| Stop::usage(format_args!("{text}: is no leaf (4711 or 2026h2/4711) 记录序号有误")))?;
+        let index = index.parse().map_err(|_| {
+            Stop::usage(format_args!("{text}: is no leaf (4711 or 2026h2/4711) 记录序号有误"))
+        })?;
         if !of.is_empty() && log.as_deref() != shard {
             return Err(Stop::usage("leaves of one log at a time 一次只能指定同一账本的记录"));
         }

@@ -149,7 +149,9 @@ fn show(opened: &Opened, key: &AuditorPrivateKey, common: &Common) -> Outcome {
                 if !common.json {
                     out::line(format_args!("✗ {} #{}: {fault} 无法开启", released.origin, released.index));
                 }
-                all.push(json!({"origin": released.origin, "index": released.index, "fault": fault.to_string()}));
+                all.push(
+                    json!({"origin": released.origin, "index": released.index, "fault": fault.to_string()}),
+                );
             }
         }
     }
@@ -158,7 +160,11 @@ fn show(opened: &Opened, key: &AuditorPrivateKey, common: &Common) -> Outcome {
     }
     for absent in opened.absent.iter().filter(|_| !common.json) {
         let state = serde_json::to_value(absent.evidence).unwrap_or_default();
-        out::line(format_args!("#{}: evidence {} 证据不在", absent.index, state.as_str().unwrap_or_default()));
+        out::line(format_args!(
+            "#{}: evidence {} 证据不在",
+            absent.index,
+            state.as_str().unwrap_or_default()
+        ));
     }
     Ok(if sound { Exit::Well } else { Exit::Found })
 }
@@ -216,8 +222,14 @@ impl Key {
         if common.json {
             out::json(&json!({"private": self.file, "public": beside, "kid": public.get("kid")}));
         } else {
-            out::line(format_args!("{}: private, keep it off the gateway 私钥，切勿放在网关上", self.file.display()));
-            out::line(format_args!("{}: put it into the gateway's trust/auditors/ 公钥，放入网关的 trust/auditors/", beside.display()));
+            out::line(format_args!(
+                "{}: private, keep it off the gateway 私钥，切勿放在网关上",
+                self.file.display()
+            ));
+            out::line(format_args!(
+                "{}: put it into the gateway's trust/auditors/ 公钥，放入网关的 trust/auditors/",
+                beside.display()
+            ));
         }
         Ok(Exit::Well)
     }

@@ -111,10 +111,17 @@ pub struct Retention {
 impl Retention {
     pub fn run(self, common: &Common) -> Outcome {
         send(common, &self.why.sends(Errand::Retention {}))?.print(common, |run| {
-            for (name, words) in [("dropped", "dropped 已清理"), ("kept", "kept, something is held 有保全，未清理")] {
+            for (name, words) in
+                [("dropped", "dropped 已清理"), ("kept", "kept, something is held 有保全，未清理")]
+            {
                 for month in run.get(name).and_then(Value::as_array).into_iter().flatten() {
                     let text = |name: &str| month.get(name).map(Value::to_string).unwrap_or_default();
-                    out::line(format_args!("{words}: {} {} ({})", text("month"), text("class"), text("rows")));
+                    out::line(format_args!(
+                        "{words}: {} {} ({})",
+                        text("month"),
+                        text("class"),
+                        text("rows")
+                    ));
                 }
             }
         })

@@ -97,7 +97,10 @@ impl Warrant {
         };
         let warrant = done.get("warrant").cloned().unwrap_or_default();
         write_private_file(&self.out, format!("{warrant:#}\n").as_bytes())?;
-        out::note(format_args!("{}: whoever has it can find this subject 检索令，请妥善保管", self.out.display()));
+        out::note(format_args!(
+            "{}: whoever has it can find this subject 检索令，请妥善保管",
+            self.out.display()
+        ));
         recorded(&done);
         Ok(Exit::Well)
     }
@@ -128,12 +131,21 @@ impl Sample {
         if common.json {
             out::json(&done);
         } else {
-            out::line(format_args!("looked at 已抽查 {}: {}", list("of"), done.get("of").unwrap_or(&Value::Null)));
+            out::line(format_args!(
+                "looked at 已抽查 {}: {}",
+                list("of"),
+                done.get("of").unwrap_or(&Value::Null)
+            ));
             if damaged > 0 {
-                out::line(format_args!("✗ not what the leaf names 与记录不符: {}", done.get("damaged").unwrap_or(&Value::Null)));
+                out::line(format_args!(
+                    "✗ not what the leaf names 与记录不符: {}",
+                    done.get("damaged").unwrap_or(&Value::Null)
+                ));
             }
             if let Some(id) = done.pointer("/request/id").and_then(Value::as_str) {
-                out::line(format_args!("to open them, another account 开启须另一账户批准: tongban audit open --approve {id} --as NAME"));
+                out::line(format_args!(
+                    "to open them, another account 开启须另一账户批准: tongban audit open --approve {id} --as NAME"
+                ));
             }
             recorded(&done);
         }

@@ -56,9 +56,7 @@ impl Sought {
         let mut named = question.people().map(|(field, value)| (field, value.to_owned()));
         match (named.next(), named.next()) {
             (Some(one), None) => Ok(one),
-            _ => Err(Stop::usage(
-                "name one of --citizen, --license, --case, --operator 请指定其中一项",
-            )),
+            _ => Err(Stop::usage("name one of --citizen, --license, --case, --operator 请指定其中一项")),
         }
     }
 }

@@ -63,7 +63,8 @@ async fn no_planted_number_name_token_or_key_can_be_read_anywhere() {
     gateway.done(errand(LI, subject(Field::Operator, &format!("{YUHUAN}:YH0123")))).await;
     let jti = token.claims["jti"].as_str().unwrap().to_owned();
     gateway.done(errand(LI, Errand::Authorization { iss: IDP.into(), jti: jti.clone() })).await;
-    let warrant = Errand::Warrant { shard: None, field: Field::Citizen, value: JIA.into(), from: None, to: None };
+    let warrant =
+        Errand::Warrant { shard: None, field: Field::Citizen, value: JIA.into(), from: None, to: None };
     gateway.done(errand(LI, warrant)).await;
     let request = gateway.done(errand(LI, Errand::OpenRequest { shard: None, of: vec![index] })).await;
     let request: Request = serde_json::from_value(request).unwrap();

@@ -22,9 +22,13 @@ fn move_to(clock: &Clock, ms: i64) {
 
 /// The vaults and their indexes that lie there.
 fn vaults(gateway: &Gateway) -> BTreeSet<String> {
-    let named = |name: &str| name.ends_with(".db") && (name.contains(".provision.") || name.contains(".other."));
+    let named =
+        |name: &str| name.ends_with(".db") && (name.contains(".provision.") || name.contains(".other."));
     let files = gateway.bytes_below("ledger").into_iter();
-    files.map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned()).filter(|n| named(n)).collect()
+    files
+        .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .filter(|n| named(n))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,9 +40,8 @@ async fn each_class_goes_at_its_own_midnight_and_a_leaf_says_so_first() {
     world.ask(world.ping()).await;
     assert!(gateway.running().house.ledger.index().await);
     let all = vaults(gateway);
-    let names = |class: &str| {
-        BTreeSet::from([format!("2030-03.{class}.db"), format!("2030-03.{class}.index.db")])
-    };
+    let names =
+        |class: &str| BTreeSet::from([format!("2030-03.{class}.db"), format!("2030-03.{class}.index.db")]);
     assert!(all.is_superset(&names("provision")) && all.is_superset(&names("other")), "{all:?}");
     let desk = gateway.desk();
     for (class, goes) in [("other", "2030-10-01"), ("provision", "2033-04-01")] {
@@ -47,12 +50,21 @@ async fn each_class_goes_at_its_own_midnight_and_a_leaf_says_so_first() {
         assert!(vaults(gateway).is_superset(&names(class)), "not a moment before {goes}");
         move_to(&world.clock, midnight(goes));
         let run = desk.retain().await.unwrap();
-        let [gone] = run.dropped.iter().filter(|month| month.month == "2030-03").collect::<Vec<_>>().try_into().unwrap();
+        let [gone] = run
+            .dropped
+            .iter()
+            .filter(|month| month.month == "2030-03")
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap();
         assert_eq!((gone.class.as_str(), gone.held), (class, 0));
         assert!(vaults(gateway).is_disjoint(&names(class)));
         let shown = gateway.done(errand(LI, Errand::Show { what: gone.leaf.clone().unwrap() })).await;
         let leaf = &shown[0]["leaf"];
-        assert_eq!((&leaf["t"], &leaf["op"], &leaf["code"]), (&json!("erase"), &json!("drop"), &json!(format!("2030-03.{class}"))));
+        assert_eq!(
+            (&leaf["t"], &leaf["op"], &leaf["code"]),
+            (&json!("erase"), &json!("drop"), &json!(format!("2030-03.{class}")))
+        );
         assert_eq!(leaf["n"], gone.rows);
     }
     assert_eq!(desk.retain().await.unwrap().dropped, [], "once");
@@ -63,7 +75,8 @@ async fn a_held_row_keeps_its_month_and_what_was_dropped_is_told_as_dropped() {
     let world = World::start().await;
     let gateway = &world.xianan;
     gateway.admit_auditors().await;
-    let (lookup, ping) = (index_of(&world.ask(world.lookup()).await), index_of(&world.ask(world.ping()).await));
+    let (lookup, ping) =
+        (index_of(&world.ask(world.lookup()).await), index_of(&world.ask(world.ping()).await));
     let log = gateway.running().house.ledger.origin();
     let log = log.rsplit('/').next().unwrap().to_owned();
     gateway.done(errand(LI, Errand::Hold { shard: None, of: vec![lookup] })).await;
@@ -75,7 +88,10 @@ async fn a_held_row_keeps_its_month_and_what_was_dropped_is_told_as_dropped() {
     };
     assert_eq!((state(lookup).await, state(ping).await), (json!("held"), json!("dropped")));
     gateway.done(errand(ZHAO, Errand::Release { shard: Some(log.clone()), of: vec![lookup] })).await;
-    assert_eq!(gateway.done(errand(ZHAO, Errand::Retention {})).await["dropped"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        gateway.done(errand(ZHAO, Errand::Retention {})).await["dropped"].as_array().unwrap().len(),
+        1
+    );
     assert_eq!(state(lookup).await, json!("dropped"));
 }
 

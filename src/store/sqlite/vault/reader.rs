@@ -153,8 +153,8 @@ impl VaultFile {
     /// The secrets of a range, without the evidence.
     pub fn secrets(&self, range: Range<u64>, mut visit: impl FnMut(u64, &[u8])) -> Result<(), StoreFault> {
         self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT idx, r FROM vault WHERE idx>=? AND idx<? ORDER BY idx")?;
+            let mut statement =
+                connection.prepare_cached("SELECT idx, r FROM vault WHERE idx>=? AND idx<? ORDER BY idx")?;
             let mut rows = statement.query([range.start.cast_signed(), range.end.cast_signed()])?;
             while let Some(row) = rows.next()? {
                 visit(row.get::<_, i64>(0)?.unsigned_abs(), row.get_ref(1)?.as_blob()?);
