@@ -85,9 +85,6 @@ fn one_line(faults: &[crate::fault::Fault]) -> String {
 /// Seconds since the epoch before which no honest clock can be: the day this was written.
 const BUILT: i64 = 1_763_769_600; // 2025-11-22T00:00:00Z
 
-/// How far the clock may be behind the last leaf, as after a leap second or an NTP slew.
-const CLOCK_BEHIND_S: i64 = 2;
-
 /// How soon a failed ledger ends the process; until then every answer is a refusal.
 const LOOK_AT_LEDGER: Duration = Duration::from_millis(200);
 
@@ -135,7 +132,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
     }
     let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock).await?;
-    not_behind(&recovered, now)?;
+    desk::not_behind(&recovered, now)?;
     let desk = desk::open(&config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
@@ -216,12 +213,6 @@ async fn open_ledger(
     let deeds = std::mem::take(&mut recovered.deeds);
     casebook.replay(deeds).await.map_err(|fault| vec![fault.into()])?;
     Ok((ledger, casebook, recovered))
-}
-
-/// A clock behind the log would write leaves before its last.
-fn not_behind(recovered: &crate::ledger::Recovered, now: Now) -> Result<(), Vec<StartFault>> {
-    let behind = recovered.last_ms.map_or(0, |last| (last - now.ms()).div_euclid(1000));
-    if behind > CLOCK_BEHIND_S { Err(vec![StartFault::ClockBehindLedger(behind)]) } else { Ok(()) }
 }
 
 fn remembered(used: &crate::ledger::UsedId) -> crate::envelope::UsedId {

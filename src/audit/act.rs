@@ -1,5 +1,7 @@
 //! One act, in its order: the registers, the leaf, the doing.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -99,6 +101,19 @@ impl Desk {
         self.blocking(move |desk| desk.inner.registers.done(number)).await
     }
 
+    /// Has an order done on the vaults. A reader may stand in the way of leaving nothing behind:
+    /// it is waited for, as long as somebody waits here.
+    pub(super) async fn carry_out(&self, order: VaultOrder) -> Result<Vec<u64>, DeskFault> {
+        let mut tries = 0;
+        loop {
+            match self.inner.ledger.obey(order.clone()).await {
+                Err(RecordFault::Unavailable) if tries < MOST_TRIES => tries += 1,
+                done => return Ok(done?),
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+
     /// After a crash: entries without a leaf go, and what a leaf announced is done. Call it
     /// before anybody stands at the desk; it tells how many acts it finished.
     pub async fn settle(&self) -> Result<usize, DeskFault> {
@@ -116,7 +131,7 @@ impl Desk {
         let finished = undone.len();
         for entry in undone {
             if let Some(order) = order_of(&entry) {
-                self.inner.ledger.obey(order).await?;
+                self.carry_out(order).await?;
             }
             let number = entry.number;
             self.blocking(move |desk| desk.inner.registers.done(number)).await?;
@@ -145,6 +160,10 @@ impl Desk {
         Ok(None)
     }
 }
+
+/// How long a reader of a vault is waited for: five seconds.
+const MOST_TRIES: u32 = 50;
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// Leaves read at once: some MiB.
 pub(super) const LEAVES_AT_ONCE: u64 = 4096;

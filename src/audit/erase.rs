@@ -94,8 +94,11 @@ impl Desk {
                 };
                 let recorded = self.record(mandate, intent).await?;
                 let concerned = match order_of_parts(act, shard, of.clone(), recorded.mark) {
-                    // A hold that came in between stands: the row is not among these.
-                    Some(order) => self.inner.ledger.obey(order).await?,
+                    Some(order) => {
+                        self.carry_out(order).await?;
+                        let by = recorded.mark;
+                        self.blocking(move |desk| desk.erased_by(shard, by)).await?
+                    }
                     None => of,
                 };
                 self.finish(&recorded).await?;
@@ -106,6 +109,17 @@ impl Desk {
             }
         }
         Ok(erased)
+    }
+
+    /// What an order erased. A hold that came in between stands: the row is not among these.
+    fn erased_by(&self, shard: Shard, order: Mark) -> Result<Vec<u64>, DeskFault> {
+        let vaults = self.vaults();
+        let mut erased = Vec::new();
+        for (month, class) in vaults.list(shard)? {
+            let Some(file) = vaults.open(shard, month, class)? else { continue };
+            erased.extend(file.erased()?.into_iter().filter(|(_, by)| *by == order).map(|(index, _)| index));
+        }
+        Ok(in_order(erased))
     }
 
     /// Sorts what is meant; refuses all of it when some is held.

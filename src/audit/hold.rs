@@ -51,7 +51,7 @@ impl Desk {
         let intent = Intent { n: of.len() as u64, shard: Some(shard), of: of.clone(), ..Intent::new(act) };
         let recorded = self.record(mandate, intent).await?;
         let concerned = match order_of_parts(act, shard, of.clone(), recorded.mark) {
-            Some(order) => self.inner.ledger.obey(order).await?,
+            Some(order) => self.carry_out(order).await?,
             None => Vec::new(),
         };
         self.finish(&recorded).await?;

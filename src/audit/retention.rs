@@ -43,8 +43,9 @@ struct Due {
 }
 
 impl Desk {
-    /// The gateway's own daily run.
+    /// The gateway's own daily run; what an earlier act left undone is done with it.
     pub async fn retain(&self) -> Result<Retention, DeskFault> {
+        self.settle().await?;
         let mandate = Mandate::new(Actor::gateway(), "retention period is over 保存期限届满", "retention")?;
         self.retention(&mandate).await
     }
@@ -75,7 +76,7 @@ impl Desk {
             };
             let recorded = self.record(mandate, intent).await?;
             let order = VaultOrder::Drop { shard: due.shard, month: due.month, class: due.class };
-            self.inner.ledger.obey(order).await?;
+            self.carry_out(order).await?;
             self.finish(&recorded).await?;
             told.leaf = Some(recorded.leaf);
             run.dropped.push(told);

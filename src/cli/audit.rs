@@ -140,10 +140,16 @@ struct Show {
     /// A data directory or its copy 数据目录或其副本
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Ask the desk as this account: with what became of the evidence 以此账户查看证据状态
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "dir")]
+    by: Option<String>,
 }
 
 impl Show {
     fn run(self, common: &Common) -> Outcome {
+        if let Some(by) = &self.by {
+            return looking::show(by, self.what, common);
+        }
         let dir = data_dir(self.dir, common)?;
         let leaves = verify::find(&dir, &self.what).map_err(|fault| look_stop(&dir, fault))?;
         if common.json {
@@ -163,7 +169,7 @@ fn show(shown: &ShownLeaf) {
     show_members(&shown.leaf);
 }
 
-fn show_members(leaf: &Value) {
+pub(super) fn show_members(leaf: &Value) {
     let members = leaf.as_object().into_iter().flatten();
     let rows = members.map(|(name, value)| {
         let meaning = words::member(name);

@@ -87,7 +87,7 @@ enum Command {
     /// Check, show and prove what the ledger holds 核验、查看、举证账本
     Audit(audit::Audit),
     /// The auditors' console: sign-in links 审计控制台
-    Console(console::Console),
+    Console(console::ConsoleCommand),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
     /// Take up partners, list them, see whether they answer 伙伴网关

@@ -11,12 +11,15 @@ use super::{StartFault, open_ledger};
 use crate::account::Accounts;
 use crate::audit::{Desk, DeskFault, DeskSettings, Sent};
 use crate::casebook::Casebook;
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::door::admin::{self, AdminSocket, MintLink};
 use crate::house::{House, TrustWatch};
 use crate::keys::read_private_file;
-use crate::ledger::{Ledger, LedgerKey};
+use crate::ledger::{Ledger, LedgerKey, Recovered};
+
+/// How far the clock may be behind the last leaf, as after a leap second or an NTP slew.
+const CLOCK_BEHIND_S: i64 = 2;
 
 /// How often it is asked whether a new day has begun.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -97,7 +100,7 @@ impl AtRest {
         })?;
         let (trust, _) = TrustWatch::new(config).look(None, clock.now());
         let (ledger, casebook, recovered) = open_ledger(config, key, trust.auditors.to_vec(), &clock).await?;
-        super::not_behind(&recovered, clock.now())?;
+        not_behind(&recovered, clock.now())?;
         let desk = open(config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
         Ok(Self { desk, accounts: trust.accounts, ledger, _casebook: casebook })
     }
@@ -110,4 +113,10 @@ impl AtRest {
         }
         done
     }
+}
+
+/// A clock behind the log would write leaves before its last.
+pub(super) fn not_behind(recovered: &Recovered, now: Now) -> Result<(), Vec<StartFault>> {
+    let behind = recovered.last_ms.map_or(0, |last| (last - now.ms()).div_euclid(1000));
+    if behind > CLOCK_BEHIND_S { Err(vec![StartFault::ClockBehindLedger(behind)]) } else { Ok(()) }
 }

@@ -249,21 +249,20 @@ impl Ledger {
     }
 
     /// Carries out an order on vaults, between commits; tells the indices it concerned. The
-    /// caller has recorded the order.
+    /// caller has recorded the order. [`RecordFault::Unavailable`] also while a reader stands in
+    /// the way of leaving nothing readable: then ask again, what is done is not done twice.
     pub async fn obey(&self, order: VaultOrder) -> Result<Vec<u64>, RecordFault> {
-        let (erased_from, dropped) = match &order {
-            VaultOrder::Erase { shard, .. } => (Some(*shard), None),
-            VaultOrder::Drop { shard, month, class } => (None, Some((*shard, *month, *class))),
-            _ => (None, None),
-        };
         let (reply, done) = oneshot::channel();
-        self.queue(Job::Obey(order, reply))?;
+        self.queue(Job::Obey(order.clone(), reply))?;
         let concerned = done.await.unwrap_or(Err(RecordFault::Unavailable))?;
-        if let Some(shard) = erased_from.filter(|_| !concerned.is_empty()) {
-            self.indexed(|done| ToIndexer::Forget(shard, concerned.clone(), done)).await?;
-        }
-        if let Some((shard, month, class)) = dropped {
-            self.indexed(|done| ToIndexer::Drop(shard, month, class, done)).await?;
+        match order {
+            VaultOrder::Erase { shard, of, .. } => {
+                self.indexed(|done| ToIndexer::Forget(shard, of, done)).await?;
+            }
+            VaultOrder::Drop { shard, month, class } => {
+                self.indexed(|done| ToIndexer::Drop(shard, month, class, done)).await?;
+            }
+            VaultOrder::Hold { .. } | VaultOrder::Release { .. } => {}
         }
         Ok(concerned)
     }

@@ -125,6 +125,26 @@ impl Authorization {
     }
 }
 
+/// `show` at the desk: the leaves, their evidence, what auditors did with them.
+pub fn show(by: &str, what: String, common: &Common) -> Outcome {
+    send(common, &As::named(by).sends(Errand::Show { what }))?.print(common, |found| {
+        for shown in found.as_array().into_iter().flatten() {
+            let text = |name: &str| shown.get(name).map(plain).unwrap_or_default();
+            out::line(format_args!(
+                "{} #{} evidence 证据: {}",
+                text("origin"),
+                text("index"),
+                text("evidence")
+            ));
+            super::show_members(shown.get("leaf").unwrap_or(&Value::Null));
+            let acts = shown.get("acts").and_then(Value::as_array);
+            if let Some(acts) = acts.filter(|acts| !acts.is_empty()) {
+                entries(acts);
+            }
+        }
+    })
+}
+
 /// Who searched, opened, exported, erased 登记簿
 #[derive(Args)]
 pub struct Registers {

@@ -36,7 +36,7 @@ impl Erase {
         let mut question = self.sought.question()?;
         (question.from, question.to) = (from, to);
         let named = question.people().next().is_some();
-        if named == !of.is_empty() {
+        if named != of.is_empty() {
             return Err(Stop::usage(
                 "name leaves, or one of --citizen, --license, --case, --operator 请指定记录或当事人",
             ));

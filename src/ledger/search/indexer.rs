@@ -77,20 +77,25 @@ impl Indexer {
                     let _ = done.send(());
                 }
                 Ok(ToIndexer::Forget(shard, of, done)) => {
-                    if let Err(fault) = self.forget(shard, &of) {
-                        tracing::error!(%fault, "erased tokens could not leave the search index");
+                    // Who hears nothing asks again.
+                    match self.forget(shard, &of) {
+                        Ok(()) => {
+                            let _ = done.send(());
+                        }
+                        Err(fault) => tracing::warn!(%fault, "erased tokens are still in the search index"),
                     }
-                    let _ = done.send(());
                 }
                 Ok(ToIndexer::Drop(shard, month, class, done)) => {
                     if let Some(open) = self.open.as_mut().filter(|o| (o.shard, o.month) == (shard, month)) {
                         open.tokens.retain(|(known, _)| *known != class);
                     }
                     let path = token_index_path(&self.data, shard, month, class);
-                    if let Err(fault) = remove_index(&path) {
-                        tracing::error!(%fault, "the index of a dropped month could not be removed");
+                    match remove_index(&path) {
+                        Ok(()) => {
+                            let _ = done.send(());
+                        }
+                        Err(fault) => tracing::error!(%fault, "the index of a dropped month is still there"),
                     }
-                    let _ = done.send(());
                 }
                 Ok(ToIndexer::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -151,7 +151,11 @@ impl IndexWriter {
             transaction.commit()
         };
         forget().map_err(|e| sqlite_fault("index", &self.path, &e))?;
-        rest::checkpoint(&self.connection, &self.path).map(drop)
+        match rest::checkpoint(&self.connection, &self.path)? {
+            true => Ok(()),
+            // A reader stands in the way: they can still be read in the WAL.
+            false => Err(StoreFault::Locked),
+        }
     }
 }
 
