@@ -10,7 +10,9 @@ use super::super::{Common, Exit, Outcome, Stop, out};
 use super::errands::{Answer, Why, send};
 use super::looking::recorded;
 use super::sought::{Period, Sought};
-use crate::audit::{Completeness as Told, Errand, Warrant as Paper, answered_by_index, completeness_of};
+use crate::audit::{
+    Completeness as Told, Errand, Sent, Warrant as Paper, answered_by_index, completeness_of,
+};
 use crate::keys::write_private_file;
 
 /// Hold what the index answers against the tags of every leaf 检验检索是否完整
@@ -20,10 +22,17 @@ pub struct Completeness {
     #[arg(long, value_name = "FILE")]
     warrant: PathBuf,
     /// A data directory or its copy, without a record; else --as and the gateway 数据目录或其副本
-    #[arg(long, conflicts_with_all = ["name", "purpose", "order"])]
+    #[arg(long, conflicts_with_all = ["by", "purpose", "order"])]
     dir: Option<PathBuf>,
-    #[command(flatten)]
-    why: Option<Why>,
+    /// The account of trust/console that acts 账户名
+    #[arg(long = "as", value_name = "NAME", required_unless_present = "dir")]
+    by: Option<String>,
+    /// What for 用途
+    #[arg(long, default_value = "", hide_default_value = true)]
+    purpose: String,
+    /// Order or case number 文号或案号
+    #[arg(long, default_value = "", hide_default_value = true)]
+    order: String,
 }
 
 impl Completeness {
@@ -31,17 +40,20 @@ impl Completeness {
         let bytes = crate::keys::read_private_file(&self.warrant)?;
         let warrant: Paper = serde_json::from_slice(&bytes)
             .map_err(|_| Stop::usage(format_args!("{}: is no warrant 不是检索令", self.warrant.display())))?;
-        let told: Told = match (self.dir, self.why) {
+        let told: Told = match (self.dir, self.by) {
             (Some(dir), _) => {
                 let dir = super::data_dir(Some(dir), common)?;
                 let answered = answered_by_index(&dir, &warrant).map_err(Stop::failed)?;
                 completeness_of(&dir, &warrant, &answered).map_err(Stop::failed)?
             }
-            (None, Some(why)) => match send(common, &why.sends(Errand::Completeness { warrant }))? {
-                Answer::Done(value) => serde_json::from_value(value).map_err(Stop::failed)?,
-                refused @ Answer::Refused(_) => return refused.print(common, |_| ()),
-            },
-            (None, None) => return Err(Stop::usage("--as, --purpose and --order, or --dir")),
+            (None, by) => {
+                let (by, purpose, order) = (by.unwrap_or_default(), self.purpose, self.order);
+                let sent = Sent { by, purpose, order, errand: Errand::Completeness { warrant } };
+                match send(common, &sent)? {
+                    Answer::Done(value) => serde_json::from_value(value).map_err(Stop::failed)?,
+                    refused @ Answer::Refused(_) => return refused.print(common, |_| ()),
+                }
+            }
         };
         if common.json {
             out::json(&serde_json::to_value(&told).unwrap_or_default());
