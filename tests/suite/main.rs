@@ -27,6 +27,7 @@ mod applications_lives;
 mod applications_refused;
 mod architecture;
 mod asking;
+mod audit_desk;
 mod backlog;
 mod checks;
 mod concurrency;

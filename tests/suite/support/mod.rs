@@ -2,6 +2,7 @@
 //! that say anything they like.
 
 mod answerer;
+mod auditors;
 mod authority;
 mod cases;
 mod corpus;
@@ -18,6 +19,7 @@ mod verdict;
 mod world;
 
 pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
+pub use auditors::*;
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
 pub use cases::*;
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
