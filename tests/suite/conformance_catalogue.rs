@@ -63,6 +63,10 @@ fn clauses() -> BTreeMap<String, Clause> {
             continue;
         }
         let Some(clause) = last.as_ref().and_then(|id| all.get_mut(id)) else { continue };
+        if block.starts_with("*Inside: ") {
+            clause.text.push_str(block);
+            continue;
+        }
         match block.strip_prefix("*Cases: ").and_then(|rest| rest.trim_end().strip_suffix('*')) {
             Some(named) => {
                 let (first, last) = named.split_once(" – ").unwrap_or((named, named));

@@ -6,7 +6,7 @@ from .keys import b64url, sha256
 from .tree import Tree
 
 ORIGIN = "tongban/331083/2030h1"
-WITNESS = "tongban/421202/witness"
+WITNESS = "tongban/421202/w1"
 SIZES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 255, 256, 257, 300, 600, 65_536, 70_000]
 AT = 1_900_000_000
 
