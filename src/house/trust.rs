@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::domain::Region;
 use crate::fault::Fault;
 use crate::folder::{FileFault, Folder, Poll, WatchedFile, What};
+use crate::ledger::evidence::AuditorKey;
 use crate::peer::{CaFile, Card, CrlFile, Directory, Trust as PkiTrust};
 use crate::policy::{Agreement, Policy};
 
@@ -33,6 +34,8 @@ pub struct Trust {
     pub status_lists: Arc<StatusLists>,
     /// Who may come to the auditors' console.
     pub accounts: Arc<Accounts>,
+    /// Whom evidence is sealed to.
+    pub auditors: Arc<Vec<Arc<AuditorKey>>>,
 }
 
 impl Trust {
@@ -61,6 +64,7 @@ pub struct TrustWatch {
     agreements: Folder<Agreement>,
     authorities: Folder<Authority>,
     console: Option<Console>,
+    auditors: Vec<Folder<AuditorKey>>,
     cas: Vec<Pem<CaFile>>,
     crls: Vec<Pem<CrlFile>>,
     /// By authority id and list uri.
@@ -88,6 +92,12 @@ impl TrustWatch {
             agreements: Folder::new(&config.path(&config.trust.agreements), Agreement::from_value),
             authorities: Folder::new(&config.path(&config.trust.authorities), Authority::from_value),
             console: config.console_listener.as_ref().map(|console| Console::new(config.path(&console.accounts))),
+            auditors: config
+                .ledger
+                .auditors
+                .iter()
+                .map(|pattern| Folder::new(&config.path(pattern), AuditorKey::from_value))
+                .collect(),
             cas: config
                 .partner_listener
                 .client_ca
@@ -114,6 +124,10 @@ impl TrustWatch {
         let agreements = noted(self.agreements.poll());
         let authorities = noted(self.authorities.poll());
         let console = self.console.as_mut().is_some_and(|console| noted(console.poll()));
+        let mut sealed_to_others = false;
+        for folder in &mut self.auditors {
+            sealed_to_others |= noted(folder.poll());
+        }
         let mut pki = false;
         for ca in &mut self.cas {
             pki |= ca.look(&mut changes);
@@ -139,11 +153,15 @@ impl TrustWatch {
             Some(before) if !console => before.accounts.clone(),
             _ => self.accounts(),
         };
+        let auditors = match before {
+            Some(before) if !sealed_to_others => before.auditors.clone(),
+            _ => self.known_auditors(),
+        };
         for fault in &self.contradictions {
             changes.push(Change { file: fault.file.clone(), what: What::Refused(fault.faults.clone()) });
         }
         let status_lists = self.status_lists(&known, authorities, before, now, &mut changes);
-        (Trust { directory, policy, authorities: known, status_lists, accounts }, changes)
+        (Trust { directory, policy, authorities: known, status_lists, accounts, auditors }, changes)
     }
 
     /// CAs and revocation lists that cannot be used: without them nobody can be judged.
@@ -158,6 +176,7 @@ impl TrustWatch {
         faults.extend(self.agreements.faults());
         faults.extend(self.authorities.faults());
         faults.extend(self.console.iter().flat_map(|console| console.folder.faults()));
+        faults.extend(self.auditors.iter().flat_map(Folder::faults));
         faults.extend(self.cas.iter().filter_map(Pem::file_fault));
         faults.extend(self.crls.iter().filter_map(Pem::file_fault));
         faults.extend(self.contradictions.iter().cloned());
@@ -201,6 +220,15 @@ impl TrustWatch {
         let (accounts, refused) = Accounts::build(&files);
         self.contradictions.extend(refused);
         Arc::new(accounts)
+    }
+
+    /// Each key once, in the order of the files' names.
+    fn known_auditors(&self) -> Arc<Vec<Arc<AuditorKey>>> {
+        let mut files: Vec<_> = self.auditors.iter().flat_map(Folder::good).collect();
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut kids = HashSet::new();
+        let once = files.into_iter().filter(|(_, key)| kids.insert(key.kid().to_owned()));
+        Arc::new(once.map(|(_, key)| key).collect())
     }
 
     /// The files that do not contradict one before them, in the order of their names.

@@ -7,6 +7,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::case_tag::CaseTags;
+use super::evidence::{Epochs, Sealing, SearchKeys};
 use super::sealer::{Sealer, ToSealer};
 use super::shared::{Published, Shared};
 use super::tile_files::TileFiles;
@@ -33,10 +34,12 @@ impl Ledger {
         lock: Option<sqlite::StoreLock>,
     ) -> Result<(Self, Recovered), LedgerFault> {
         let Hands { engine, mut heads, shelf, carrier } = hands;
-        let LedgerSettings { data_dir: data, region, key, clock } = settings;
+        let LedgerSettings { data_dir: data, region, key, auditors, clock } = settings;
         let now = clock.now();
         let standing = recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?;
         let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
+        let sealing =
+            Arc::new(Sealing { epochs: Epochs::new(auditors), keys: SearchKeys::of_data_dir(&data) });
         let shared = Arc::new(Shared::default());
         shared.free_disk.store(u64::MAX, Ordering::Relaxed);
         shared.size.store(standing.size, Ordering::Release);
@@ -80,6 +83,7 @@ impl Ledger {
             region,
             public,
             clock: clock.clone(),
+            sealing: sealing.clone(),
             to_sealer: to_sealer.clone(),
             shared: shared.clone(),
             shard: standing.shard,
@@ -95,6 +99,7 @@ impl Ledger {
             public,
             clock,
             case_tags,
+            sealing,
             shared,
             shelf,
             jobs: None,
