@@ -1,6 +1,7 @@
 //! The doors: where bytes from outside become requests, and answers become bytes.
 
 pub mod answer;
+pub mod console;
 pub mod listener;
 pub mod local;
 pub mod material;

@@ -29,11 +29,13 @@ impl Warrant {
     pub fn new(purpose: Option<&str>, order: Option<&str>) -> Result<Self, DeskFault> {
         let fits = |text: Option<&str>, most: usize| {
             text.map(str::trim)
-                .filter(|text| (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control))
+                .filter(|text| {
+                    (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+                })
                 .map(str::to_owned)
         };
-        let purpose = fits(purpose, MOST_PURPOSE).ok_or(DeskFault::PURPOSE)?;
-        let order = fits(order, MOST_ORDER).ok_or(DeskFault::ORDER)?;
+        let purpose = fits(purpose, MOST_PURPOSE).ok_or_else(DeskFault::purpose)?;
+        let order = fits(order, MOST_ORDER).ok_or_else(DeskFault::order)?;
         Ok(Self { purpose, order })
     }
 }
@@ -111,7 +113,9 @@ pub enum Act {
 
 impl Act {
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Open, Self::Export, Self::Hold, Self::Release, Self::Erase].into_iter().find(|act| act.word() == word)
+        [Self::Open, Self::Export, Self::Hold, Self::Release, Self::Erase]
+            .into_iter()
+            .find(|act| act.word() == word)
     }
 
     pub const fn word(self) -> &'static str {
@@ -135,23 +139,49 @@ pub struct DeskFault {
 }
 
 impl DeskFault {
-    pub const PURPOSE: Self = Self::fixed();
-    pub const ORDER: Self = Self::fixed();
-
-    const fn fixed() -> Self {
-        Self { status: 422, zh: String::new(), en: String::new() }
-    }
-
     pub fn new(status: StatusCode, zh: &str, en: &str) -> Self {
         Self { status: status.as_u16(), zh: zh.to_owned(), en: en.to_owned() }
+    }
+
+    fn purpose() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "请填写用途（1至200字）",
+            "Say what for: a purpose of 1 to 200 characters",
+        )
+    }
+
+    fn order() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "请填写文号或案号（1至64字）",
+            "Name the paper that asks for it: an order or case number of 1 to 64 characters",
+        )
+    }
+
+    fn not_here() -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "本网关尚未启用此功能", "This gateway cannot do that yet")
+    }
+
+    fn unreadable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "账本暂时无法读取", "The log cannot be read at the moment")
+    }
+
+    fn unrecorded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "账本无法留痕，操作未执行",
+            "The log cannot record this, so it was not done",
+        )
     }
 }
 
 /// What an act comes to, later.
 pub type Doing<'d, T> = Pin<Box<dyn Future<Output = Result<T, DeskFault>> + Send + 'd>>;
 
+/// What an auditor may have done. What a desk does not offer, it says so.
 pub trait Desk: Send + Sync {
-    /// Finds and records that it was asked for.
+    /// Finds, and records that it was asked for.
     fn search<'d>(
         &'d self,
         who: &'d Account,
@@ -159,4 +189,111 @@ pub trait Desk: Send + Sync {
         question: &'d Question,
         page: Option<&'d str>,
     ) -> Doing<'d, Found>;
+
+    /// Does, or asks a second person for, an act on the leaf at `place` (`2026h2/4711`);
+    /// returns what to tell the one who asked, in Chinese and English.
+    fn act<'d>(
+        &'d self,
+        _who: &'d Account,
+        _warrant: &'d Warrant,
+        _act: Act,
+        _place: &'d str,
+    ) -> Doing<'d, (String, String)> {
+        Box::pin(async { Err(DeskFault::not_here()) })
+    }
+
+    /// What waits for a second person.
+    fn pending(&self) -> Doing<'_, Vec<Pending>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// The second person's word.
+    fn decide<'d>(&'d self, _who: &'d Account, _id: &'d str, _yes: bool) -> Doing<'d, ()> {
+        Box::pin(async { Err(DeskFault::not_here()) })
+    }
+
+    /// The register entry of an act's leaf, by the leaf's `rd`: who, why, on whose paper.
+    fn entry<'d>(&'d self, _rd: &'d [u8; 32]) -> Doing<'d, Option<serde_json::Value>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// Finds cases and authorizations by looking back through the log.
+pub struct LogDesk {
+    house: Arc<House>,
+}
+
+/// Rows on one page.
+const ROWS: usize = 50;
+/// Leaves looked through for one page: about half a second.
+const LOOKED_THROUGH: u64 = 200_000;
+
+impl LogDesk {
+    pub fn new(house: Arc<House>) -> Self {
+        Self { house }
+    }
+
+    /// The member of a leaf that holds it, as the leaf's bytes spell it.
+    fn member(&self, sought: &Sought) -> Option<String> {
+        match sought {
+            Sought::Case(number) => Some(format!("\"case\":\"{}\"", self.house.ledger.case_tag(number))),
+            Sought::Authorization { issuer, jti } => {
+                let hash = digest(format!("{issuer}\0{jti}").as_bytes());
+                Some(format!("\"auth\":\"{}\"", LeafHash(hash)))
+            }
+            Sought::Citizen(_) | Sought::License(_) | Sought::Operator { .. } => None,
+        }
+    }
+}
+
+impl Desk for LogDesk {
+    fn search<'d>(
+        &'d self,
+        who: &'d Account,
+        _warrant: &'d Warrant,
+        question: &'d Question,
+        page: Option<&'d str>,
+    ) -> Doing<'d, Found> {
+        Box::pin(async move {
+            let member = self.member(&question.sought).ok_or_else(DeskFault::not_here)?;
+            let ledger = self.house.ledger.clone();
+            let (present, _) = ledger.present();
+            let (log, below) = match page.and_then(|page| page.rsplit_once('/')) {
+                Some((log, below)) => (log.to_owned(), below.parse().unwrap_or(0)),
+                None => (present, u64::MAX),
+            };
+            let origin = log.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                ledger.look_back(&origin, below, LOOKED_THROUGH, ROWS, |leaf| {
+                    contains(&leaf.bytes, member.as_bytes())
+                })
+            });
+            let looked = looked.await.ok().and_then(Result::ok).ok_or_else(DeskFault::unreadable)?;
+            let leaf = Leaf {
+                op: Some(question.sought.word().to_owned()),
+                by: Some(who.name().to_owned()),
+                n: Some(u64::try_from(looked.found.len()).unwrap_or(u64::MAX)),
+                ..Leaf::new(LeafKind::Search)
+            };
+            let place = self.house.ledger.record(leaf.into()).await.map_err(|_| DeskFault::unrecorded())?;
+            Ok(Found {
+                rows: looked.found,
+                next: (looked.down_to > 0).then(|| format!("{log}/{}", looked.down_to)),
+                recorded: format!("{}/{}", shard_of(&place.origin), place.index),
+                note: Some((
+                    format!("已查阅 {log} 中第 {} 条起的记录", looked.down_to),
+                    format!("Looked through {log} from leaf {} on", looked.down_to),
+                )),
+            })
+        })
+    }
+}
+
+/// `2026h2` of `tongban/421202/2026h2`.
+pub fn shard_of(origin: &str) -> &str {
+    origin.rsplit('/').next().unwrap_or(origin)
+}
+
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

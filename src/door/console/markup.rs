@@ -202,7 +202,9 @@ mod tests {
     fn a_link_leads_nowhere_else() {
         let href = |path: &str| Markup::from(el("a").href(path)).into_string();
         assert_eq!(href("/cases/K1?x=1"), "<a href=\"/cases/K1?x=1\"></a>");
-        for elsewhere in ["javascript:alert(1)", "//evil.example", "/\\evil.example", "https://x", "", "/\n/x"] {
+        for elsewhere in
+            ["javascript:alert(1)", "//evil.example", "/\\evil.example", "https://x", "", "/\n/x"]
+        {
             assert_eq!(href(elsewhere), "<a href=\"#\"></a>", "{elsewhere:?}");
         }
     }
@@ -211,7 +213,8 @@ mod tests {
     fn elements_nest_and_void_ones_have_no_end() {
         let list: Markup = el("ul").each(["a", "b"].map(|item| el("li").add(item))).into();
         assert_eq!(list.into_string(), "<ul><li>a</li><li>b</li></ul>");
-        let input: Markup = el("input").attr("name", "q").flag("required", true).flag("disabled", false).into();
+        let input: Markup =
+            el("input").attr("name", "q").flag("required", true).flag("disabled", false).into();
         assert_eq!(input.into_string(), "<input name=\"q\" required>");
     }
 

@@ -130,7 +130,8 @@ impl Sessions {
 
 impl Session {
     fn lives(&self, now: Now) -> bool {
-        now.ms() < self.seen.ms().saturating_add(IDLE_MS) && now.ms() < self.began.ms().saturating_add(WHOLE_MS)
+        now.ms() < self.seen.ms().saturating_add(IDLE_MS)
+            && now.ms() < self.began.ms().saturating_add(WHOLE_MS)
     }
 }
 
