@@ -30,6 +30,7 @@ mod asking;
 mod backlog;
 mod checks;
 mod concurrency;
+mod console;
 mod cli;
 mod crash;
 mod deadlines;

@@ -3,6 +3,7 @@
 
 mod answerer;
 mod authority;
+mod browser;
 mod cases;
 mod corpus;
 mod court;
@@ -19,6 +20,7 @@ mod world;
 
 pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
+pub use browser::{Browser, account_file, form, open_account};
 pub use cases::*;
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
