@@ -169,7 +169,7 @@ fn events(call: &Call<'_>, case: &Value) -> Markup {
     let mut table = Table::new(
         call.t("过程", "Course"),
         &[
-            "#",
+            call.t("#序号", "#No."),
             call.t("时间", "Time"),
             call.t("事件", "Event"),
             call.t("方", "Side"),
