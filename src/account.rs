@@ -103,7 +103,12 @@ impl Account {
         })?;
         let mut faults = Vec::new();
         if !is_account_name(&document.name) {
-            faults.push(Fault::new("/name", "pattern", "is 2 to 40 of a-z, 0-9 and -", "须为2至40个a-z、0-9或-"));
+            faults.push(Fault::new(
+                "/name",
+                "pattern",
+                "is 2 to 40 of a-z, 0-9 and -",
+                "须为2至40个a-z、0-9或-",
+            ));
         }
         let title = document.title.trim();
         if title.is_empty() || title.chars().count() > MOST_TITLE || title.chars().any(char::is_control) {
@@ -183,7 +188,12 @@ impl Accounts {
         let mut faults = Vec::new();
         for (file, account) in files {
             let shared = [
-                (names.contains(&account.name), "/name", "shares its name with another account", "与另一账号重名"),
+                (
+                    names.contains(&account.name),
+                    "/name",
+                    "shares its name with another account",
+                    "与另一账号重名",
+                ),
                 (
                     account.pins.iter().any(|pin| pins.contains(&hex::encode(pin))),
                     "/spki_sha256",

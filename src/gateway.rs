@@ -108,6 +108,9 @@ pub struct Running {
     pub house: Arc<House>,
     pub partner_addr: SocketAddr,
     pub local_addr: Option<SocketAddr>,
+    pub console_addr: Option<SocketAddr>,
+    /// The auditors' pages, where the configuration opens them.
+    pub console: Option<Arc<door::console::Console>>,
     stop: channel::Sender<bool>,
     reload: mpsc::Sender<oneshot::Sender<()>>,
     tasks: JoinSet<()>,
@@ -304,6 +307,8 @@ async fn open_doors(
         ));
     }
 
+    let (console, console_addr) = open_console(&house, &keys, &mut tasks, &stopped).await?.unzip();
+
     let (reload, asked) = mpsc::channel(MOST_RELOADS_WAITING);
     tasks.spawn(watch::trust(
         house.clone(),
@@ -317,7 +322,35 @@ async fn open_doors(
     desk::begin(&house, None, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
-    Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
+    Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })
+}
+
+/// The auditors' door: TLS always, a certificate asked for and not needed.
+async fn open_console(
+    house: &Arc<House>,
+    keys: &Keys,
+    tasks: &mut JoinSet<()>,
+    stopped: &channel::Receiver<bool>,
+) -> Result<Option<(Arc<door::console::Console>, SocketAddr)>, Vec<StartFault>> {
+    let Some(section) = &house.config.console_listener else { return Ok(None) };
+    let pair = keys.console.as_ref().unwrap_or(&keys.partner);
+    let tls = peer::console_server_config(pair.credentials.clone())
+        .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
+    let stats = Arc::new(listener::ListenerStats::default());
+    show(house, "console", stats.clone());
+    let (socket, addr) = bind(section.listen).await?;
+    let console = door::console::Console::new(house.clone());
+    let served = console.clone();
+    tasks.spawn(listener::serve(
+        socket,
+        Some(tls),
+        door::console::Console::limits(),
+        stats,
+        move |request, conn| door::console::serve(served.clone(), request, conn),
+        stopped.clone(),
+    ));
+    tasks.spawn(door::console::tend(console.clone(), stopped.clone()));
+    Ok(Some((console, addr)))
 }
 
 /// Shows a door's connections in the metrics.

@@ -102,6 +102,8 @@ enum Command {
     Apply(apply::Apply),
     /// Cases: look, act, answer verifications, redrive, supervise 办件
     Case(case::CaseCommand),
+    /// Accounts of the auditors' console 审计台账号
+    Console(console::ConsoleCommand),
     /// Sign test authorizations as a development authority 开发用授权签发方
     Authorize(authorize::Authorize),
 }
@@ -123,6 +125,7 @@ impl Command {
             Self::Query(command) => command.run(common),
             Self::Apply(command) => command.run(common),
             Self::Case(command) => command.run(common),
+            Self::Console(command) => command.run(common),
             Self::Authorize(command) => command.run(common),
         }
     }

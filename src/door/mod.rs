@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod console;
 pub mod listener;
 pub mod local;
 pub mod material;

@@ -4,6 +4,7 @@
 mod answerer;
 mod auditors;
 mod authority;
+mod browser;
 mod cases;
 mod corpus;
 mod court;
@@ -21,6 +22,7 @@ mod world;
 pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
 pub use auditors::*;
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
+pub use browser::{Browser, account_file, form, open_account};
 pub use cases::*;
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};
