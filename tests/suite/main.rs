@@ -53,5 +53,6 @@ mod restart;
 mod vectors;
 mod vectors_ledger;
 mod vectors_values;
+mod tamper;
 mod verifications;
 mod withdrawal;
