@@ -39,6 +39,7 @@ mod deadlines;
 mod demo;
 mod described;
 mod explain;
+mod foreign_vectors;
 mod history;
 mod lookup;
 mod material;
