@@ -10,6 +10,7 @@ pub mod fault;
 pub mod domain;
 pub mod json;
 pub mod folder;
+pub mod account;
 pub mod keys;
 pub mod schema;
 pub mod store;
