@@ -101,7 +101,10 @@ impl ExportArgs {
             let warrant = read_warrant(path)?;
             let subject = warrant.key().ok_or_else(|| Stop::usage("the warrant holds no key 检索令无效"))?;
             let Warrant { field, from, to, .. } = warrant;
-            return Ok((Selection::Window { field, subject, from, to }, Some(warrant.shard)));
+            return Ok((
+                Selection::Window { field, subject: Box::new(subject), from, to },
+                Some(warrant.shard),
+            ));
         }
         match (self.leaves.is_empty(), self.exchanges.is_empty()) {
             (false, _) => Ok((Selection::Leaves(self.leaves.clone()), None)),
@@ -131,8 +134,9 @@ impl CheckArgs {
     pub fn run(self, common: &Common) -> Outcome {
         let trust = match (&self.vkey, &self.policy) {
             (Some(vkey), _) => Trust::vkey(parse_vkey(vkey)?),
-            (None, Some(path)) => Trust::policy(&read_text(path)?)
-                .ok_or_else(|| Stop::usage(format_args!("{}: is not a policy 不是信任策略", path.display())))?,
+            (None, Some(path)) => Trust::policy(&read_text(path)?).ok_or_else(|| {
+                Stop::usage(format_args!("{}: is not a policy 不是信任策略", path.display()))
+            })?,
             (None, None) => Trust::default(),
         };
         let warrant = self.warrant.as_deref().map(read_warrant).transpose()?;

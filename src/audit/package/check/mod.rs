@@ -132,7 +132,7 @@ impl Checking {
             return Ok(());
         };
         let vkey = self.trust.key_for(&manifest.log);
-        if !vkey.as_ref().is_some_and(|vkey| Manifest::open(&bytes, vkey).is_ok()) {
+        if vkey.as_ref().is_none_or(|vkey| Manifest::open(&bytes, vkey).is_err()) {
             // Gone on with: what was changed besides is worth knowing.
             self.found(FindingKind::ManifestInvalid, "manifest.json", None);
         }
@@ -172,7 +172,11 @@ impl Checking {
             self.found(FindingKind::MemberExtra, name, None);
         }
         let order = std::iter::once("manifest.json").chain(manifest.members.iter().map(|m| m.name.as_str()));
-        if store.is_archive() && !extra && self.findings.is_empty() && !store.names().map(String::as_str).eq(order) {
+        if store.is_archive()
+            && !extra
+            && self.findings.is_empty()
+            && !store.names().map(String::as_str).eq(order)
+        {
             self.found(FindingKind::PackageMalformed, "manifest.json", None);
         }
         Ok(())
