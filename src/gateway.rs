@@ -319,10 +319,17 @@ async fn open_doors(
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
-    desk::begin(&house, None, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
+    let links = console.as_ref().zip(console_addr).map(|(console, addr)| sign_in_links(console, addr));
+    desk::begin(&house, links, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })
+}
+
+/// Whole links, for the admin socket.
+fn sign_in_links(console: &Arc<door::console::Console>, addr: SocketAddr) -> door::admin::MintLink {
+    let console = console.clone();
+    Arc::new(move |account| Some(format!("https://{addr}{}", console.mint_link(account).ok()?)))
 }
 
 /// The auditors' door: TLS always, a certificate asked for and not needed.
@@ -339,7 +346,7 @@ async fn open_console(
     let stats = Arc::new(listener::ListenerStats::default());
     show(house, "console", stats.clone());
     let (socket, addr) = bind(section.listen).await?;
-    let console = door::console::Console::new(house.clone());
+    let console = door::console::Console::new(house.clone(), Box::new(door::console::Nobody));
     let served = console.clone();
     tasks.spawn(listener::serve(
         socket,
