@@ -319,17 +319,11 @@ async fn open_doors(
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
-    let links = console.as_ref().zip(console_addr).map(|(console, addr)| sign_in_links(console, addr));
+    let links = console.clone().zip(console_addr).map(desk::links);
     desk::begin(&house, links, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })
-}
-
-/// Whole links, for the admin socket.
-fn sign_in_links(console: &Arc<door::console::Console>, addr: SocketAddr) -> door::admin::MintLink {
-    let console = console.clone();
-    Arc::new(move |account| Some(format!("https://{addr}{}", console.mint_link(account).ok()?)))
 }
 
 /// The auditors' door: TLS always, a certificate asked for and not needed.
