@@ -137,7 +137,7 @@ async fn asked(call: &Call<'_>, sought: Option<Sought>, report: bool) -> Result<
     let sought = sought.ok_or_else(|| {
         DeskFault::new(StatusCode::UNPROCESSABLE_ENTITY, "请填写要查的号码", "Fill in what to look for")
     })?;
-    let warrant = Warrant::new(call.fields.get("purpose"), call.fields.get("order"))?;
+    let warrant = Warrant::new(call.fields.get("purpose"), call.fields.get("order"));
     let question = Question {
         sought,
         report,
