@@ -5,22 +5,21 @@
 //! goes on with the undisputed hash, so that one change is one finding.
 
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::checkpoint::Checkpoint;
-use super::super::leaf::{Leaf, LeafHash, LeafKind, is_canonical};
-use super::super::note::Vkey;
+use super::super::leaf::{Leaf, LeafKind, is_canonical};
 use super::super::orders::Order;
 use super::super::tile_files::TileFiles;
 use super::super::tiles::Edge;
-use super::super::tree::{Hash, leaf_hash, sha256};
+use super::super::tree::{Hash, leaf_hash};
+use super::checkpoints::{Awaited, End, behind, checkpoints, choose_key, kept_elsewhere};
 use super::judge::EvidenceReport;
 use super::vaults::{MonthSeen, Watch};
-use super::{Finding, FindingKind, KeySource, LogReport, MOST_FINDINGS};
-use crate::store::sqlite::{Columns, MonthFile, SqliteHeads, SqliteShelf, is_untouched};
+use super::{Finding, FindingKind, LogReport, MOST_FINDINGS};
+use crate::store::sqlite::{Columns, MonthFile, SqliteShelf, is_untouched};
 use crate::store::{Head, Mark, Shard, Shelf as _, StoredLeaf};
 
 /// A checked log, and its end for the next one's first leaf.
