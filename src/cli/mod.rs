@@ -86,6 +86,8 @@ enum Command {
     Explain(explain::Explain),
     /// Check, show and prove what the ledger holds 核验、查看、举证账本
     Audit(audit::Audit),
+    /// The auditors' console: accounts, sign-in links 审计台账号与登录链接
+    Console(console::ConsoleCommand),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
     /// Take up partners, list them, see whether they answer 伙伴网关
@@ -100,8 +102,6 @@ enum Command {
     Apply(apply::Apply),
     /// Cases: look, act, answer verifications, redrive, supervise 办件
     Case(case::CaseCommand),
-    /// Accounts of the auditors' console 审计台账号
-    Console(console::ConsoleCommand),
     /// Sign test authorizations as a development authority 开发用授权签发方
     Authorize(authorize::Authorize),
 }
@@ -115,6 +115,7 @@ impl Command {
             Self::Check(command) => command.run(common),
             Self::Explain(command) => command.run(common),
             Self::Audit(command) => command.run(common),
+            Self::Console(command) => command.run(common),
             Self::Card(command) => command.run(common),
             Self::Partner(command) => command.run(common),
             Self::Agreement(command) => command.run(common),
@@ -122,7 +123,6 @@ impl Command {
             Self::Query(command) => command.run(common),
             Self::Apply(command) => command.run(common),
             Self::Case(command) => command.run(common),
-            Self::Console(command) => command.run(common),
             Self::Authorize(command) => command.run(common),
         }
     }

@@ -1,5 +1,6 @@
 //! The doors: where bytes from outside become requests, and answers become bytes.
 
+pub mod admin;
 pub mod answer;
 pub mod console;
 pub mod listener;

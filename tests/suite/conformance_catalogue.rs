@@ -56,13 +56,17 @@ fn clauses() -> BTreeMap<String, Clause> {
             last = None;
         }
         let id = block.strip_prefix("**").and_then(|rest| rest.split_once("** "));
-        if let Some((id, text)) = id.filter(|(id, _)| id.contains('-')) {
+        if let Some((id, text)) = id.filter(|(id, _)| is_clause(id)) {
             let clause = Clause { text: text.to_owned(), named: None };
             assert!(all.insert(id.to_owned(), clause).is_none(), "{id} stands there twice");
             last = Some(id.to_owned());
             continue;
         }
         let Some(clause) = last.as_ref().and_then(|id| all.get_mut(id)) else { continue };
+        if block.starts_with("*Inside: ") {
+            clause.text.push_str(block);
+            continue;
+        }
         match block.strip_prefix("*Cases: ").and_then(|rest| rest.trim_end().strip_suffix('*')) {
             Some(named) => {
                 let (first, last) = named.split_once(" – ").unwrap_or((named, named));
@@ -72,6 +76,12 @@ fn clauses() -> BTreeMap<String, Clause> {
         }
     }
     all
+}
+
+/// `E-12`: a letter and a number.
+fn is_clause(id: &str) -> bool {
+    let (letter, number) = id.split_once('-').unwrap_or_default();
+    letter.len() == 1 && letter.bytes().all(|c| c.is_ascii_uppercase()) && number.parse::<u16>().is_ok()
 }
 
 /// Everything that `found` says of a value and of what is in it.

@@ -8,10 +8,11 @@ use serde_json::Value;
 use tongban::ledger::checkpoint::Checkpoint;
 use tongban::ledger::evidence::{Field, SearchKeys, open_sealed, tag_of};
 use tongban::ledger::leaf::Leaf;
+use tongban::ledger::note::Note;
 use tongban::ledger::proof::Proof;
 use tongban::ledger::tiles::{Edge, FullTile, Level, TileName};
 use tongban::ledger::tree::{
-    Hash, empty_root, leaf_hash, node_hash, sha256 as hash_of, verify_consistency, verify_inclusion,
+    Hash, empty_root, leaf_hash, node_hash, root_of, sha256 as hash_of, verify_consistency, verify_inclusion,
 };
 use tongban::ledger::{Shard, Vkey};
 
@@ -113,6 +114,36 @@ fn notes_and_proof_files_are_judged_as_their_vectors_say() {
         assert_eq!(proof.to_bytes(), text(row, "tlog_proof").as_bytes());
         assert_eq!(proof.verify(&vkey(leaves, "vkey")).unwrap().leaf, entry);
     }
+}
+
+#[test]
+fn a_reconciled_window_has_the_root_and_note_of_its_vector() {
+    let all = vectors("ledger.json");
+    let window = &all["reconciliation"];
+    let mut items: Vec<Vec<u8>> = Vec::new();
+    for row in rows(&window["exchanges"]) {
+        let told = row["told"].as_str().map_or([0; 32], |told| hash_of(told.as_bytes()));
+        let outcome = u8::try_from(whole(row, "outcome")).unwrap();
+        let id = hash_of(text(row, "jti").as_bytes());
+        let request = hash_of(text(row, "request").as_bytes());
+        items.push([&id[..16], &request, &told, &[outcome]].concat());
+        assert_eq!(b64(items.last().unwrap()), text(row, "item"));
+    }
+    items.sort();
+    let ordered: Vec<String> = items.iter().map(b64).collect();
+    assert_eq!(serde_json::json!(ordered), window["ordered"]);
+    let counted: Vec<Hash> = items.iter().filter(|item| item[80] > 0).map(|item| leaf_hash(item)).collect();
+    assert_eq!(
+        (counted.len() as u64, &*b64(root_of(&counted))),
+        (count(window, "count"), text(window, "root"))
+    );
+    let note = Note::parse(text(window, "note").as_bytes()).unwrap();
+    let vkeys: Vec<Vkey> =
+        rows(&window["vkeys"]).iter().map(|vkey| Vkey::parse(vkey.as_str().unwrap()).unwrap()).collect();
+    for vkey in &vkeys {
+        assert_eq!(note.verify(&[vkey]).unwrap(), text(window, "text"));
+    }
+    assert_eq!(b64(text(window, "note")), text(window, "note_b64url"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ import urllib.request
 from contextlib import ExitStack
 
 from . import tools
+from .keys import signing_key
 
 REGION = "421202"
 ITEM = "11421202TECT0001914000709001000"
@@ -41,7 +42,13 @@ class County:
         self.run("agreement", "check", agreement)
         shutil.copy(agreement, self.home / "trust" / "agreements")
         self.run("license", "import", tools.ROOT / "tests" / "vectors" / "licenses.jsonl", "--config", self.config)
+        self.auditor(folder)
         self.process = None
+
+    def auditor(self, folder):
+        """Evidence is kept, sealed to an auditor whose key is made here."""
+        jwk = signing_key(folder / "auditor.pem") | {"use": "enc", "alg": "ECDH-ES+A256KW"}
+        (self.home / "trust" / "auditors" / "auditor.jwk").write_text(json.dumps(jwk))
 
     def run(self, *arguments):
         return tools.quiet(self.program, *arguments)

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from . import misbehaving
-from .misbehaving import b64url, un_b64url
+from . import faults, misbehaving
+from .keys import b64url
+from .misbehaving import un_b64url
 
 REQUEST = "application/tongban-request+jwt"
 
@@ -85,7 +86,7 @@ class Beginner:
         yield self.send(self.sign(self.lookup(agreement="421202-331083-1999", authorization=self.token())))
         yield self.send(self.sign(self.lookup(item="11421202TECT0001914000709001001", color="red")))
         yield self.send(self.sign(self.lookup(authorization=self.token(**{"--client": "320922"}))))
-        yield self.send(self.sign(self.lookup(authorization=self.token(**{"--jkt": misbehaving.OTHER_DIGEST}))))
+        yield self.send(self.sign(self.lookup(authorization=self.token(**{"--jkt": faults.OTHER_DIGEST}))))
         yield self.send(self.sign(self.lookup(authorization=self.token(**{"--fields": "cert_no"}))))
 
     def serialised_again(self):

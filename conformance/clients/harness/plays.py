@@ -5,7 +5,8 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from . import misbehaving, tools, vendor
+from . import faults, misbehaving, tools, vendor
+from .keys import signing_key
 
 PATIENCE = 120  # seconds for one command; a JVM on a busy machine starts slowly
 
@@ -99,7 +100,7 @@ class Player:
 
     def wrong_key(self):
         desk = self.ours.desk(self.folder / "wrong-key", self.county.card)
-        vendor.signing_key(desk / "sign.pem")
+        signing_key(desk / "sign.pem")
         self.expect(self.client("ping", desk=desk), 3, "not signed, a hint only: HTTP 401 signature-invalid kid-not-yours")
 
     def wrong_pin(self):
@@ -129,14 +130,14 @@ class Player:
             told = self.expect(ran, *((3, "not signed, a hint only: ") if check == "hint" else (1, f"not believed: {check}: ")))
             assert told is None, "an unbelieved answer was printed"
 
-        self.step("the same, told the truth", lambda: [self.expect(under(misbehaving.keep_log, "ping"), 0),
-                                                       self.expect(under(misbehaving.keep_note, "proof"), 0)])
-        for command, wrong, check, fault in misbehaving.ANSWERS:
+        self.step("the same, told the truth", lambda: [self.expect(under(faults.keep_log, "ping"), 0),
+                                                       self.expect(under(faults.keep_note, "proof"), 0)])
+        for command, wrong, check, fault in faults.ANSWERS:
             self.step(f"{check}: {wrong}", lambda c=command, k=check, f=fault: found(under(f, c), k))
-        for wrong, check, fault in misbehaving.PROMISES:
+        for wrong, check, fault in faults.PROMISES:
             self.step(f"proof, {check}: {wrong}", lambda k=check, f=fault: (self.expect(under(f, "ping"), 0), found(under(None, "proof"), k)))
         self.step("once more, told the truth", lambda: self.expect(under(None, "ping"), 0))
-        for wrong, check, fault in misbehaving.PROOFS:
+        for wrong, check, fault in faults.PROOFS:
             self.step(f"proof, {check}: {wrong}", lambda k=check, f=fault: found(under(f, "proof"), k))
         self.step("proof: the true one at the end", lambda: self.proves(desk))
 
@@ -167,8 +168,8 @@ def table(players):
         marks = ["·" if title not in p.done else "✓" if p.done[title][0] is None else "✗" for p in players]
         print(f"{title:<{width}}" + "".join(f"{mark:>9}" for mark in marks))
     print(f"{'seconds':<{width}}" + "".join(f"{sum(s for _, s in p.done.values()):>9.1f}" for p in players))
-    faults = [(p.name, title, fault) for p in players for title, (fault, _) in p.done.items() if fault is not None]
-    for name, title, fault in faults:
+    failed = [(p.name, title, fault) for p in players for title, (fault, _) in p.done.items() if fault is not None]
+    for name, title, fault in failed:
         print(f"\n{name}, {title}:\n{fault}")
     unplayed = [title for title in titles if any(title not in p.done for p in players)]
-    return not faults and not unplayed
+    return not failed and not unplayed

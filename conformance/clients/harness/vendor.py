@@ -1,45 +1,16 @@
 """The vendor of the play: 玉环 (331083). Keys, certificate and card are made with openssl, nothing of this project."""
 
-import base64
 import hashlib
 import json
-import subprocess
 import time
 
 from .county import CITIZEN, ITEM, MARRIAGE
-from .tools import quiet
+from .keys import signing_key, tls_pair
 
 REGION = "331083"
 AGREEMENT = "421202-331083-2020"
 PROOF_ITEM = "11421202TECT0001914002009002000"  # 开具户籍类证明: an application without a form of its own
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def b64url(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def der(*command):
-    """What openssl writes, as bytes."""
-    return subprocess.run(["openssl", *map(str, command), "-outform", "DER"], check=True, capture_output=True).stdout
-
-
-def signing_key(path):
-    """A new P-256 key; its public JWK."""
-    quiet("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path)
-    point = der("pkey", "-in", path, "-pubout")[-64:]
-    jwk = {"crv": "P-256", "kty": "EC", "x": b64url(point[:32]), "y": b64url(point[32:])}
-    kid = b64url(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
-    return jwk | {"alg": "ES256", "use": "sig", "kid": kid}
-
-
-def tls_pair(folder, region):
-    """A certificate that names the gateway in its one URI; the pin of its key."""
-    names = f"subjectAltName=URI:urn:tongban:gw:{region},DNS:localhost,IP:127.0.0.1"
-    quiet("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", f"/CN=gateway {region}",
-          "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=critical,digitalSignature",
-          "-addext", "extendedKeyUsage=serverAuth,clientAuth", "-keyout", folder / "tls.key", "-out", folder / "tls.crt")
-    return b64url(hashlib.sha256(der("pkey", "-in", folder / "tls.key", "-pubout")).digest())
 
 
 def case_number(serial):

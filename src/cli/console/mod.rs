@@ -1,6 +1,8 @@
-//! `console`: accounts of the auditors' console.
+//! `console`: what the machine's administrator does for the auditors' console: accounts and
+//! one-time links.
 
 mod account;
+mod link;
 
 use clap::{Args, Subcommand};
 
@@ -17,12 +19,15 @@ pub struct ConsoleCommand {
 enum Command {
     /// Make an account, and a certificate for its browser 新增账号并签发浏览器证书
     Account(account::NewAccount),
+    /// A one-time sign-in link for an account 一次性登录链接
+    Link(link::Link),
 }
 
 impl ConsoleCommand {
     pub fn run(self, common: &Common) -> Outcome {
         match self.command {
             Command::Account(command) => command.run(common),
+            Command::Link(command) => command.run(common),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! that say anything they like.
 
 mod answerer;
+mod auditors;
 mod authority;
 mod browser;
 mod cases;
@@ -19,6 +20,7 @@ mod verdict;
 mod world;
 
 pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
+pub use auditors::*;
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
 pub use browser::{Browser, account_file, form, open_account};
 pub use cases::*;
