@@ -476,12 +476,14 @@ class Auditor:
     def __init__(self, jwk, partner_keys):
         self.partners = partner_keys
         try:
-            x, y, d = (int.from_bytes(b64url(jwk[name]), "big") for name in "xyd")
-            public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1())
-            self.key = ec.EllipticCurvePrivateNumbers(d, public).private_key()
+            if (jwk["kty"], jwk["crv"]) != ("EC", "P-256"):
+                raise Bad("another kind of key")
+            self.key = ec.derive_private_key(int.from_bytes(b64url(jwk["d"]), "big"), ec.SECP256R1())
         except (KeyError, ValueError, TypeError, Bad) as e:
             raise Unreadable("the auditor's key is not a private P-256 JWK") from e
-        self.kid = to_b64url(sha256(jcs({n: jwk[n] for n in ("crv", "kty", "x", "y")})))
+        public = self.key.public_key().public_numbers()
+        x, y = (to_b64url(n.to_bytes(32, "big")) for n in (public.x, public.y))
+        self.kid = to_b64url(sha256(jcs({"crv": "P-256", "kty": "EC", "x": x, "y": y})))
         self.epochs = {}
 
     def epoch_key(self, wrapped, epoch):
@@ -1022,9 +1024,15 @@ class Database:
         self.connection = sqlite3.connect(uri + ("&immutable=1" if at_rest else ""), uri=True)
         self.connection.text_factory = bytes
 
-    def rows(self, sql):
+    def rows(self, shape, sql):
+        """Rows whose columns are integers (i), bytes (b), or bytes or nothing (?); another is damage."""
         try:
-            yield from self.connection.execute(sql)
+            for row in self.connection.execute(sql):
+                if all(isinstance(v, int) if s == "i" else isinstance(v, bytes) or s == "?" and v is None
+                       for s, v in zip(shape, row)):
+                    yield row
+                else:
+                    self.damaged("a row of another shape")
         except (sqlite3.Error, OverflowError, ValueError, MemoryError) as e:
             self.damaged(str(e))
 
@@ -1034,9 +1042,9 @@ class Database:
         self.whole = False
 
     def integrity(self):
-        for (text,) in self.rows("PRAGMA integrity_check(10)"):
-            if text not in (b"ok", "ok"):
-                self.damaged(text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text))
+        for (text,) in self.rows("b", "PRAGMA integrity_check(10)"):
+            if text != b"ok":
+                self.damaged(text.decode("utf-8", "replace"))
 
     def untouched(self):
         """The sum that was left beside the file at rest."""
@@ -1210,7 +1218,7 @@ def read_heads(data, report):
         return kept
     db = Database(data, name, report)
     sql = "SELECT shard, size, note FROM history UNION SELECT shard, size, note FROM head ORDER BY shard, size"
-    for shard, size, note in db.rows(sql):
+    for shard, size, note in db.rows("bib", sql):
         kept.setdefault(shard.decode("utf-8", "replace"), []).append((size, note))
     db.integrity()
     db.untouched()
@@ -1222,7 +1230,7 @@ def first_leaf(data, shard, months):
     for month in months:
         scratch = Report()
         db = Database(data, f"ledger/{shard}/{month}.db", scratch)
-        for (leaf,) in db.rows("SELECT leaf FROM leaf WHERE idx=0"):
+        for (leaf,) in db.rows("b", "SELECT leaf FROM leaf WHERE idx=0"):
             db.close()
             try:
                 return read_json(leaf)
@@ -1324,7 +1332,7 @@ def check_month(data, shard, month, origin, tree, log, report):
     db = Database(data, name, report)
     kind_of_last = None
     for index, stored, text, ts, kind, exchange in db.rows(
-            "SELECT idx, hash, leaf, ts, kind, exchange FROM leaf ORDER BY idx"):
+            "ibbib?", "SELECT idx, hash, leaf, ts, kind, exchange FROM leaf ORDER BY idx"):
         if index < tree.size:
             report.found("leaf-rewritten", name, index, "stands twice")
             continue
@@ -1362,9 +1370,9 @@ def check_month(data, shard, month, origin, tree, log, report):
             log["unread"].add(index)
             own = stored if isinstance(stored, bytes) and len(stored) == 32 else own
         tree.push(own)
-    for table, sql in (("used", "SELECT idx, expires, sum, id, content FROM used"),
-                       ("take", "SELECT idx, expires, sum, token FROM take")):
-        for index, expires, total, *parts in db.rows(sql):
+    for table, shape, sql in (("used", "iiibb", "SELECT idx, expires, sum, id, content FROM used"),
+                              ("take", "iiib", "SELECT idx, expires, sum, token FROM take")):
+        for index, expires, total, *parts in db.rows(shape, sql):
             if row_sum(index, expires, *parts) != total:
                 report.found("memory-changed", name, index, f"a row of {table}")
     db.integrity()
@@ -1432,7 +1440,7 @@ def check_vault(data, shard, month, klass, log, seen, erased, held, report, audi
     name = f"ledger/{shard}/{month}.{klass}.db"
     db = Database(data, name, report)
     epochs, tokens = {}, set()
-    for number, wrapped in db.rows("SELECT id, wrapped FROM epoch"):
+    for number, wrapped in db.rows("ib", "SELECT id, wrapped FROM epoch"):
         epochs[number] = wrapped
         try:
             if read_json(wrapped)["recipients"] == []:
@@ -1440,7 +1448,7 @@ def check_vault(data, shard, month, klass, log, seen, erased, held, report, audi
         except (Bad, KeyError, TypeError) as e:
             report.found("epoch-changed", name, None, f"the wrapped key of epoch {number}: {e}")
     for index, epoch, r, record, sealed, total in db.rows(
-            "SELECT idx, epoch, r, tokens, sealed, sum FROM vault ORDER BY idx"):
+            "iibbbi", "SELECT idx, epoch, r, tokens, sealed, sum FROM vault ORDER BY idx"):
         leaf = log["evidence"].get(index)
         if index in log["unread"]:
             continue
@@ -1465,7 +1473,7 @@ def check_vault(data, shard, month, klass, log, seen, erased, held, report, audi
         day = int(day_of(leaf["ts"]))
         tokens.update((day, record[at + 1:at + 17], index) for at in range(0, len(record) - 16, 17))
     for table, into in (("erased", erased), ("hold", held)):
-        for index, order_shard, leaf in db.rows(f"SELECT idx, shard, leaf FROM {table}"):
+        for index, order_shard, leaf in db.rows("ibi", f"SELECT idx, shard, leaf FROM {table}"):
             into[index] = (name, f"{order_shard.decode('utf-8', 'replace')}/{leaf}")
     db.integrity()
     db.untouched()
@@ -1479,8 +1487,8 @@ def check_index(data, shard, month, klass, tokens, report):
     if not os.path.exists(os.path.join(data, name)):
         return
     db = Database(data, name, report)
-    upto = next((u for (u,) in db.rows("SELECT idx FROM upto")), -1)
-    rows = {(day, bytes(tok), index) for day, tok, index in db.rows("SELECT day, tok, idx FROM tok")}
+    upto = next((u for (u,) in db.rows("i", "SELECT idx FROM upto")), -1)
+    rows = {(day, bytes(tok), index) for day, tok, index in db.rows("ibi", "SELECT day, tok, idx FROM tok")}
     for _, _, index in sorted(rows - tokens):
         report.found("search-index-changed", name, index, "a token that the vault does not have")
     for _, _, index in sorted(tokens - rows):

@@ -97,7 +97,7 @@ async fn ten_thousand_random_edits_are_all_found() {
     let public = keys.ledger().public();
     assert_eq!(verify(&data, Some(public)).unwrap().findings, []);
     let files = files(&data);
-    assert_eq!(files.len(), 6, "{files:?}");
+    assert!(files.len() >= 6, "{files:?}");
     let (taken, missed) = (AtomicUsize::new(0), std::sync::Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {

@@ -47,7 +47,7 @@ impl Keys {
         let partner = SigningKey::from_jwk(&jwk).unwrap();
         Self {
             ledger_pem: LedgerKey::generate_pem().unwrap().to_string(),
-            auditor: Value::Object(pair.to_jwk_private_key().as_ref().clone()),
+            auditor: Value::Object(pair.to_jwk_key_pair().as_ref().clone()),
             auditor_public: Arc::new(AuditorKey::read(&Value::Object(public.as_ref().clone())).unwrap()),
             partner_jwk: partner.public_jwk(),
             partner,

@@ -227,8 +227,9 @@ const CASES: &[Case] = &[
             // Yesterday's edge in the place of today's.
             let edge = |data: &Path| {
                 let folder = Tampered::tiles(data, "421202").join("tile/0/001.p");
-                let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap();
-                file.path()
+                let widths = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+                let widest = widths.map(|name| name.to_str().unwrap().parse::<u32>().unwrap()).max();
+                folder.join(widest.unwrap().to_string())
             };
             fs::copy(edge(&t.ground.yesterday), edge(&t.data)).unwrap();
         },
