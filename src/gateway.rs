@@ -319,7 +319,12 @@ async fn open_doors(
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
-    desk::begin(&house, None, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
+    let links = console.clone().map(|console| {
+        let base = console_addr.map(|addr| format!("https://{addr}")).unwrap_or_default();
+        let mint = move |account: &str| Some(format!("{base}{}", console.mint_link(account).ok()?));
+        Arc::new(mint) as door::admin::MintLink
+    });
+    desk::begin(&house, links, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })

@@ -1,18 +1,17 @@
 //! Where auditors' acts are done and recorded, as the console asks for them.
 //!
 //! Promises: nothing about a person or a case is shown without a [`Warrant`], and what is
-//! shown stands in the log before it is. [`LogDesk`] is the least desk: cases and
-//! authorizations, found by looking back through the log itself.
+//! shown stands in the log before it is. The pages know this trait only; [`super::HouseDesk`]
+//! is the gateway's own desk behind it.
 
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use hyper::StatusCode;
+use serde_json::Value;
 
 use crate::account::Account;
-use crate::envelope::digest;
-use crate::house::House;
-use crate::ledger::{Leaf, LeafHash, LeafKind, Standing};
+use crate::ledger::Standing;
 
 /// Characters of a purpose and of an order or case number.
 pub const MOST_PURPOSE: usize = 200;
@@ -82,8 +81,16 @@ pub struct Found {
     pub next: Option<String>,
     /// The leaf that says that this was asked: `2026h2/4711`.
     pub recorded: String,
-    /// What a reader must know besides, in Chinese and English: how far it was looked.
+    /// What a reader must know besides, in Chinese and English.
     pub note: Option<(String, String)>,
+    /// Auditors' own acts about the subject of a report, as the registers hold them.
+    pub acts: Vec<Value>,
+}
+
+/// A file for the one who asked.
+pub struct Download {
+    pub name: String,
+    pub bytes: Vec<u8>,
 }
 
 /// What waits for a second person.
@@ -159,20 +166,8 @@ impl DeskFault {
         )
     }
 
-    fn not_here() -> Self {
+    pub fn not_here() -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "本网关尚未启用此功能", "This gateway cannot do that yet")
-    }
-
-    fn unreadable() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "账本暂时无法读取", "The log cannot be read at the moment")
-    }
-
-    fn unrecorded() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "账本无法留痕，操作未执行",
-            "The log cannot record this, so it was not done",
-        )
     }
 }
 
@@ -208,84 +203,23 @@ pub trait Desk: Send + Sync {
     }
 
     /// The second person's word.
-    fn decide<'d>(&'d self, _who: &'d Account, _id: &'d str, _yes: bool) -> Doing<'d, ()> {
+    fn approve<'d>(&'d self, _who: &'d Account, _id: &'d str) -> Doing<'d, ()> {
         Box::pin(async { Err(DeskFault::not_here()) })
     }
 
-    /// The register entry of an act's leaf, by the leaf's `rd`: who, why, on whose paper.
-    fn entry<'d>(&'d self, _rd: &'d [u8; 32]) -> Doing<'d, Option<serde_json::Value>> {
-        Box::pin(async { Ok(None) })
-    }
-}
-
-/// Finds cases and authorizations by looking back through the log.
-pub struct LogDesk {
-    house: Arc<House>,
-}
-
-/// Rows on one page.
-const ROWS: usize = 50;
-/// Leaves looked through for one page: about half a second.
-const LOOKED_THROUGH: u64 = 200_000;
-
-impl LogDesk {
-    pub fn new(house: Arc<House>) -> Self {
-        Self { house }
-    }
-
-    /// The member of a leaf that holds it, as the leaf's bytes spell it.
-    fn member(&self, sought: &Sought) -> Option<String> {
-        match sought {
-            Sought::Case(number) => Some(format!("\"case\":\"{}\"", self.house.ledger.case_tag(number))),
-            Sought::Authorization { issuer, jti } => {
-                let hash = digest(format!("{issuer}\0{jti}").as_bytes());
-                Some(format!("\"auth\":\"{}\"", LeafHash(hash)))
-            }
-            Sought::Citizen(_) | Sought::License(_) | Sought::Operator { .. } => None,
-        }
-    }
-}
-
-impl Desk for LogDesk {
-    fn search<'d>(
+    /// A package of the leaf at `place` with its proof and evidence, recorded before it is given.
+    fn export<'d>(
         &'d self,
-        who: &'d Account,
+        _who: &'d Account,
         _warrant: &'d Warrant,
-        question: &'d Question,
-        page: Option<&'d str>,
-    ) -> Doing<'d, Found> {
-        Box::pin(async move {
-            let member = self.member(&question.sought).ok_or_else(DeskFault::not_here)?;
-            let ledger = self.house.ledger.clone();
-            let (present, _) = ledger.present();
-            let (log, below) = match page.and_then(|page| page.rsplit_once('/')) {
-                Some((log, below)) => (log.to_owned(), below.parse().unwrap_or(0)),
-                None => (present, u64::MAX),
-            };
-            let origin = log.clone();
-            let looked = tokio::task::spawn_blocking(move || {
-                ledger.look_back(&origin, below, LOOKED_THROUGH, ROWS, |leaf| {
-                    contains(&leaf.bytes, member.as_bytes())
-                })
-            });
-            let looked = looked.await.ok().and_then(Result::ok).ok_or_else(DeskFault::unreadable)?;
-            let leaf = Leaf {
-                op: Some(question.sought.word().to_owned()),
-                by: Some(who.name().to_owned()),
-                n: Some(u64::try_from(looked.found.len()).unwrap_or(u64::MAX)),
-                ..Leaf::new(LeafKind::Search)
-            };
-            let place = self.house.ledger.record(leaf.into()).await.map_err(|_| DeskFault::unrecorded())?;
-            Ok(Found {
-                rows: looked.found,
-                next: (looked.down_to > 0).then(|| format!("{log}/{}", looked.down_to)),
-                recorded: format!("{}/{}", shard_of(&place.origin), place.index),
-                note: Some((
-                    format!("已查阅 {log} 中第 {} 条起的记录", looked.down_to),
-                    format!("Looked through {log} from leaf {} on", looked.down_to),
-                )),
-            })
-        })
+        _place: &'d str,
+    ) -> Doing<'d, Download> {
+        Box::pin(async { Err(DeskFault::not_here()) })
+    }
+
+    /// The newest register entries (who, why, on whose paper), by their leaf's place.
+    fn entries(&self) -> Doing<'_, HashMap<String, Value>> {
+        Box::pin(async { Ok(HashMap::new()) })
     }
 }
 

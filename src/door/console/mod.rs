@@ -9,6 +9,7 @@
 mod around;
 mod assets;
 mod desk;
+mod house_desk;
 mod form;
 mod guard;
 mod layout;
@@ -45,7 +46,8 @@ use verification::Verification;
 use words::Lang;
 
 pub use around::{Around, Cosigner, Difference, Nobody, Window, WindowState};
-pub use desk::{Act, Desk, DeskFault, Doing, Found, LogDesk, Pending, Question, Sought, Warrant};
+pub use desk::{Act, Desk, DeskFault, Doing, Download, Found, Pending, Question, Sought, Warrant};
+pub use house_desk::HouseDesk;
 pub use links::LINK_MS;
 
 /// How often new leaves are counted into the hours.
@@ -75,9 +77,9 @@ pub enum LinkFault {
 }
 
 impl Console {
-    /// A console whose desk is the log itself and that hears nothing of other gateways.
+    /// A console with the gateway's own desk, and that hears nothing of other gateways.
     pub fn new(house: Arc<House>) -> Arc<Self> {
-        let desk = Box::new(LogDesk::new(house.clone()));
+        let desk = Box::new(HouseDesk::new(house.clone()));
         Self::with(house, desk, Box::new(Nobody))
     }
 

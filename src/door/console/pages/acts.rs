@@ -5,12 +5,12 @@ use hyper::StatusCode;
 
 use crate::ledger::Standing;
 
-use super::super::desk::{Act, Warrant, shard_of};
+use super::super::desk::{Act, DeskFault, Download, Warrant, shard_of};
 use super::super::markup::{El, Markup, el};
 use super::super::words::Lang;
 use super::parts::{leaf_path, panel};
 use super::people::{fault_shown, warrant_fields};
-use super::{Call, Page, exchange, missing};
+use super::{Call, Page, Shown, exchange, missing};
 
 /// What an auditor may ask for.
 const OFFERED: [(Act, &str, &str); 3] = [
@@ -45,29 +45,38 @@ pub fn forms(call: &Call<'_>, standing: &Standing) -> El {
     panel(call.t("处理此交换", "Act on this exchange"), form)
 }
 
-pub async fn act(call: &Call<'_>, shard: &str, index: &str) -> Page {
-    let Some(standing) = exchange::at_place(call, shard, index).await else { return missing(call) };
-    let Some(act) = call.fields.get("act").and_then(Act::from_word) else { return missing(call) };
+pub async fn act(call: &Call<'_>, shard: &str, index: &str) -> Shown {
+    let Some(standing) = exchange::at_place(call, shard, index).await else { return missing(call).into() };
+    let Some(act) = call.fields.get("act").and_then(Act::from_word) else { return missing(call).into() };
     let title = call.t("处理此交换", "Act on this exchange");
-    let done = match Warrant::new(call.fields.get("purpose"), call.fields.get("order")) {
-        Ok(warrant) => {
-            let place = format!("{}/{}", shard_of(&standing.origin), standing.index);
-            call.console.desk.act(&call.visit.account, &warrant, act, &place).await
-        }
-        Err(fault) => Err(fault),
-    };
-    match done {
-        Ok((zh, en)) => {
+    match done(call, act, &standing).await {
+        Ok(Done::File(file)) => exchange::download(&file.name, "application/x-tar", file.bytes).into(),
+        Ok(Done::Words(zh, en)) => {
             let words = match call.lang {
                 Lang::Zh => zh,
                 Lang::En => en,
             };
-            Page::new(title, el("p").class("notice good").attr("role", "status").add(words))
+            Page::new(title, el("p").class("notice good").attr("role", "status").add(words)).into()
         }
         Err(fault) => {
             let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let body = Markup::from(fault_shown(call, &fault)).and(forms(call, &standing));
-            Page { status, ..Page::new(title, body) }
+            Page { status, ..Page::new(title, body) }.into()
         }
     }
+}
+
+enum Done {
+    Words(String, String),
+    File(Download),
+}
+
+async fn done(call: &Call<'_>, act: Act, standing: &Standing) -> Result<Done, DeskFault> {
+    let warrant = Warrant::new(call.fields.get("purpose"), call.fields.get("order"))?;
+    let place = format!("{}/{}", shard_of(&standing.origin), standing.index);
+    let (who, desk) = (&call.visit.account, &call.console.desk);
+    if act == Act::Export {
+        return desk.export(who, &warrant, &place).await.map(Done::File);
+    }
+    desk.act(who, &warrant, act, &place).await.map(|(zh, en)| Done::Words(zh, en))
 }

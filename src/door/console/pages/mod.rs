@@ -188,7 +188,7 @@ async fn dispatch(call: &Call<'_>, path: &str, post: bool) -> Shown {
         (true, ["authorization"]) => people::authorization(call).await.into(),
         (false, ["exchanges", exchange]) => exchange::by_id(call, exchange).await.into(),
         (false, ["leaves", shard, index]) => exchange::by_place(call, shard, index).await.into(),
-        (true, ["leaves", shard, index]) => acts::act(call, shard, index).await.into(),
+        (true, ["leaves", shard, index]) => acts::act(call, shard, index).await,
         (false, ["proofs", shard, name]) => exchange::proof(call, shard, name).await,
         (false, ["registers"]) => registers::page(call).await.into(),
         (false, ["approvals"]) => security::approvals(call).await.into(),

@@ -83,16 +83,15 @@ async fn table(call: &Call<'_>, found: &[Standing]) -> Markup {
             call.t("#条数", "#Count"),
         ],
     );
+    // Without the registers there is still what the log says.
+    let entries = call.console.desk.entries().await.unwrap_or_default();
     for standing in found {
         let Some(leaf) = standing.leaf() else { continue };
-        let entry = match &leaf.rd {
-            Some(rd) if leaf.by.is_some() => call.console.desk.entry(&rd.0).await.ok().flatten(),
-            _ => None,
-        };
-        let why = entry.as_ref().map(why);
+        let place = format!("{}/{}", shard_of(&standing.origin), standing.index);
+        let why = entries.get(&place).map(why);
         let what = [leaf.op.as_deref(), leaf.code.as_deref()].into_iter().flatten().map(code);
         table.row([
-            format!("{}/{}", shard_of(&standing.origin), standing.index).into(),
+            place.into(),
             at(Now::from_ms(leaf.ts)),
             kind(call.lang, leaf.t).into(),
             leaf.by.as_deref().map(code).into(),

@@ -19,8 +19,8 @@ pub async fn approvals(call: &Call<'_>) -> Page {
     let title = call.t("双人审批", "Approvals");
     let Ok(pending) = call.console.desk.pending().await else { return Page::new(title, unreadable(call)) };
     let about = el("p").class("nothing").add(call.t(
-        "开启证据、删除与解除保全须由另一人批准;批准或驳回均记入账本。",
-        "Opening evidence, erasing and releasing a hold take a second person's word, which is recorded.",
+        "开启证据须由另一人批准,批准即记入账本;未获批准的申请二十四小时后失效。批准后由申请人用自己的密钥开启,网关没有这把密钥。",
+        "Opening evidence takes a second person's word, which is recorded; without it a request ends after a day. Who asked then opens it with a key of their own: the gateway has none.",
     ));
     let mut table = Table::new(
         title,
@@ -52,26 +52,16 @@ fn decision(call: &Call<'_>, asked: &Pending) -> Markup {
     if asked.by == call.visit.account.name() {
         return call.t("须由另一人批准", "another person decides").into();
     }
-    let button = |word, class, zh, en| {
-        el("button")
-            .attr("type", "submit")
-            .attr("name", "word")
-            .attr("value", word)
-            .class(class)
-            .add(call.t(zh, en))
-    };
     call.form("/approvals")
         .class("inline")
         .add(el("input").attr("type", "hidden").attr("name", "id").attr("value", &asked.id))
-        .add(button("yes", "primary", "批准", "Approve"))
-        .add(button("no", "quiet", "驳回", "Refuse"))
+        .add(el("button").attr("type", "submit").class("primary").add(call.t("批准", "Approve")))
         .into()
 }
 
 pub async fn decide(call: &Call<'_>) -> Shown {
-    let yes = call.fields.get("word") == Some("yes");
     let id = call.fields.get("id").unwrap_or_default();
-    match call.console.desk.decide(&call.visit.account, id, yes).await {
+    match call.console.desk.approve(&call.visit.account, id).await {
         Ok(()) => guard::see_other("/approvals").into(),
         Err(fault) => {
             let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
