@@ -16,6 +16,7 @@ pub mod store;
 pub mod ledger;
 pub mod material;
 pub mod casebook;
+pub mod witness;
 
 // Rooms, in the order a request meets them.
 pub mod peer;

@@ -10,6 +10,7 @@
 mod carrier;
 mod case_tag;
 pub mod checkpoint;
+pub mod held;
 pub mod key;
 pub mod leaf;
 pub mod note;
@@ -229,6 +230,24 @@ impl Ledger {
         Self::start(settings, hands, Some(lock))
     }
 
+    /// [`Ledger::open_carrying`] on a copy that is older than what was signed: the log goes on
+    /// in the next half-year, whose first leaves say what was lost. Nothing is added to the
+    /// log that was cut off, and nothing signed for it.
+    pub fn open_after_restore(
+        settings: LedgerSettings,
+        carrier: Box<dyn Carrier>,
+        lost: held::Lost,
+    ) -> Result<(Self, Recovered), LedgerFault> {
+        let (lock, engine, heads, shelf) = sqlite::open(&settings.data_dir)?;
+        let hands = start::Hands {
+            engine: Box::new(engine),
+            heads: Box::new(heads),
+            shelf: Box::new(shelf),
+            carrier,
+        };
+        Self::start_after(settings, hands, Some(lock), Some(lost))
+    }
+
     /// Makes an entry durable and says where it stands. A caller that stops waiting may
     /// still have recorded.
     pub async fn record(&self, entry: Entry) -> Result<Place, RecordFault> {
@@ -281,6 +300,18 @@ impl Ledger {
 
     pub fn health(&self) -> Health {
         self.inner.shared.health()
+    }
+
+    /// Origin, size and note of the checkpoint that was signed last.
+    pub fn newest_checkpoint(&self) -> Option<(String, u64, Vec<u8>)> {
+        let published = self.inner.shared.published.load();
+        published.as_ref().map(|p| (origin(self.inner.region, p.shard), p.size, p.note.clone()))
+    }
+
+    /// Stops recording for good: the process must end. For a log that is proven to be another
+    /// than the one that was signed.
+    pub fn stop_recording(&self, why: &'static str) {
+        self.inner.shared.poison(why);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::case_tag::CaseTags;
+use super::held::Lost;
 use super::sealer::{Sealer, ToSealer};
 use super::shared::{Published, Shared};
 use super::tile_files::TileFiles;
@@ -32,10 +33,22 @@ impl Ledger {
         hands: Hands,
         lock: Option<sqlite::StoreLock>,
     ) -> Result<(Self, Recovered), LedgerFault> {
+        Self::start_after(settings, hands, lock, None)
+    }
+
+    pub(super) fn start_after(
+        settings: LedgerSettings,
+        hands: Hands,
+        lock: Option<sqlite::StoreLock>,
+        lost: Option<Lost>,
+    ) -> Result<(Self, Recovered), LedgerFault> {
         let Hands { engine, mut heads, shelf, carrier } = hands;
         let LedgerSettings { data_dir: data, region, key, clock } = settings;
         let now = clock.now();
-        let standing = recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?;
+        let standing = match &lost {
+            None => recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?,
+            Some(lost) => recover::begin_after(lost, region, &*shelf, &mut *heads, now)?,
+        };
         let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
         let shared = Arc::new(Shared::default());
         shared.free_disk.store(u64::MAX, Ordering::Relaxed);
@@ -87,6 +100,7 @@ impl Ledger {
             origin: origin_now.into(),
             next: standing.size,
             closed: standing.closed,
+            lost,
             disk_seen: None,
         };
         let mut inner = Inner {
