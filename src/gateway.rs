@@ -29,6 +29,7 @@ use crate::door::{self, listener};
 use crate::envelope::Replay;
 use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
+use crate::ledger::evidence::AuditorKey;
 use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::material::Shelf;
@@ -125,7 +126,11 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     if now.secs() < BUILT {
         return Err(vec![StartFault::ClockBeforeBuild]);
     }
-    let (ledger, casebook, recovered) = open_ledger(&config, &keys, &clock).await?;
+    let auditors = trust.load().auditors.to_vec();
+    if auditors.is_empty() {
+        tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
+    }
+    let (ledger, casebook, recovered) = open_ledger(&config, &keys, auditors, &clock).await?;
     let behind = recovered.last_ms.map_or(0, |last| (last - now.ms()).div_euclid(1000));
     if behind > CLOCK_BEHIND_S {
         return Err(vec![StartFault::ClockBehindLedger(behind)]);
@@ -184,12 +189,14 @@ fn trust(
 async fn open_ledger(
     config: &Config,
     keys: &Keys,
+    auditors: Vec<Arc<AuditorKey>>,
     clock: &Clock,
 ) -> Result<(Ledger, Casebook, crate::ledger::Recovered), Vec<StartFault>> {
     let settings = LedgerSettings {
         data_dir: config.data_dir(),
         region: config.region.code,
         key: keys.ledger()?,
+        auditors,
         clock: clock.clone(),
     };
     // Opening verifies the store against its last checkpoint: it reads the disk.

@@ -5,6 +5,7 @@
 
 mod materials;
 mod ready;
+pub mod subjects;
 mod trust;
 mod view;
 

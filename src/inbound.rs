@@ -20,7 +20,8 @@ use crate::casework;
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{FreshId, digest};
-use crate::house::House;
+use crate::house::{House, subjects};
+use crate::ledger::evidence::{Evidence, Field};
 use crate::ledger::{Decision, Entry, Leaf, LeafHash, LeafKind, Place, RecordFault, TakeUse};
 use crate::peer::PeerIdentity;
 use crate::telemetry::ExchangeLabels;
@@ -76,6 +77,7 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
     let mut exchange = Exchange {
         house: &house,
         peer: peer.region(),
+        certificate: peer.certificate(),
         now,
         started,
         trace: OnceLock::new(),
@@ -100,6 +102,7 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
 struct Exchange<'a> {
     house: &'a Arc<House>,
     peer: Region,
+    certificate: &'a Bytes,
     now: Now,
     started: Instant,
     /// Made when it is first told: most exchanges of a quiet log need none.
@@ -152,7 +155,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn look_up(&self, asked: LicenseAsked) -> Acted {
+    async fn look_up(&mut self, asked: LicenseAsked) -> Acted {
         let holds = |kind: &str, number: &str| {
             asked.consent.as_ref().is_none_or(|consent| consent.holds(kind, number))
         };
@@ -161,6 +164,10 @@ impl Exchange<'_> {
         match found {
             Ok(found) => {
                 self.house.count_license_answer(&found);
+                subjects::of_result(&found.result, &mut self.seen.subjects);
+                for holder in found.holders {
+                    subjects::add(&mut self.seen.subjects, Field::Citizen, holder);
+                }
                 let take_use = asked.consent.map(|consent| TakeUse {
                     token: consent.token_id,
                     max: consent.max_uses,
@@ -183,12 +190,14 @@ impl Exchange<'_> {
                 Reply::Result(result) | Reply::Accepted(result) => std::mem::take(result),
                 Reply::Refused(refusal) => refusal.problem(self.trace()),
             };
-            let leaf = self.leaf(&reply, &outcome);
+            let told = crate::json::jcs(&outcome);
+            let leaf = self.leaf(&reply, &told);
             let again = self.answer_row(&reply, &outcome);
             writes.extend(again.clone().map(Write::Answer));
             let deed = (!writes.is_empty()).then(|| Write::deed(&writes));
             let recording = Instant::now();
-            let entry = Entry { leaf, used_id, take_use: take_use.take(), deed };
+            let evidence = Some(self.evidence(told));
+            let entry = Entry { leaf, used_id, take_use: take_use.take(), deed, evidence };
             let recorded = self.house.ledger.record(entry).await;
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
@@ -215,7 +224,18 @@ impl Exchange<'_> {
         }
     }
 
-    fn leaf(&self, reply: &Reply, outcome: &Value) -> Leaf {
+    /// `told` is JCS of the result or problem.
+    fn evidence(&self, told: Vec<u8>) -> Evidence {
+        Evidence {
+            request: Some(self.body.clone()),
+            result: Some(told),
+            certificate: Some(self.certificate.clone()),
+            subjects: self.seen.subjects.clone(),
+            ..Evidence::new(subjects::class_of(self.seen.op))
+        }
+    }
+
+    fn leaf(&self, reply: &Reply, told: &[u8]) -> Leaf {
         let seen = &self.seen;
         let code = reply.refusal().map(|refusal| refusal.code.word());
         Leaf {
@@ -229,7 +249,8 @@ impl Exchange<'_> {
             code: code.map(str::to_owned),
             status: Some(reply.status()),
             rq: Some(LeafHash(self.digest)),
-            rd: Some(LeafHash(digest(&crate::json::jcs(outcome)))),
+            rd: Some(LeafHash(digest(told))),
+            iat: seen.iat,
             agr: seen.agreement.map(LeafHash),
             auth: seen.authorization.map(LeafHash),
             ms: vec![self.started.elapsed().as_millis().try_into().unwrap_or(u32::MAX)],

@@ -19,8 +19,9 @@ use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::digest as sha256;
 use crate::envelope::{self, Asked, Op, ResponseFault, Typ};
-use crate::house::House;
-use crate::ledger::{Decision, Leaf, LeafHash, LeafKind, RecordFault};
+use crate::house::{House, subjects};
+use crate::ledger::evidence::Evidence;
+use crate::ledger::{Decision, Entry, Leaf, LeafHash, LeafKind, RecordFault};
 use crate::license::{self, NotAsked};
 use crate::peer::SendFault;
 use crate::telemetry::ExchangeLabels;
@@ -51,6 +52,8 @@ pub struct Answered {
     pub retry_after: Option<u32>,
     /// The partner's promise (protocol §3.2).
     pub log: Value,
+    /// DER of the certificate the partner showed.
+    pub certificate: Bytes,
 }
 
 impl Answered {
@@ -127,6 +130,7 @@ struct Told<'a> {
     house: &'a Arc<House>,
     exchange: &'a str,
     started: Instant,
+    /// When the request is, or was, signed.
     now: Now,
     question: &'a Question,
 }
@@ -135,34 +139,55 @@ impl Told<'_> {
     async fn run(&self) -> Result<Answered, AskFault> {
         let request = self.sign(LIFE)?;
         let digest = sha256(&request);
-        self.record(self.first_leaf(&request, digest)).await?;
+        self.record(self.first(&request, digest)).await?;
         let answered = self.send(request, digest).await;
-        self.record(self.last_leaf(&answered, digest)).await?;
+        self.record(self.last(&answered, digest)).await?;
         answered.map(|(answer, _)| answer)
     }
 
-    fn first_leaf(&self, request: &[u8], digest: [u8; 32]) -> Leaf {
-        Leaf { rq: Some(LeafHash(digest)), sz: vec![octets(request)], ..self.leaf(LeafKind::OutSent) }
+    /// What is recorded before a byte leaves.
+    fn first(&self, request: &Bytes, digest: [u8; 32]) -> Entry {
+        let sz = vec![octets(request)];
+        let leaf = Leaf { rq: Some(LeafHash(digest)), sz, ..self.leaf(LeafKind::OutSent) };
+        let evidence = Some(Evidence { request: Some(request.clone()), ..self.evidence() });
+        Entry { evidence, ..leaf.into() }
     }
 
-    fn last_leaf(&self, answered: &Result<(Answered, Bytes), AskFault>, digest: [u8; 32]) -> Leaf {
+    /// What is recorded before the caller hears anything.
+    fn last(&self, answered: &Result<(Answered, Bytes), AskFault>, digest: [u8; 32]) -> Entry {
         let ms = vec![self.started.elapsed().as_millis().try_into().unwrap_or(u32::MAX)];
-        match answered {
-            Ok((answer, response)) => Leaf {
-                rs: Some(LeafHash(sha256(response))),
-                status: Some(answer.status),
-                code: code_of(&answer.outcome).map(str::to_owned),
-                dec: Some(if answer.is_success() { Decision::Permit } else { Decision::Deny }),
-                rq: Some(LeafHash(digest)),
-                sz: vec![octets(response)],
-                ms,
-                ..self.leaf(LeafKind::OutDone)
-            },
+        let (answer, response) = match answered {
+            Ok(answered) => answered,
             Err(fault) => {
                 let code = Some(fault.word().to_owned());
-                Leaf { code, rq: Some(LeafHash(digest)), ms, ..self.leaf(LeafKind::OutFailed) }
+                return Leaf { code, rq: Some(LeafHash(digest)), ms, ..self.leaf(LeafKind::OutFailed) }
+                    .into();
             }
-        }
+        };
+        let leaf = Leaf {
+            rs: Some(LeafHash(sha256(response))),
+            status: Some(answer.status),
+            code: code_of(&answer.outcome).map(str::to_owned),
+            dec: Some(if answer.is_success() { Decision::Permit } else { Decision::Deny }),
+            rq: Some(LeafHash(digest)),
+            sz: vec![octets(response)],
+            ms,
+            ..self.leaf(LeafKind::OutDone)
+        };
+        let mut evidence = Evidence {
+            response: Some(response.clone()),
+            certificate: Some(answer.certificate.clone()),
+            ..self.evidence()
+        };
+        subjects::of_result(&answer.outcome, &mut evidence.subjects);
+        Entry { evidence: Some(evidence), ..leaf.into() }
+    }
+
+    fn evidence(&self) -> Evidence {
+        let text = |name: &str| self.question.business.get(name).and_then(Value::as_str);
+        let body = &self.question.body;
+        let subjects = subjects::of_message(self.house.me, text("case"), text("operator"), body);
+        Evidence { subjects, ..Evidence::new(subjects::class_of(Some(self.question.op))) }
     }
 
     /// `life` in seconds.
@@ -216,6 +241,7 @@ impl Told<'_> {
             outcome: claims.result.or(claims.problem).unwrap_or_default(),
             retry_after: sent.retry_after,
             log,
+            certificate: sent.certificate,
         };
         Ok((answered, sent.body))
     }
@@ -224,6 +250,7 @@ impl Told<'_> {
         let text = |name: &str| self.question.business.get(name).and_then(Value::as_str);
         Leaf {
             x: Some(self.exchange.to_owned()),
+            iat: Some(self.now.secs()),
             peer: Some(self.question.to.to_string()),
             op: Some(self.question.op.name().to_owned()),
             item: text("item").map(str::to_owned),
@@ -239,8 +266,8 @@ impl Told<'_> {
         }
     }
 
-    async fn record(&self, leaf: Leaf) -> Result<(), AskFault> {
-        self.house.ledger.record(leaf.into()).await.map(drop).map_err(AskFault::Ledger)
+    async fn record(&self, entry: Entry) -> Result<(), AskFault> {
+        self.house.ledger.record(entry).await.map(drop).map_err(AskFault::Ledger)
     }
 
     fn note(&self, outcome: Result<&Answered, &AskFault>) {
@@ -294,6 +321,7 @@ pub async fn close_open_sends(
             item: send.leaf.item,
             lt: send.leaf.lt,
             case: send.leaf.case,
+            iat: send.leaf.iat,
             rq: send.leaf.rq,
             code: Some("unknown-crash".into()),
             ..Leaf::new(LeafKind::OutFailed)

@@ -17,6 +17,7 @@ fn settings(data: &Path) -> LedgerSettings {
         data_dir: data.to_owned(),
         region: Region::parse("421202").unwrap(),
         key: LedgerKey::from_seed(&[1; 32]).unwrap(),
+        auditors: Vec::new(),
         clock: Clock::by_hand(Now::from_secs(START)),
     }
 }

@@ -53,8 +53,14 @@ impl Check {
             }
         }
         if common.json {
-            out::json(&json!({"ok": faults.is_empty(), "faults": faults}));
+            out::json(&json!({"ok": faults.is_empty(), "faults": faults, "auditors": trust.auditors.len()}));
         } else if faults.is_empty() {
+            if trust.auditors.is_empty() {
+                out::note(
+                    "no auditor's key in [ledger] auditors: no evidence is kept (tongban audit key) \
+                     未配置审计公钥:不留存证据",
+                );
+            }
             out::line(format_args!(
                 "all is well 一切正常: {} partners, {} agreements, {} license types",
                 trust.directory.cards().count(),

@@ -27,7 +27,7 @@ pub use item_terms::{Evidence, HandlingMode, Necessity};
 pub use license_id::{LicenseId, TypeCode, check_license_id, check_type_code, license_type_of};
 pub use limit::{Pause, TimeLimit, TimeUnit, due, due_with_pauses, months_after};
 pub use region::{Region, RegionFault, address_existed};
-pub use resident_id::{ResidentId, Sex, check_disability_number, check_resident_id};
+pub use resident_id::{ResidentId, Sex, check_disability_number, check_resident_id, eighteen_digits};
 pub use supervision::{Colour, Standing, YELLOW_ONE_PART_IN, YELLOW_WORKING_DAYS, colour, standing};
 pub use uscc::{Uscc, check_uscc};
 

@@ -57,6 +57,18 @@ pub fn check_resident_id(text: &str) -> Result<(), IdentifierFault> {
     if check_character::mod11_2(body) == Some(check) { Ok(()) } else { Err(IdentifierFault::CheckCharacter) }
 }
 
+/// A resident id of 15 digits, as issued until 1999, as the 18 it became; `None` for anything
+/// else. Births before 1900 have none of 15 (GB 11643-1999).
+pub fn eighteen_digits(fifteen: &str) -> Option<String> {
+    if fifteen.len() != 15 || !fifteen.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (place, rest) = fifteen.split_at_checked(6)?;
+    let body = format!("{place}19{rest}");
+    let check = check_character::mod11_2(body.as_bytes())?;
+    Some(format!("{body}{}", char::from(check)))
+}
+
 /// 残疾人证号: an ID number, category 1–7, level 1–4, and `B` with one or two digits when reissued.
 pub fn check_disability_number(text: &str) -> Result<(), IdentifierFault> {
     let (id, rest) = text.split_at_checked(18).ok_or(IdentifierFault::Format)?;

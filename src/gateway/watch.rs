@@ -78,7 +78,11 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
     let same = Arc::ptr_eq(&trust.directory, &before.directory)
         && Arc::ptr_eq(&trust.policy, &before.policy)
         && Arc::ptr_eq(&trust.authorities, &before.authorities)
-        && Arc::ptr_eq(&trust.status_lists, &before.status_lists);
+        && Arc::ptr_eq(&trust.status_lists, &before.status_lists)
+        && Arc::ptr_eq(&trust.auditors, &before.auditors);
+    if !Arc::ptr_eq(&trust.auditors, &before.auditors) {
+        house.ledger.seal_to(trust.auditors.to_vec());
+    }
     if !same {
         put_in_force(house, watched, trust);
     }

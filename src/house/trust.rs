@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::domain::Region;
 use crate::fault::Fault;
 use crate::folder::{FileFault, Folder, Poll, WatchedFile, What};
+use crate::ledger::evidence::AuditorKey;
 use crate::peer::{CaFile, Card, CrlFile, Directory, Trust as PkiTrust};
 use crate::policy::{Agreement, Policy};
 
@@ -30,6 +31,8 @@ pub struct Trust {
     pub policy: Arc<Policy>,
     pub authorities: Arc<Authorities>,
     pub status_lists: Arc<StatusLists>,
+    /// Whom evidence is sealed to.
+    pub auditors: Arc<Vec<Arc<AuditorKey>>>,
 }
 
 impl Trust {
@@ -57,6 +60,7 @@ pub struct TrustWatch {
     cards: Folder<Card>,
     agreements: Folder<Agreement>,
     authorities: Folder<Authority>,
+    auditors: Vec<Folder<AuditorKey>>,
     cas: Vec<Pem<CaFile>>,
     crls: Vec<Pem<CrlFile>>,
     /// By authority id and list uri.
@@ -83,6 +87,12 @@ impl TrustWatch {
             cards: Folder::new(&config.path(&config.trust.partners), Card::from_value),
             agreements: Folder::new(&config.path(&config.trust.agreements), Agreement::from_value),
             authorities: Folder::new(&config.path(&config.trust.authorities), Authority::from_value),
+            auditors: config
+                .ledger
+                .auditors
+                .iter()
+                .map(|pattern| Folder::new(&config.path(pattern), AuditorKey::from_value))
+                .collect(),
             cas: config
                 .partner_listener
                 .client_ca
@@ -108,6 +118,10 @@ impl TrustWatch {
         let cards = noted(self.cards.poll());
         let agreements = noted(self.agreements.poll());
         let authorities = noted(self.authorities.poll());
+        let mut sealed_to_others = false;
+        for folder in &mut self.auditors {
+            sealed_to_others |= noted(folder.poll());
+        }
         let mut pki = false;
         for ca in &mut self.cas {
             pki |= ca.look(&mut changes);
@@ -129,11 +143,15 @@ impl TrustWatch {
             Some(before) if !authorities => before.authorities.clone(),
             _ => self.known_authorities(),
         };
+        let auditors = match before {
+            Some(before) if !sealed_to_others => before.auditors.clone(),
+            _ => self.known_auditors(),
+        };
         for fault in &self.contradictions {
             changes.push(Change { file: fault.file.clone(), what: What::Refused(fault.faults.clone()) });
         }
         let status_lists = self.status_lists(&known, authorities, before, now, &mut changes);
-        (Trust { directory, policy, authorities: known, status_lists }, changes)
+        (Trust { directory, policy, authorities: known, status_lists, auditors }, changes)
     }
 
     /// CAs and revocation lists that cannot be used: without them nobody can be judged.
@@ -147,6 +165,7 @@ impl TrustWatch {
         let mut faults = self.cards.faults();
         faults.extend(self.agreements.faults());
         faults.extend(self.authorities.faults());
+        faults.extend(self.auditors.iter().flat_map(Folder::faults));
         faults.extend(self.cas.iter().filter_map(Pem::file_fault));
         faults.extend(self.crls.iter().filter_map(Pem::file_fault));
         faults.extend(self.contradictions.iter().cloned());
@@ -183,6 +202,15 @@ impl TrustWatch {
             })
         });
         Arc::new(Authorities::new(accepted).unwrap_or_default())
+    }
+
+    /// Each key once, in the order of the files' names.
+    fn known_auditors(&self) -> Arc<Vec<Arc<AuditorKey>>> {
+        let mut files: Vec<_> = self.auditors.iter().flat_map(Folder::good).collect();
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut kids = HashSet::new();
+        let once = files.into_iter().filter(|(_, key)| kids.insert(key.kid().to_owned()));
+        Arc::new(once.map(|(_, key)| key).collect())
     }
 
     /// The files that do not contradict one before them, in the order of their names.

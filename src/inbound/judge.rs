@@ -17,12 +17,17 @@ use crate::envelope::{
     self, Claim, EnvelopeFault, FreshId, MOST_SHORT_MESSAGE_BYTES, Op, Opened, Replay, RequestClaims,
     SignedMessage, Typ, times,
 };
+use crate::house::subjects;
+use crate::ledger::evidence::Subject;
 use crate::license::LicenseQuery;
 use crate::peer::PeerIdentity;
 use crate::policy::{Grant, LicensePermit, Limited, Policy, QuotaPermit};
 use crate::schema::{Catalog, LicenseType};
 
 use super::steps::Step;
+
+/// The largest integer that every reader of JSON keeps (RFC 8785 §3.2.2.3).
+const MOST_EXACT: i64 = 1 << 53;
 
 /// Seconds an id is remembered at most for a refusal before the first-use step, whose `exp` may
 /// say anything: as long as the ledger's month files are read back at a start.
@@ -60,6 +65,10 @@ pub struct Seen {
     pub item: Option<String>,
     pub case: Option<String>,
     pub license_type: Option<String>,
+    /// Seconds, as the request says.
+    pub iat: Option<i64>,
+    /// What the exchange can be found by.
+    pub subjects: Vec<Subject>,
     pub agreement: Option<[u8; 32]>,
     pub authorization: Option<[u8; 32]>,
     /// The right to the message id, to be made durable with the leaf or given back.
@@ -142,6 +151,8 @@ fn claims_and_body(
 ) -> Result<Asked, Stopped> {
     within_op_size(&opened.payload, body.len(), seen)?;
     let claims = envelope(bench, std::mem::take(&mut opened.payload), seen)?;
+    seen.subjects =
+        subjects::of_message(peer.region(), claims.case.as_deref(), claims.operator.as_deref(), &claims.body);
     addressed(bench, peer, &claims)?;
     in_time(bench, &claims)?;
     if let Some(again) = first_use(bench, &claims, opened, memory, seen)? {
@@ -190,6 +201,7 @@ fn step_of(fault: &EnvelopeFault) -> Step {
 /// here, so that every signed refusal can name it.
 fn within_op_size(payload: &Value, size: usize, seen: &mut Seen) -> Result<(), Stopped> {
     let text = |name: &str| payload.get(name).and_then(Value::as_str);
+    seen.iat = payload.get("iat").and_then(Value::as_i64).filter(|iat| (0..MOST_EXACT).contains(iat));
     seen.jti = text("jti").filter(|jti| envelope::is_message_id(jti)).map(str::to_owned);
     let op = text("op");
     seen.op = op.and_then(Op::from_name);

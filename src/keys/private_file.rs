@@ -38,6 +38,10 @@ pub enum KeyFileFault {
     Io(String, std::io::ErrorKind),
     #[error("{0}: is not a usable private JWK: {1}")]
     Unusable(String, JwkFault),
+    #[error("{0}: does not hold the {1} secret bytes it was made with")]
+    Length(String, usize),
+    #[error("no random bytes could be had")]
+    NoRandom,
 }
 
 /// The bytes of a private key file: regular, not a symbolic link, no access for group or
@@ -96,6 +100,28 @@ pub fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), KeyFileFault>
         _ => Path::new("."),
     };
     File::open(parent).and_then(|directory| directory.sync_all()).map_err(io)
+}
+
+/// The `N` random bytes a file of ours holds; made (0600, durable under its name) when it is not
+/// there. A file of another length is not ours.
+pub fn read_or_make_secret<const N: usize>(path: &Path) -> Result<Zeroizing<[u8; N]>, KeyFileFault> {
+    if !path.exists() {
+        let mut secret = Zeroizing::new([0_u8; N]);
+        aws_lc_rs::rand::fill(secret.as_mut()).map_err(|_| KeyFileFault::NoRandom)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        // Beside, then renamed: a stop in between must not leave half a key for good.
+        let beside = path.with_extension("new");
+        let io = |e: std::io::Error| KeyFileFault::Io(beside.display().to_string(), e.kind());
+        std::fs::create_dir_all(folder).map_err(io)?;
+        match std::fs::remove_file(&beside) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e)),
+            _ => write_private_file(&beside, secret.as_ref())?,
+        }
+        std::fs::rename(&beside, path).and_then(|()| File::open(folder)?.sync_all()).map_err(io)?;
+    }
+    let bytes = read_private_file(path)?;
+    let length = || KeyFileFault::Length(path.display().to_string(), N);
+    bytes.as_slice().try_into().map(Zeroizing::new).map_err(|_| length())
 }
 
 #[cfg(test)]

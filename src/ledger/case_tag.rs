@@ -4,13 +4,11 @@
 use std::path::Path;
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use zeroize::Zeroizing;
 
 use super::LedgerFault;
-use crate::keys::{KeyFileFault, read_private_file, write_private_file};
+use crate::keys::read_or_make_secret;
 
 /// Bytes of the key: the block HMAC-SHA256 is as strong as.
 const KEY_BYTES: usize = 32;
@@ -23,27 +21,8 @@ pub struct CaseTags(hmac::Key);
 impl CaseTags {
     /// Loads the key, or makes it (0600) when the log is new.
     pub fn open(path: &Path) -> Result<Self, LedgerFault> {
-        if !path.exists() {
-            let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
-            SystemRandom::new().fill(key.as_mut()).map_err(|_| LedgerFault::NoRandom)?;
-            // Beside, then renamed: a stop in between must not leave half a key for good.
-            let beside = path.with_extension("new");
-            let io = |e: std::io::Error| KeyFileFault::Io(beside.display().to_string(), e.kind());
-            match std::fs::remove_file(&beside) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e).into()),
-                _ => write_private_file(&beside, key.as_ref())?,
-            }
-            // Durable under its name before the first leaf carries a tag made with it.
-            std::fs::rename(&beside, path)
-                .and_then(|()| std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
-                .map_err(io)?;
-        }
-        let key = read_private_file(path)?;
-        if key.len() == KEY_BYTES {
-            Ok(Self::of(&key))
-        } else {
-            Err(LedgerFault::CaseKey { path: path.display().to_string() })
-        }
+        let key = read_or_make_secret::<KEY_BYTES>(path)?;
+        Ok(Self::of(key.as_ref()))
     }
 
     fn of(key: &[u8]) -> Self {

@@ -112,6 +112,9 @@ pub struct Leaf {
     /// SHA-256(iss ‖ 0x00 ‖ jti) of the citizen's authorization.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auth: Option<LeafHash>,
+    /// Name of the account that searched, opened, exported or erased.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
     /// Keyed tag of the case number: [`super::Ledger::case_tag`], never the number.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub case: Option<String>,
@@ -127,6 +130,9 @@ pub struct Leaf {
     /// SHA-256 of the sealed evidence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ev: Option<LeafHash>,
+    /// When the request says it was made, in seconds: both sides know it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iat: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub item: Option<String>,
     /// License type code.
@@ -141,6 +147,9 @@ pub struct Leaf {
     /// How often, where a leaf counts what was not recorded singly (protocol §7.2).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub n: Option<u64>,
+    /// Indices of the leaves that an auditor's act concerns.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub of: Vec<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub op: Option<String>,
     /// Genesis: origin of the log before.
@@ -149,7 +158,7 @@ pub struct Leaf {
     /// Region on the other side.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peer: Option<String>,
-    /// SHA-256 of JCS(result or problem), answering side.
+    /// SHA-256 of JCS(result or problem), answering side; of an auditor's act, of JCS(register entry).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rd: Option<LeafHash>,
     /// `SHA-256(r)[0:16]` of the evidence's erasable secret.
@@ -204,16 +213,19 @@ impl Leaf {
         Self {
             agr: None,
             auth: None,
+            by: None,
             case: None,
             ck: None,
             code: None,
             dec: None,
             ev: None,
+            iat: None,
             item: None,
             lt: None,
             me: None,
             ms: Vec::new(),
             n: None,
+            of: Vec::new(),
             op: None,
             past: None,
             peer: None,
@@ -241,8 +253,9 @@ impl Leaf {
     /// Reads back stored bytes. A number that canonical JSON could not write again is no leaf's.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let leaf: Self = serde_json::from_slice(bytes).ok()?;
-        let exact = leaf.ts.unsigned_abs() <= MOST_EXACT && leaf.n.is_none_or(|n| n <= MOST_EXACT);
-        exact.then_some(leaf)
+        let signed = [Some(leaf.ts), leaf.iat].into_iter().flatten().map(i64::unsigned_abs);
+        let mut numbers = signed.chain(leaf.n).chain(leaf.of.iter().copied());
+        numbers.all(|number| number <= MOST_EXACT).then_some(leaf)
     }
 }
 
@@ -273,15 +286,18 @@ mod tests {
         let hash = Some(LeafHash([0xfb; 32]));
         leaf.agr = hash;
         leaf.auth = hash;
+        leaf.by = Some("li-auditor".into());
         leaf.case = Some("AAAAAAAAAAAAAAAAAAAAAA".into());
         leaf.ck = hash;
         leaf.code = Some("replay".into());
         leaf.dec = Some(Decision::Deny);
         leaf.ev = hash;
+        leaf.iat = Some(1_900_000_000);
         leaf.item = Some("11421202TECT0001914000709001000".into());
         leaf.lt = Some("111000000000131433001".into());
         leaf.me = Some("421202".into());
         leaf.ms = vec![1, 2];
+        leaf.of = vec![7, 8];
         leaf.op = Some("license.query".into());
         leaf.past = Some("tongban/421202/2026h1".into());
         leaf.peer = Some("331083".into());

@@ -10,6 +10,7 @@
 mod carrier;
 mod case_tag;
 pub mod checkpoint;
+pub mod evidence;
 pub mod held;
 pub mod key;
 pub mod leaf;
@@ -39,11 +40,12 @@ use crate::domain::Region;
 use crate::store::{Row, Shelf, StoreFault, Take, sqlite};
 
 use case_tag::CaseTags;
+use evidence::{AuditorKey, Evidence, Sealing};
 use sealer::ToSealer;
 use shared::Shared;
-use writer::{Job, row_of};
+use writer::{Job, Record, row_of};
 
-pub use crate::store::{Deed, Mark, Shard, UsedId};
+pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, UsedId, VaultOrder};
 pub use carrier::Carrier;
 pub use key::{LedgerKey, LedgerKeyFault};
 pub use leaf::{Decision, Leaf, LeafHash, LeafKind};
@@ -76,6 +78,8 @@ pub struct LedgerSettings {
     pub data_dir: PathBuf,
     pub region: Region,
     pub key: LedgerKey,
+    /// Whom evidence is sealed to; without them none is kept.
+    pub auditors: Vec<Arc<AuditorKey>>,
     pub clock: Clock,
 }
 
@@ -104,8 +108,9 @@ pub struct OpenSend {
     pub leaf: Leaf,
 }
 
-/// One thing to record. `record` stamps `v`, `ts` and `me` into the leaf.
-#[derive(Clone, Debug)]
+/// One thing to record. `record` stamps `v`, `ts` and `me` into the leaf, and `ev`, `rh` and
+/// `tags` where there is evidence.
+#[derive(Clone)]
 pub struct Entry {
     pub leaf: Leaf,
     /// Becomes durable together with the leaf.
@@ -114,11 +119,13 @@ pub struct Entry {
     pub take_use: Option<TakeUse>,
     /// Becomes durable together with the leaf; the [`Carrier`] takes it where it belongs.
     pub deed: Option<Vec<u8>>,
+    /// Sealed to the auditors, and durable before the leaf.
+    pub evidence: Option<Evidence>,
 }
 
 impl From<Leaf> for Entry {
     fn from(leaf: Leaf) -> Self {
-        Self { leaf, used_id: None, take_use: None, deed: None }
+        Self { leaf, used_id: None, take_use: None, deed: None, evidence: None }
     }
 }
 
@@ -174,10 +181,6 @@ pub enum LedgerFault {
     Tiles { kind: std::io::ErrorKind },
     #[error("{0}")]
     KeyFile(#[from] crate::keys::KeyFileFault),
-    #[error("{path}: is not the 32 secret bytes of a case key")]
-    CaseKey { path: String },
-    #[error("no random bytes could be had")]
-    NoRandom,
     #[error("the log's name cannot stand in a checkpoint")]
     Origin,
     #[error("the first leaf of the log could not be stored")]
@@ -199,6 +202,7 @@ struct Inner {
     public: [u8; 32],
     clock: Clock,
     case_tags: CaseTags,
+    sealing: Arc<Sealing>,
     shared: Arc<Shared>,
     shelf: Box<dyn Shelf>,
     jobs: Option<SyncSender<Job>>,
@@ -252,8 +256,21 @@ impl Ledger {
     /// still have recorded.
     pub async fn record(&self, entry: Entry) -> Result<Place, RecordFault> {
         let (reply, place) = oneshot::channel();
-        let job =
-            Job { most_uses: entry.take_use.map_or(0, |take| take.max), row: self.inner.row(entry)?, reply };
+        let most_uses = entry.take_use.map_or(0, |take| take.max);
+        let job = Job::Record(Record { most_uses, row: self.inner.row(entry)?, reply });
+        self.queue(job)?;
+        place.await.unwrap_or(Err(RecordFault::Unavailable))
+    }
+
+    /// Carries out an order on vaults, between commits; tells the indices it concerned. The
+    /// caller has recorded the order.
+    pub async fn obey(&self, order: VaultOrder) -> Result<Vec<u64>, RecordFault> {
+        let (reply, done) = oneshot::channel();
+        self.queue(Job::Obey(order, reply))?;
+        done.await.unwrap_or(Err(RecordFault::Unavailable))
+    }
+
+    fn queue(&self, job: Job) -> Result<(), RecordFault> {
         let shared = &self.inner.shared;
         if shared.poisoned().is_some() {
             return Err(RecordFault::Unavailable);
@@ -266,8 +283,17 @@ impl Ledger {
                 TrySendError::Full(_) => RecordFault::Overloaded,
                 TrySendError::Disconnected(_) => RecordFault::Unavailable,
             }
-        })?;
-        place.await.unwrap_or(Err(RecordFault::Unavailable))
+        })
+    }
+
+    /// From now on evidence is sealed to these; the present epoch ends.
+    pub fn seal_to(&self, auditors: Vec<Arc<AuditorKey>>) {
+        self.inner.sealing.epochs.seal_to(auditors);
+    }
+
+    /// Auditors that evidence is sealed to.
+    pub fn auditors(&self) -> usize {
+        self.inner.sealing.epochs.auditors()
     }
 
     /// Durable uses of an authorization so far; a first look, [`Ledger::record`] decides.
@@ -316,13 +342,21 @@ impl Ledger {
 }
 
 impl Inner {
-    /// Hashing and JSON happen here, on the caller's thread.
+    /// Hashing, sealing and JSON happen here, on the caller's thread.
     fn row(&self, entry: Entry) -> Result<Row, RecordFault> {
-        let mut leaf = entry.leaf;
+        let (mut leaf, now) = (entry.leaf, self.clock.now());
         leaf.v = leaf::LEAF_VERSION;
-        leaf.ts = self.clock.now().ms();
+        leaf.ts = now.ms();
         leaf.me = Some(self.region.to_string());
+        let vault = match &entry.evidence {
+            Some(evidence) => self.sealing.seal(&mut leaf, evidence, now).map_err(|fault| {
+                tracing::error!(%fault, "evidence cannot be sealed: nothing is recorded without it");
+                RecordFault::Unavailable
+            })?,
+            None => None,
+        };
         let mut row = row_of(&leaf).ok_or(RecordFault::TooLong)?;
+        row.vault = vault;
         row.used_id = entry.used_id;
         row.deed = entry.deed;
         row.take = entry.take_use.map(|take| Take { token: take.token, expires: take.expires });

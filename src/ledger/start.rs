@@ -7,6 +7,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
 use super::case_tag::CaseTags;
+use super::evidence::{Epochs, Sealing, SearchKeys};
 use super::held::Lost;
 use super::sealer::{Sealer, ToSealer};
 use super::shared::{Published, Shared};
@@ -43,13 +44,15 @@ impl Ledger {
         lost: Option<Lost>,
     ) -> Result<(Self, Recovered), LedgerFault> {
         let Hands { engine, mut heads, shelf, carrier } = hands;
-        let LedgerSettings { data_dir: data, region, key, clock } = settings;
+        let LedgerSettings { data_dir: data, region, key, auditors, clock } = settings;
         let now = clock.now();
         let standing = match &lost {
             None => recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?,
             Some(lost) => recover::begin_after(lost, region, &*shelf, &mut *heads, now)?,
         };
         let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
+        let sealing =
+            Arc::new(Sealing { epochs: Epochs::new(auditors), keys: SearchKeys::of_data_dir(&data) });
         let shared = Arc::new(Shared::default());
         shared.free_disk.store(u64::MAX, Ordering::Relaxed);
         shared.size.store(standing.size, Ordering::Release);
@@ -93,6 +96,7 @@ impl Ledger {
             region,
             public,
             clock: clock.clone(),
+            sealing: sealing.clone(),
             to_sealer: to_sealer.clone(),
             shared: shared.clone(),
             shard: standing.shard,
@@ -109,6 +113,7 @@ impl Ledger {
             public,
             clock,
             case_tags,
+            sealing,
             shared,
             shelf,
             jobs: None,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::evidence::Sealing;
 use super::held::Lost;
 use super::leaf::{Leaf, LeafHash, LeafKind, RESTORED};
 use super::note::Vkey;
@@ -21,7 +22,7 @@ use super::tree::{Hash, leaf_hash, sha256};
 use super::{Carrier, LEAST_FREE_BYTES, LEAST_FREE_PERCENT, Place, RecordFault, origin};
 use crate::clock::{Clock, Now};
 use crate::domain::Region;
-use crate::store::{Deed, Engine, Mark, Month, Row, Shard, StoreFault, Take};
+use crate::store::{Deed, Engine, Mark, Month, Row, Shard, StoreFault, Take, VaultOrder};
 
 /// Leaves in one commit: beyond this the flush is no longer what costs, and the first in
 /// line would wait for the last.
@@ -31,7 +32,14 @@ const DISK_EVERY: Duration = Duration::from_secs(1);
 /// Idle wake-ups, for leaving the file at rest, the turn of a half-year and for a disk that has room again.
 const IDLE_WAKE: Duration = Duration::from_secs(2);
 
-pub(super) struct Job {
+/// What waits in line.
+pub(super) enum Job {
+    Record(Record),
+    /// Something is done to vaults, between two commits.
+    Obey(VaultOrder, oneshot::Sender<Result<Vec<u64>, RecordFault>>),
+}
+
+pub(super) struct Record {
     pub row: Row,
     /// With `row.take`: refuse when this many uses have been taken.
     pub most_uses: u32,
@@ -45,6 +53,7 @@ pub(super) struct Writer {
     /// The ledger's public key, which every log's first leaf names.
     pub public: [u8; 32],
     pub clock: Clock,
+    pub sealing: Arc<Sealing>,
     pub to_sealer: Sender<ToSealer>,
     pub shared: Arc<Shared>,
     pub shard: Shard,
@@ -61,28 +70,52 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn run(mut self, jobs: &Receiver<Job>) {
-        let mut batch = Vec::new();
         loop {
-            match jobs.recv_timeout(IDLE_WAKE) {
-                Ok(job) => batch.push(job),
+            let first = match jobs.recv_timeout(IDLE_WAKE) {
+                Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => {
                     self.look_at_disk();
                     self.tidy(true);
+                    self.sealing.epochs.forget_past(self.clock.now());
                     if self.shared.poisoned().is_none() && !self.shared.low_disk.load(Ordering::Relaxed) {
                         let _ = self.turn(self.clock.now());
                     }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.tidy(true),
+            };
+            let (mut batch, mut taken, mut order) = (Vec::new(), 0, None);
+            let waiting = std::iter::once(first).chain(std::iter::from_fn(|| jobs.try_recv().ok()));
+            for job in waiting {
+                taken += 1;
+                match job {
+                    Job::Record(record) => batch.push(record),
+                    Job::Obey(what, reply) => order = Some((what, reply)),
+                }
+                if order.is_some() || batch.len() == MOST_IN_A_COMMIT {
+                    break;
+                }
             }
-            while batch.len() < MOST_IN_A_COMMIT {
-                let Ok(job) = jobs.try_recv() else { break };
-                batch.push(job);
+            self.shared.queue_depth.fetch_sub(taken, Ordering::Relaxed);
+            if !batch.is_empty() {
+                self.commit(batch);
             }
-            self.shared.queue_depth.fetch_sub(batch.len(), Ordering::Relaxed);
-            self.commit(std::mem::take(&mut batch));
+            if let Some((what, reply)) = order {
+                let _ = reply.send(self.obey(&what));
+            }
             self.tidy(false);
         }
+    }
+
+    fn obey(&mut self, order: &VaultOrder) -> Result<Vec<u64>, RecordFault> {
+        if self.shared.poisoned().is_some() {
+            return Err(RecordFault::Unavailable);
+        }
+        self.engine.obey(order).map_err(|fault| {
+            tracing::error!(%fault, "an order on evidence could not be carried out");
+            self.fail(&fault);
+            RecordFault::Unavailable
+        })
     }
 
     fn forget_carried(&mut self) {
@@ -114,7 +147,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Job>) {
+    fn commit(&mut self, jobs: Vec<Record>) {
         let now = self.clock.now();
         self.look_at_disk();
         let ready = self.shared.poisoned().is_none()
@@ -124,7 +157,7 @@ impl Writer {
             return refuse(jobs, RecordFault::Unavailable);
         }
         let mut taken: HashMap<[u8; 32], u32> = HashMap::new();
-        let (admitted, used_up): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| {
+        let (admitted, used_up): (Vec<Record>, Vec<Record>) = jobs.into_iter().partition(|job| {
             let Some(take) = &job.row.take else { return true };
             let here = taken.entry(take.token).or_insert(0);
             let free = self.shared.uses(&take.token).saturating_add(*here) < job.most_uses;
@@ -284,10 +317,11 @@ pub(super) fn row_of(leaf: &Leaf) -> Option<Row> {
         used_id: None,
         take: None,
         deed: None,
+        vault: None,
     })
 }
 
-fn refuse(jobs: Vec<Job>, fault: RecordFault) {
+fn refuse(jobs: Vec<Record>, fault: RecordFault) {
     for job in jobs {
         let _ = job.reply.send(Err(fault));
     }

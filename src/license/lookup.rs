@@ -55,6 +55,8 @@ pub struct LicenseAnswer {
     pub as_of: i64,
     /// Licenses in it; 0 is "not found".
     pub licenses: usize,
+    /// Numbers of everybody who holds one of them, for the log's search tags.
+    pub holders: Vec<String>,
 }
 
 /// The room's door: one register, one cache.
@@ -104,10 +106,11 @@ impl Lookup {
         if query.license.holder.is_none() && !all_held_by_subject(&found.held.records, holder_matches) {
             return Err(LookupFault::HolderMismatch);
         }
-        let records = found.held.records.iter().filter(|record| is_named(record, query));
+        let records = || found.held.records.iter().filter(|record| is_named(record, query));
         let cut = Cut { query, license_type, permit };
-        let licenses: Vec<Value> = records.map(|record| cut.license(record)).collect();
-        Ok(answer(licenses, &found, permit))
+        let licenses: Vec<Value> = records().map(|record| cut.license(record)).collect();
+        let holders = records().flat_map(|r| r.holders()).map(|holder| holder.code.clone()).collect();
+        Ok(LicenseAnswer { holders, ..answer(licenses, &found, permit) })
     }
 
     /// The register says that this changed: what was read before is not told any more.
@@ -175,6 +178,7 @@ fn answer(licenses: Vec<Value>, found: &Found, permit: &LicensePermit) -> Licens
         stale: found.stale,
         as_of,
         licenses: count,
+        holders: Vec::new(),
     }
 }
 

@@ -18,10 +18,11 @@ use super::{Answered, AskFault, Question, Told};
 use crate::answer::{Code, Retry};
 use crate::casebook::{Held, ParcelRow, ParcelState, Sent, Write};
 use crate::casework::Saying;
+use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{self, Op, digest as sha256};
 use crate::house::House;
-use crate::ledger::{Entry, Leaf, Mark};
+use crate::ledger::{Entry, Mark};
 use crate::policy::Limits;
 use crate::relay::{Allowance, Deliver, Delivery, Waiting};
 
@@ -103,8 +104,9 @@ impl Attempt {
         let attempts = row.attempts.saturating_add(1);
         let row = ParcelRow { attempts, sent: Some(sent.clone()), ..row };
         let attempt = Self { house: house.clone(), question, row, sent, started };
-        let leaf = attempt.told().first_leaf(attempt.sent.jws.as_bytes(), attempt.request_digest());
-        let mark = attempt.record(leaf, &[Write::Parcel(attempt.row.clone())]).await?;
+        let request = Bytes::from(attempt.sent.jws.clone());
+        let entry = attempt.told().first(&request, attempt.request_digest());
+        let mark = attempt.record(entry, &[Write::Parcel(attempt.row.clone())]).await?;
         Ok((attempt, Begun { mark, held }))
     }
 
@@ -140,12 +142,12 @@ impl Attempt {
         digest: [u8; 32],
         _held: Vec<Held>,
     ) -> Result<Delivery, Delivery> {
-        let leaf = self.told().last_leaf(&answered, digest);
+        let entry = self.told().last(&answered, digest);
         let now = self.house.clock.now();
         // A person may have ended it meanwhile, or its case changed what it says.
         let row = waiting_row(&self.house, &self.row.id).await?.filter(|row| row.digest == self.row.digest);
         let (Some(row), delivery) = (row, delivery_of(&answered)) else {
-            self.record(leaf, &[]).await?;
+            self.record(entry, &[]).await?;
             return Ok(Delivery::Gone);
         };
         let ended = |state, reason: Option<&str>, receipt: &Bytes| ParcelRow {
@@ -170,7 +172,7 @@ impl Attempt {
             }
             // Nobody answered: the same bytes again.
             (Err(_), Delivery::Busy { .. } | Delivery::Unreachable { .. }) if !refused_the_key(&answered) => {
-                self.record(leaf, &[]).await?;
+                self.record(entry, &[]).await?;
                 return Ok(delivery);
             }
             (Err(_), _) => (ParcelRow { sent: None, ..row.clone() }, None),
@@ -181,12 +183,12 @@ impl Attempt {
                 Ok(more) => writes.extend(more),
                 Err(fault) => {
                     tracing::error!(target: "relay", ?fault, "a receipt cannot be applied; the parcel waits");
-                    self.record(leaf, &[]).await?;
+                    self.record(entry, &[]).await?;
                     return Ok(Delivery::Unsent);
                 }
             }
         }
-        let mark = self.record(leaf, &writes).await?;
+        let mark = self.record(entry, &writes).await?;
         self.stands(mark).await?;
         Ok(delivery)
     }
@@ -196,7 +198,7 @@ impl Attempt {
             house: &self.house,
             exchange: &self.sent.jti,
             started: self.started,
-            now: self.house.clock.now(),
+            now: Now::from_secs(self.sent.exp - self.question.op.longest_life()),
             question: &self.question,
         }
     }
@@ -217,9 +219,9 @@ impl Attempt {
     }
 
     /// Leaf and writes are durable in one commit.
-    async fn record(&self, leaf: Leaf, writes: &[Write]) -> Result<Mark, Delivery> {
+    async fn record(&self, entry: Entry, writes: &[Write]) -> Result<Mark, Delivery> {
         let deed = (!writes.is_empty()).then(|| Write::deed(writes));
-        let entry = Entry { deed, ..leaf.into() };
+        let entry = Entry { deed, ..entry };
         let place = self.house.ledger.record(entry).await.map_err(|_| Delivery::Unsent)?;
         Ok(place.mark)
     }

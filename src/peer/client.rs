@@ -74,6 +74,8 @@ pub struct PartnerAnswer {
     /// Seconds, from `Retry-After`.
     pub retry_after: Option<u32>,
     pub body: Bytes,
+    /// DER of the certificate it showed on this connection.
+    pub certificate: Bytes,
 }
 
 /// Why there is no answer.

@@ -78,6 +78,8 @@ enum Pool {
 #[derive(Clone)]
 pub(super) struct Link<S> {
     pub(super) sender: S,
+    /// DER of the certificate the partner showed.
+    certificate: Bytes,
     made: Instant,
     used: Instant,
     /// Set when the connection ended, with the reason if it was an error.
@@ -201,7 +203,8 @@ impl Partner {
                         return Err(failed(e.take_message().is_some(), e.error(), &mut link.end).await);
                     }
                 };
-                self.read(response).await
+                let answer = self.read(response).await?;
+                Ok(PartnerAnswer { certificate: link.certificate, ..answer })
             }
             AnyLink::Http1(mut link) => {
                 let request = self.origin_form(ask).ok_or(Failed::Unsent(SendFault::Path))?;
@@ -213,8 +216,9 @@ impl Partner {
                     }
                 };
                 let answer = self.read(response).await?;
+                let certificate = link.certificate.clone();
                 self.keep(link).await;
-                Ok(answer)
+                Ok(PartnerAnswer { certificate, ..answer })
             }
         }
     }
@@ -249,6 +253,7 @@ impl Partner {
             signed: head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == RESPONSE),
             retry_after: head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok()),
             body: body.to_bytes(),
+            certificate: Bytes::new(),
         })
     }
 
@@ -275,6 +280,7 @@ pub(super) async fn speak_http2<B>(
 where
     B: HttpBody<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
+    let certificate = shown(&stream);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
@@ -285,7 +291,7 @@ where
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|e| of_hyper(&e))?;
-    Ok(link(sender, connection))
+    Ok(link(sender, certificate, connection))
 }
 
 pub(super) async fn speak_http1<B>(
@@ -294,22 +300,32 @@ pub(super) async fn speak_http1<B>(
 where
     B: HttpBody<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
+    let certificate = shown(&stream);
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|e| of_hyper(&e))?;
-    Ok(link(sender, connection))
+    Ok(link(sender, certificate, connection))
 }
 
-fn link<S>(sender: S, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> Link<S> {
+fn shown(stream: &TlsStream<TcpStream>) -> Bytes {
+    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    leaf.map(|der| Bytes::copy_from_slice(der)).unwrap_or_default()
+}
+
+fn link<S>(
+    sender: S,
+    certificate: Bytes,
+    connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+) -> Link<S> {
     let (ended, end) = watch::channel(None);
     tokio::spawn(async move {
         let fault = connection.await.map_or_else(|e| of_hyper(&e), |()| SendFault::Broken);
         ended.send_replace(Some(fault));
     });
     let now = Instant::now();
-    Link { sender, made: now, used: now, end }
+    Link { sender, certificate, made: now, used: now, end }
 }
 
 /// A call that failed, and whether the partner may have got it.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -38,6 +39,7 @@ struct Member {
 pub struct PeerIdentity {
     region: Region,
     card: Arc<Card>,
+    certificate: Bytes,
 }
 
 impl PeerIdentity {
@@ -46,6 +48,10 @@ impl PeerIdentity {
     }
     pub fn card(&self) -> &Arc<Card> {
         &self.card
+    }
+    /// DER of the certificate it showed; empty where none was.
+    pub fn certificate(&self) -> &Bytes {
+        &self.certificate
     }
 }
 
@@ -162,7 +168,7 @@ impl Directory {
     /// The identity that an active member would have, without any certificate: for judging
     /// a message from a file (`explain`), never for a connection.
     pub fn assume(&self, region: Region) -> Option<PeerIdentity> {
-        Some(PeerIdentity { region, card: Arc::clone(self.active(region)?) })
+        Some(PeerIdentity { region, card: Arc::clone(self.active(region)?), certificate: Bytes::new() })
     }
 
     /// No revocation list is past its `nextUpdate`.
@@ -220,7 +226,10 @@ impl Directory {
             }
         };
         match card.status() {
-            Status::Active => Ok(Judged { identity: PeerIdentity { region, card: Arc::clone(card) }, until }),
+            Status::Active => {
+                let certificate = Bytes::copy_from_slice(leaf);
+                Ok(Judged { identity: PeerIdentity { region, card: Arc::clone(card), certificate }, until })
+            }
             Status::Suspended => Err(NotAMember::Suspended(region)),
             Status::Removed => Err(NotAMember::Removed(region)),
         }

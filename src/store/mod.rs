@@ -8,6 +8,7 @@ mod period;
 pub mod sqlite;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use period::{Month, Shard};
 
@@ -30,6 +31,81 @@ pub struct Row {
     /// Work that must not be lost with this leaf and belongs into another file: it waits
     /// here until it stands there. Opaque to the store.
     pub deed: Option<Vec<u8>>,
+    /// Durable before the leaf: a leaf never names evidence that is not there.
+    pub vault: Option<VaultRow>,
+}
+
+/// How long what a vault holds must be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RetentionClass {
+    /// Personal data given to or asked of another region: three years at least (Network Data
+    /// Regulations art. 12, PIPL art. 56).
+    Provision,
+    /// Everything else: six months at least (Cybersecurity Law art. 23).
+    Other,
+}
+
+impl RetentionClass {
+    pub const ALL: [Self; 2] = [Self::Provision, Self::Other];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Provision => "provision",
+            Self::Other => "other",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
+/// What lies outside the tree for one leaf and can be erased without touching it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultRow {
+    pub class: RetentionClass,
+    pub epoch: Arc<WrappedEpoch>,
+    /// The erasable secret that `rh` commits to.
+    pub r: [u8; 32],
+    /// Search tokens, each a field byte and 16 bytes.
+    pub tokens: Vec<u8>,
+    /// Sealed evidence, whose hash is the leaf's `ev`.
+    pub sealed: Vec<u8>,
+}
+
+/// An epoch's key, wrapped to the auditors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedEpoch {
+    /// Its first millisecond.
+    pub id: i64,
+    /// A general-JSON JWE (RFC 7516 §7.2.1).
+    pub wrapped: String,
+}
+
+/// What is done to vaults by order. Each names the leaf that recorded the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultOrder {
+    /// Secrets, tokens and evidence of these leaves leave the disk. Held rows stay.
+    Erase {
+        shard: Shard,
+        of: Vec<u64>,
+        leaf: Mark,
+    },
+    Hold {
+        shard: Shard,
+        of: Vec<u64>,
+        leaf: Mark,
+    },
+    Release {
+        shard: Shard,
+        of: Vec<u64>,
+    },
+    /// The whole file of a month and class.
+    Drop {
+        shard: Shard,
+        month: Month,
+        class: RetentionClass,
+    },
 }
 
 /// A place in the log: places are ordered as leaves were written.
@@ -127,6 +203,12 @@ pub trait Engine: Send {
     /// Deeds up to this place stand where they belong: with the next commit, or when there
     /// is time, they leave the log's files.
     fn forget_deeds(&mut self, _carried: Mark) {}
+
+    /// Carries out an order on vaults; durable on return, with nothing readable left of what
+    /// was erased. Tells the indices it concerned.
+    fn obey(&mut self, _order: &VaultOrder) -> Result<Vec<u64>, StoreFault> {
+        Ok(Vec::new())
+    }
 
     /// Housekeeping between commits; `idle` when there is time. A fault that is not passing
     /// ends writing as one of `append` does.

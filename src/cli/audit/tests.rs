@@ -14,6 +14,7 @@ async fn log(dir: &Path) -> String {
         data_dir: dir.to_owned(),
         region: Region::parse("421202").unwrap(),
         key: LedgerKey::from_pem(LedgerKey::generate_pem().unwrap().as_bytes()).unwrap(),
+        auditors: Vec::new(),
         clock: Clock::by_hand(Now::from_secs(1_795_276_800)),
     };
     let (ledger, recovered) = Ledger::open(settings).unwrap();

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault};
+use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault, VaultOrder};
 use super::rest::{checkpoint, rest};
+use super::vault::VaultHand;
 use super::{make_folder, month_path, open_writer, sqlite_fault};
 
 /// `used` and `take` are append-only and indexed by expiry, not by their random keys: a
@@ -37,6 +38,7 @@ pub struct SqliteEngine {
     /// A month that was left with deeds in it.
     left: Option<(Mark, PathBuf)>,
     carried: Option<Mark>,
+    vaults: VaultHand,
 }
 
 struct OpenMonth {
@@ -52,7 +54,7 @@ struct OpenMonth {
 
 impl SqliteEngine {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, open: None, left: None, carried: None }
+        Self { root, open: None, left: None, carried: None, vaults: VaultHand::default() }
     }
 
     fn month(&mut self, shard: Shard, month: Month) -> Result<&mut OpenMonth, StoreFault> {
@@ -172,6 +174,7 @@ impl SqliteEngine {
 impl Engine for SqliteEngine {
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault> {
         let carried = self.carried;
+        self.vaults.append(&self.root, shard, month, first, rows)?;
         let open = self.month(shard, month)?;
         let appended = open.append(first, rows, carried);
         open.in_wal += rows.len();
@@ -191,7 +194,12 @@ impl Engine for SqliteEngine {
         self.carried = Some(carried);
     }
 
+    fn obey(&mut self, order: &VaultOrder) -> Result<Vec<u64>, StoreFault> {
+        self.vaults.obey(&self.root, order)
+    }
+
     fn tidy(&mut self, idle: bool) -> Result<(), StoreFault> {
+        self.vaults.tidy(idle)?;
         if idle {
             self.forget_at_rest()?;
         }

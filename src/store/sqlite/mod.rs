@@ -16,6 +16,7 @@ mod heads;
 mod month_file;
 mod rest;
 mod shelf;
+mod vault;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub use heads::SqliteHeads;
 pub use month_file::{Columns, MonthFile, integrity};
 pub use rest::{checkpoint, is_untouched};
 pub use shelf::SqliteShelf;
+pub use vault::{StoredVault, VaultFile, Vaults};
 
 /// Versions from 3.7.0 to 3.51.2 can lose committed transactions when two connections write
 /// and checkpoint at the same instant (the WAL-reset fault).
@@ -105,9 +107,15 @@ fn file_fault(path: &Path, error: &std::io::Error) -> StoreFault {
 
 /// Opens a file of ours for its one writer and brings its schema.
 pub fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
+    open_writer_paged(path, schema, 4096)
+}
+
+/// [`open_writer`], with pages of so many octets when the file is new.
+fn open_writer_paged(path: &Path, schema: &str, page: i64) -> Result<Connection, StoreFault> {
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_WAIT)?;
+        connection.pragma_update(None, "page_size", page)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "fullfsync", true)?;

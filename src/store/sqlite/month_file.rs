@@ -106,7 +106,7 @@ pub fn integrity(path: &Path) -> Result<Vec<String>, StoreFault> {
     integrity_of(&open_reader(path)?).map_err(|e| sqlite_fault("read", path, &e))
 }
 
-fn integrity_of(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(super) fn integrity_of(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("PRAGMA integrity_check(10)")?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
     rows.filter(|row| row.as_ref().map_or(true, |r| r != "ok")).collect()

@@ -95,7 +95,7 @@ impl SqliteShelf {
 }
 
 /// Names in a folder; a folder that is not there is empty.
-fn names(folder: &Path) -> Result<Vec<String>, StoreFault> {
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreFault> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|e| file_fault(folder, &e))?,

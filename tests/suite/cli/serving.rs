@@ -144,7 +144,13 @@ async fn a_clock_behind_the_ledger_is_refused() {
     let (_root, home) = home();
     let ahead = Clock::by_hand(Now::from_secs(Clock::system().now().secs() + 3600));
     let key = LedgerKey::from_pem(&fs::read(home.file("keys/ledger.key")).unwrap()).unwrap();
-    let settings = LedgerSettings { data_dir: home.data(), region: home.region, key, clock: ahead };
+    let settings = LedgerSettings {
+        data_dir: home.data(),
+        region: home.region,
+        key,
+        auditors: Vec::new(),
+        clock: ahead,
+    };
     let (ledger, _) = Ledger::open(settings).unwrap();
     ledger.record(Leaf::new(LeafKind::Config).into()).await.unwrap();
     assert!(ledger.flush().await);

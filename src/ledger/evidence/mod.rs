@@ -1,0 +1,218 @@
+//! Evidence: what was said in an exchange, sealed to the auditors and kept outside the tree.
+//!
+//! Promises: the gateway can seal and cannot open what it sealed before the present epoch;
+//! a record's key needs both the epoch's key, which only auditors can unwrap, and the record's
+//! secret `r`, so that erasing `r` makes it unreadable for ever; the associated data is the
+//! leaf itself, so that sealed bytes stand for one leaf only. Leaves rows and files to
+//! [`crate::store`], and what belongs into evidence to the corridors.
+
+mod auditors;
+mod epoch;
+mod search_keys;
+#[cfg(test)]
+mod tests;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hkdf;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::leaf::{Leaf, LeafHash};
+use super::tree::sha256;
+use crate::clock::Now;
+use crate::store::{RetentionClass, VaultRow};
+
+pub use auditors::{AuditorKey, AuditorKeyFault};
+pub(super) use epoch::Epochs;
+pub use search_keys::{Field, SearchKeys, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, tag_of};
+
+/// The domain of the record keys (HKDF `info`).
+const INFO: &[u8] = b"tongban/evidence/v1";
+/// Bytes of the erasable secret.
+const SECRET_BYTES: usize = 32;
+/// Bytes of `rh` and of a tag.
+const SHORT_HASH_BYTES: usize = 16;
+
+/// What an exchange leaves for auditors. No `Debug`: it holds personal data.
+#[derive(Clone)]
+pub struct Evidence {
+    pub class: RetentionClass,
+    /// The request's exact bytes, a compact JWS.
+    pub request: Option<Bytes>,
+    /// The response's exact bytes, a compact JWS (asking side).
+    pub response: Option<Bytes>,
+    /// JCS of the result or problem (answering side): its hash is the leaf's `rd`.
+    pub result: Option<Vec<u8>>,
+    /// JCS of an auditor's register entry: its hash is the leaf's `rd`.
+    pub register: Option<Vec<u8>>,
+    /// DER of the certificate the peer showed.
+    pub certificate: Option<Bytes>,
+    /// What the exchange can be found by.
+    pub subjects: Vec<Subject>,
+}
+
+impl Evidence {
+    pub const fn new(class: RetentionClass) -> Self {
+        Self {
+            class,
+            request: None,
+            response: None,
+            result: None,
+            register: None,
+            certificate: None,
+            subjects: Vec::new(),
+        }
+    }
+
+    fn plaintext(&self) -> Option<Vec<u8>> {
+        /// Members in the order of their names; all of them strings.
+        #[derive(Serialize)]
+        struct Plain<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            certificate: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            register: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            request: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            response: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            result: Option<&'a str>,
+        }
+        // JWS and JSON are text; a request that is not was refused before it was recorded.
+        let text = |bytes: &'_ [u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        let (register, result) = (self.register.as_deref().map(text), self.result.as_deref().map(text));
+        let (request, response) = (self.request.as_deref().map(text), self.response.as_deref().map(text));
+        let plain = Plain {
+            certificate: self.certificate.as_ref().map(|der| STANDARD.encode(der)),
+            register: register.as_ref().and_then(Option::as_deref),
+            request: request.as_ref().and_then(Option::as_deref),
+            response: response.as_ref().and_then(Option::as_deref),
+            result: result.as_ref().and_then(Option::as_deref),
+        };
+        serde_json::to_vec(&plain).ok()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealFault {
+    #[error("no random bytes could be had")]
+    Random,
+    #[error("the evidence cannot be encrypted")]
+    Cipher,
+    #[error("the epoch's key cannot be wrapped to the auditors")]
+    Wrap,
+    #[error("the search key cannot be read or made")]
+    SearchKey,
+}
+
+/// Seals what goes with leaves. One for each ledger; shared by all who record.
+pub(super) struct Sealing {
+    pub epochs: Epochs,
+    pub keys: SearchKeys,
+}
+
+impl Sealing {
+    /// Puts `ev`, `rh` and `tags` into a stamped leaf and returns what the vault keeps;
+    /// `None` while there is no auditor to seal to.
+    pub fn seal(
+        &self,
+        leaf: &mut Leaf,
+        evidence: &Evidence,
+        now: Now,
+    ) -> Result<Option<VaultRow>, SealFault> {
+        let Some(epoch) = self.epochs.present(now)? else { return Ok(None) };
+        let mut r = [0_u8; SECRET_BYTES];
+        aws_lc_rs::rand::fill(&mut r).map_err(|_| SealFault::Random)?;
+        leaf.rh = Some(short(&sha256(&r)));
+        let key = self.keys.of(now).map_err(|_| SealFault::SearchKey)?;
+        let mut tokens = Vec::with_capacity(evidence.subjects.len() * TOKEN_RECORD_BYTES);
+        for subject in &evidence.subjects {
+            let subject_key = key.subject(subject.field, &subject.value);
+            leaf.tags.push(tag_of(&r, &subject_key));
+            tokens.push(subject.field.byte());
+            tokens.extend_from_slice(&subject_key.token(now));
+        }
+        // The order says nothing about which tag is of what.
+        leaf.tags.sort_unstable();
+        leaf.tags.dedup();
+        leaf.ev = None;
+        let bound = leaf.to_bytes().ok_or(SealFault::Cipher)?;
+        let mut sealed = evidence.plaintext().ok_or(SealFault::Cipher)?;
+        record_key(epoch.key(), &r)?
+            .seal_in_place_append_tag(once(), Aad::from(bound), &mut sealed)
+            .map_err(|_| SealFault::Cipher)?;
+        leaf.ev = Some(LeafHash(sha256(&sealed)));
+        Ok(Some(VaultRow { class: evidence.class, epoch: epoch.wrapped(), r, tokens, sealed }))
+    }
+}
+
+/// Opens sealed bytes with an epoch's key: an auditor's step, never the gateway's.
+/// `leaf` is the leaf's exact bytes.
+pub fn open_sealed(
+    epoch_key: &[u8; 32],
+    r: &[u8],
+    leaf: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, OpenFault> {
+    let mut parsed = Leaf::from_bytes(leaf).ok_or(OpenFault::Leaf)?;
+    if parsed.ev.map(|ev| ev.0) != Some(sha256(sealed)) {
+        return Err(OpenFault::OtherEvidence);
+    }
+    if parsed.rh.as_deref() != Some(short(&sha256(r)).as_str()) {
+        return Err(OpenFault::OtherSecret);
+    }
+    parsed.ev = None;
+    let bound = parsed.to_bytes().ok_or(OpenFault::Leaf)?;
+    let mut bytes = Zeroizing::new(sealed.to_vec());
+    let key = record_key(epoch_key, r).map_err(|_| OpenFault::Cipher)?;
+    let length =
+        key.open_in_place(once(), Aad::from(bound), &mut bytes).map_err(|_| OpenFault::Cipher)?.len();
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenFault {
+    #[error("is not a leaf of this log")]
+    Leaf,
+    #[error("the evidence is not the one the leaf names")]
+    OtherEvidence,
+    #[error("the secret is not the one the leaf commits to")]
+    OtherSecret,
+    #[error("the evidence does not open with this key")]
+    Cipher,
+}
+
+/// One key for one record.
+fn record_key(epoch: &[u8; 32], r: &[u8]) -> Result<LessSafeKey, SealFault> {
+    struct KeyLength;
+    impl hkdf::KeyType for KeyLength {
+        fn len(&self) -> usize {
+            32
+        }
+    }
+    let mut material = Zeroizing::new(Vec::with_capacity(64));
+    material.extend_from_slice(epoch);
+    material.extend_from_slice(r);
+    let mut key = Zeroizing::new([0_u8; 32]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+        .extract(&material)
+        .expand(&[INFO], KeyLength)
+        .and_then(|okm| okm.fill(key.as_mut()))
+        .map_err(|_| SealFault::Cipher)?;
+    UnboundKey::new(&AES_256_GCM, key.as_ref()).map(LessSafeKey::new).map_err(|_| SealFault::Cipher)
+}
+
+/// Zero: the key is used once.
+fn once() -> Nonce {
+    Nonce::assume_unique_for_key([0; 12])
+}
+
+/// The first 16 bytes, base64url.
+fn short(hash: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(hash.get(..SHORT_HASH_BYTES).unwrap_or_default())
+}

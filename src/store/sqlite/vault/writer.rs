@@ -1,0 +1,263 @@
+//! The vaults' writing hand: the ledger's writer commits through it before its leaves.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::super::rest::{checkpoint, rest};
+use super::super::{file_fault, make_folder, open_writer_paged, sqlite_fault};
+use super::{PAGE_BYTES, SCHEMA, row_sum, vault_path};
+use crate::store::{Month, RetentionClass, Row, Shard, StoreFault, VaultOrder, VaultRow};
+
+/// Rows in a WAL after which they are copied into the file while work goes on: some 8 MiB.
+const ROWS_IN_WAL: usize = 2048;
+
+/// At most one open vault a class: that of the month being written.
+#[derive(Default)]
+pub struct VaultHand {
+    open: Vec<OpenVault>,
+}
+
+struct OpenVault {
+    shard: Shard,
+    month: Month,
+    class: RetentionClass,
+    path: PathBuf,
+    connection: Connection,
+    epochs: HashSet<i64>,
+    in_wal: usize,
+}
+
+impl VaultHand {
+    /// Makes the vault rows of a commit durable, before its leaves.
+    pub fn append(
+        &mut self,
+        root: &Path,
+        shard: Shard,
+        month: Month,
+        first: u64,
+        rows: &[Row],
+    ) -> Result<(), StoreFault> {
+        for class in RetentionClass::ALL {
+            let of_class = || {
+                let places = first..;
+                places.zip(rows).filter_map(move |(index, row)| {
+                    row.vault.as_ref().filter(|vault| vault.class == class).map(|vault| (index, vault))
+                })
+            };
+            if of_class().next().is_none() {
+                continue;
+            }
+            let open = self.vault(root, shard, month, class, first)?;
+            let path = open.path.clone();
+            if let Err(error) = open.append(of_class()) {
+                // A full disk while rolling back leaves a transaction open: start afresh.
+                self.open.retain(|open| open.class != class);
+                return Err(sqlite_fault("append", &path, &error));
+            }
+        }
+        Ok(())
+    }
+
+    fn vault(
+        &mut self,
+        root: &Path,
+        shard: Shard,
+        month: Month,
+        class: RetentionClass,
+        first: u64,
+    ) -> Result<&mut OpenVault, StoreFault> {
+        let place = self.open.iter().position(|open| open.class == class);
+        let fits = |open: &OpenVault| open.shard == shard && open.month == month;
+        let open = match place.map(|at| self.open.swap_remove(at)) {
+            Some(open) if fits(&open) => open,
+            past => {
+                if let Some(past) = past {
+                    rest(&past.connection, &past.path)?;
+                }
+                OpenVault::open(root, shard, month, class, Some(first))?
+            }
+        };
+        self.open.push(open);
+        self.open.last_mut().ok_or(StoreFault::Broken { what: "open", code: 0 })
+    }
+
+    pub fn tidy(&mut self, idle: bool) -> Result<(), StoreFault> {
+        for open in self.open.iter_mut().filter(|open| open.in_wal > 0) {
+            if idle {
+                rest(&open.connection, &open.path)?;
+                open.in_wal = 0;
+            } else if open.in_wal >= ROWS_IN_WAL {
+                checkpoint(&open.connection, &open.path)?;
+                open.in_wal = 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out an order and tells the indices it concerned.
+    pub fn obey(&mut self, root: &Path, order: &VaultOrder) -> Result<Vec<u64>, StoreFault> {
+        match order {
+            VaultOrder::Drop { shard, month, class } => {
+                self.open.retain(|o| (o.shard, o.month, o.class) != (*shard, *month, *class));
+                let path = vault_path(root, *shard, *month, *class);
+                remove_with_companions(&path)?;
+                Ok(Vec::new())
+            }
+            VaultOrder::Erase { shard, of, leaf } => {
+                let place = (leaf.shard.to_string(), leaf.index.cast_signed());
+                self.each(root, *shard, |connection| {
+                    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                    let mut erased = Vec::new();
+                    for index in of {
+                        let at = index.cast_signed();
+                        let gone = transaction.execute(
+                            "DELETE FROM vault WHERE idx=?1 AND NOT EXISTS (SELECT 1 FROM hold WHERE idx=?1)",
+                            [at],
+                        )?;
+                        if gone == 1 {
+                            transaction.execute(
+                                "INSERT OR REPLACE INTO erased(idx, shard, leaf) VALUES(?, ?, ?)",
+                                (at, &place.0, place.1),
+                            )?;
+                            erased.push(*index);
+                        }
+                    }
+                    transaction.commit()?;
+                    Ok(erased)
+                })
+            }
+            VaultOrder::Hold { shard, of, leaf } => {
+                let place = (leaf.shard.to_string(), leaf.index.cast_signed());
+                self.each(root, *shard, |connection| {
+                    in_rows(connection, of, |transaction, at| {
+                        transaction.execute(
+                            "INSERT OR IGNORE INTO hold(idx, shard, leaf) SELECT ?1, ?2, ?3 \
+                             WHERE EXISTS (SELECT 1 FROM vault WHERE idx=?1)",
+                            (at, &place.0, place.1),
+                        )
+                    })
+                })
+            }
+            VaultOrder::Release { shard, of } => self.each(root, *shard, |connection| {
+                in_rows(connection, of, |transaction, at| {
+                    transaction.execute("DELETE FROM hold WHERE idx=?1", [at])
+                })
+            }),
+        }
+    }
+
+    /// Does `act` in every vault of a log, and leaves nothing of what it took away in a WAL.
+    fn each(
+        &mut self,
+        root: &Path,
+        shard: Shard,
+        mut act: impl FnMut(&mut Connection) -> rusqlite::Result<Vec<u64>>,
+    ) -> Result<Vec<u64>, StoreFault> {
+        let mut concerned = Vec::new();
+        for (month, class) in super::reader::vaults_of(root, shard)? {
+            let known = self.open.iter_mut().find(|o| (o.shard, o.month, o.class) == (shard, month, class));
+            let mut passing;
+            let open = match known {
+                Some(open) => open,
+                None => {
+                    passing = OpenVault::open(root, shard, month, class, None)?;
+                    &mut passing
+                }
+            };
+            let done = act(&mut open.connection).map_err(|e| sqlite_fault("obey", &open.path, &e))?;
+            if !done.is_empty() {
+                rest(&open.connection, &open.path)?;
+                open.in_wal = 0;
+            }
+            concerned.extend(done);
+        }
+        Ok(concerned)
+    }
+}
+
+fn in_rows(
+    connection: &mut Connection,
+    of: &[u64],
+    mut act: impl FnMut(&rusqlite::Transaction<'_>, i64) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<Vec<u64>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut concerned = Vec::new();
+    for index in of {
+        if act(&transaction, index.cast_signed())? == 1 {
+            concerned.push(*index);
+        }
+    }
+    transaction.commit()?;
+    Ok(concerned)
+}
+
+impl OpenVault {
+    /// `first`, where the log goes on: rows from there on have no leaf and go.
+    fn open(
+        root: &Path,
+        shard: Shard,
+        month: Month,
+        class: RetentionClass,
+        first: Option<u64>,
+    ) -> Result<Self, StoreFault> {
+        let path = vault_path(root, shard, month, class);
+        if let Some(folder) = path.parent() {
+            make_folder(folder)?;
+        }
+        let connection = open_writer_paged(&path, SCHEMA, PAGE_BYTES)?;
+        let prepare = || -> rusqlite::Result<HashSet<i64>> {
+            if let Some(first) = first {
+                connection.execute("DELETE FROM vault WHERE idx>=?", [first.cast_signed()])?;
+            }
+            let mut statement = connection.prepare("SELECT id FROM epoch")?;
+            let epochs = statement.query_map([], |row| row.get(0))?;
+            epochs.collect()
+        };
+        let epochs = prepare().map_err(|e| sqlite_fault("open", &path, &e))?;
+        Ok(Self { shard, month, class, path, connection, epochs, in_wal: 1 })
+    }
+
+    fn append<'a>(&mut self, rows: impl Iterator<Item = (u64, &'a VaultRow)>) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut count, mut fresh) = (0, Vec::new());
+        {
+            // Or replace: what a failed commit left behind had no leaf.
+            let mut insert = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO vault(idx, epoch, r, tokens, sealed, sum) VALUES(?, ?, ?, ?, ?, ?)",
+            )?;
+            for (index, row) in rows {
+                let (index, epoch) = (index.cast_signed(), row.epoch.id);
+                if !self.epochs.contains(&epoch) && !fresh.contains(&epoch) {
+                    transaction
+                        .prepare_cached("INSERT OR IGNORE INTO epoch(id, wrapped) VALUES(?, ?)")?
+                        .execute((epoch, &row.epoch.wrapped))?;
+                    fresh.push(epoch);
+                }
+                let sum = row_sum(index, epoch, &row.r, &row.tokens, &row.sealed);
+                insert.execute((index, epoch, row.r, &row.tokens, &row.sealed, sum))?;
+                count += 1;
+            }
+        }
+        transaction.commit()?;
+        self.epochs.extend(fresh);
+        self.in_wal += count;
+        Ok(())
+    }
+}
+
+/// The file, its WAL and its sum. What is dropped stays dropped: the folder is flushed.
+fn remove_with_companions(path: &Path) -> Result<(), StoreFault> {
+    for suffix in ["", "-wal", "-shm", ".sha256"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(Path::new(&name)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file_fault(path, &e)),
+            _ => {}
+        }
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| file_fault(path, &e))
+}
