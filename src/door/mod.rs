@@ -6,3 +6,4 @@ pub mod local;
 pub mod material;
 pub mod ops;
 pub mod partner;
+pub mod witness;

@@ -313,9 +313,9 @@ impl Ledger {
 
     /// The log that is being written (or was, if a half-year turns right now).
     pub fn origin(&self) -> String {
-        let published = self.inner.shared.published.load();
-        let shard = published.as_ref().map_or_else(|| Shard::at(self.inner.clock.now()), |p| p.shard);
-        origin(self.inner.region, shard)
+        let writing = self.inner.shared.writing.load();
+        let begins = || current_origin(self.inner.region, self.inner.clock.now());
+        writing.as_ref().map_or_else(begins, |origin| origin.to_string())
     }
 
     /// Signs a checkpoint over everything recorded so far; `false` if that failed.

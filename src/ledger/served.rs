@@ -90,11 +90,16 @@ impl Ledger {
     /// A cosigned note covers what was promised up to ten seconds ago (protocol §7), or all
     /// there is.
     fn fresh_cosigned(&self, origin: &str, own: &[u8]) -> Option<Vec<u8>> {
-        let cosigned = self.inner.shared.cosigned.load();
-        let cosigned = cosigned.as_ref().filter(|c| c.origin == origin)?;
         let size = Checkpoint::peek(own).ok()?.size;
-        let fresh = cosigned.size == size || cosigned.at.elapsed() < COSIGNED_FRESH;
-        fresh.then(|| cosigned.note.clone())
+        let cosigned = self.inner.shared.cosigned.load();
+        if let Some(cosigned) = cosigned.as_ref().filter(|c| c.origin == origin) {
+            let fresh = cosigned.size == size || cosigned.at.elapsed() < COSIGNED_FRESH;
+            return fresh.then(|| cosigned.note.clone());
+        }
+        // A log that has ended: its last word does not change any more.
+        let note = TileFiles::new(&self.inner.data, origin).cosigned().ok().flatten()?;
+        let cosigned = self.inner.open_checkpoint(origin, &note).ok()?;
+        (cosigned.size == size).then_some(note)
     }
 
     /// A hash tile or an entry bundle, `path` being `tile/…` as the client wrote it.

@@ -61,6 +61,8 @@ pub(super) struct Shared {
     pub last_commit_us: AtomicU64,
     pub published: ArcSwapOption<Published>,
     pub cosigned: ArcSwapOption<Cosigned>,
+    /// The log that is being written; `None` before the first has begun.
+    pub writing: ArcSwapOption<String>,
     times: Mutex<Times>,
     uses: RwLock<Uses>,
 }

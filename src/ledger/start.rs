@@ -122,6 +122,9 @@ impl Ledger {
             _lock: lock,
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
+        if standing.size > 0 {
+            inner.shared.writing.store(Some(Arc::new(writer.origin.to_string())));
+        }
         writer.look_at_disk();
         writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
         let recovered = Recovered {

@@ -266,6 +266,7 @@ impl Writer {
         let size = rows.len() as u64;
         (self.shard, self.month, self.origin, self.next, self.closed) = (next, month, origin, size, false);
         self.lost = None;
+        self.shared.writing.store(Some(Arc::new(self.origin.to_string())));
         self.shared.size.store(size, Ordering::Release);
         self.shared.grew();
         self.to_sealer.send(ToSealer::Begin(next, hashes)).map_err(|_| ())

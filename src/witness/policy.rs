@@ -213,12 +213,12 @@ impl Reader {
         if self.quorum.is_some() {
             return Err(("is a second quorum", "quorum 重复"));
         }
-        let rule = match name {
-            "none" => None,
-            name => Some(*self.names.get(name).ok_or(("names nobody defined above", "名称未在前文定义"))?),
-        };
-        self.quorum = Some(rule);
-        Ok(())
+        let known = self.names.get(name).copied();
+        self.quorum = Some(known);
+        match (name, known) {
+            ("none", _) | (_, Some(_)) => Ok(()),
+            _ => Err(("names nobody defined above", "名称未在前文定义")),
+        }
     }
 
     /// The next rule has this name.
@@ -326,7 +326,7 @@ mod tests {
         );
         let faults = Policy::parse(text.as_bytes()).unwrap_err();
         let lines: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
-        assert_eq!(lines, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0], "{faults:?}");
+        assert_eq!(lines, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11], "{faults:?}");
         assert!(Policy::parse(b"quorum none\nquorum none\n").is_err());
         assert!(Policy::parse(b"quorum none\r\n\x07").is_err());
         for group in

@@ -49,3 +49,4 @@ mod relaying;
 mod restart;
 mod verifications;
 mod withdrawal;
+mod witness;
