@@ -69,18 +69,24 @@ enum Kind {
     Info,
     /// Every request with an authorization of its own, log level warn.
     Once,
+    /// As `Warn`, with evidence sealed to an auditor and indexed.
+    Evidence,
 }
 
 impl Kind {
     const fn log_level(self) -> &'static str {
         match self {
-            Self::Warn | Self::Once => "warn",
+            Self::Warn | Self::Once | Self::Evidence => "warn",
             Self::Info => "info",
         }
     }
 
     fn uses(self, arguments: &Arguments) -> u32 {
         if self == Self::Once { 1 } else { arguments.uses }
+    }
+
+    fn is_sealed(self) -> bool {
+        self == Self::Evidence
     }
 }
 
@@ -105,6 +111,9 @@ fn main() -> Result<()> {
 
 async fn run(kind: Kind, arguments: &Arguments) -> Result<Measured> {
     let scene = Scene::set(arguments.licenses)?;
+    if kind.is_sealed() {
+        scene.add_auditor()?;
+    }
     let server = Server::start(&arguments.server, &scene, kind.log_level()).await?;
     let line = Line::new(&scene, arguments.protocol, arguments.connections)?;
     let mut mint = Mint::new(&scene, kind.uses(arguments));
@@ -136,6 +145,9 @@ async fn run(kind: Kind, arguments: &Arguments) -> Result<Measured> {
     server.stop()?;
     let answers = u64::from(WARM_UP) + m.answers();
     let leaves = scene.leaves(&signed)?;
+    if kind.is_sealed() && leaves.sealed != answers {
+        bail!("void: {answers} answers, but evidence of {}", leaves.sealed);
+    }
     if leaves.answers != answers {
         bail!("void: {answers} answers, but the ledger has {} leaves of answers", leaves.answers);
     }

@@ -81,7 +81,8 @@ pub fn print(arguments: &Arguments, runs: &[Measured]) {
     let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
     println!();
     row(&format!("{:?}, {} in flight", arguments.protocol, arguments.connections), &|m| {
-        format!("{} use(s) a token, log {}", m.kind.uses(arguments), m.kind.log_level())
+        let sealed = if m.kind.is_sealed() { ", evidence" } else { "" };
+        format!("{} use(s) a token, log {}{sealed}", m.kind.uses(arguments), m.kind.log_level())
     });
     println!("|---|{}", "---|".repeat(runs.len()));
     row("lookups", &|m| m.answers().to_string());
@@ -132,4 +133,16 @@ pub fn print(arguments: &Arguments, runs: &[Measured]) {
             100.0 * m.checked.from_cache as f64 / m.checked.samples as f64
         )
     });
+    let rates = |sealed: bool| {
+        let mut rates: Vec<f64> = runs
+            .iter()
+            .filter(|m| matches!(m.kind, Kind::Warn | Kind::Evidence) && m.kind.is_sealed() == sealed)
+            .map(|m| m.answers() as f64 / m.wall.as_secs_f64())
+            .collect();
+        rates.sort_by(f64::total_cmp);
+        rates.get(rates.len() / 2).copied()
+    };
+    if let (Some(with), Some(without)) = (rates(true), rates(false)) {
+        println!("\nlookups/s with evidence and index ÷ without (medians): {:.3}", with / without);
+    }
 }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use josekit::jwk::alg::ec::{EcCurve, EcKeyPair};
 use serde_json::{Value, json};
 use tongban::cli::Stop;
 use tongban::cli::init::{self, Doors};
@@ -55,6 +56,8 @@ pub struct Tls {
 pub struct Leaves {
     pub answers: u64,
     pub own: u64,
+    /// Answers whose evidence is sealed.
+    pub sealed: u64,
     pub bytes: u64,
 }
 
@@ -98,6 +101,15 @@ impl Scene {
         })
     }
 
+    /// Somebody to seal evidence to.
+    pub fn add_auditor(&self) -> Result<()> {
+        let mut public = EcKeyPair::generate(EcCurve::P256)?.to_jwk_public_key();
+        public.set_key_use("enc");
+        public.set_algorithm("ECDH-ES+A256KW");
+        let jwk = serde_json::to_vec(public.as_ref())?;
+        Ok(fs::write(self.home.join("trust/auditors/li.jwk"), jwk)?)
+    }
+
     /// Reads every leaf and holds the tree against the signed checkpoint.
     pub fn leaves(&self, signed: &Checkpoint) -> Result<Leaves> {
         let shelf = SqliteShelf::of_data_dir(&self.home.join("data"));
@@ -108,6 +120,7 @@ impl Scene {
             let leaf = Leaf::from_bytes(&stored.leaf).context("void: a leaf cannot be read")?;
             let counter = if leaf.t == LeafKind::In { &mut told.answers } else { &mut told.own };
             *counter += 1;
+            told.sealed += u64::from(leaf.t == LeafKind::In && leaf.ev.is_some());
             told.bytes += stored.leaf.len() as u64;
             hashes.push(tree::leaf_hash(&stored.leaf));
         }

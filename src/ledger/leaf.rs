@@ -207,6 +207,16 @@ pub enum Decision {
     Error,
 }
 
+impl Decision {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        }
+    }
+}
+
 impl Leaf {
     /// A leaf of which nothing is known but its kind.
     pub const fn new(t: LeafKind) -> Self {

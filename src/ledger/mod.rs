@@ -18,6 +18,7 @@ pub mod note;
 pub mod proof;
 mod recover;
 mod sealer;
+pub mod search;
 mod served;
 mod shared;
 mod start;
@@ -42,6 +43,7 @@ use crate::store::{Row, Shelf, StoreFault, Take, sqlite};
 use case_tag::CaseTags;
 use evidence::{AuditorKey, Evidence, Sealing};
 use sealer::ToSealer;
+use search::{Finder, ToIndexer};
 use shared::Shared;
 use writer::{Job, Record, row_of};
 
@@ -207,6 +209,7 @@ struct Inner {
     shelf: Box<dyn Shelf>,
     jobs: Option<SyncSender<Job>>,
     to_sealer: Sender<ToSealer>,
+    to_indexer: Sender<ToIndexer>,
     threads: Vec<JoinHandle<()>>,
     /// Given back last.
     _lock: Option<sqlite::StoreLock>,
@@ -257,17 +260,50 @@ impl Ledger {
     pub async fn record(&self, entry: Entry) -> Result<Place, RecordFault> {
         let (reply, place) = oneshot::channel();
         let most_uses = entry.take_use.map_or(0, |take| take.max);
-        let job = Job::Record(Record { most_uses, row: self.inner.row(entry)?, reply });
-        self.queue(job)?;
+        let record = Record { most_uses, row: self.inner.row(entry)?, reply };
+        self.queue(Job::Record(Box::new(record)))?;
         place.await.unwrap_or(Err(RecordFault::Unavailable))
     }
 
     /// Carries out an order on vaults, between commits; tells the indices it concerned. The
     /// caller has recorded the order.
     pub async fn obey(&self, order: VaultOrder) -> Result<Vec<u64>, RecordFault> {
+        let erased_from = match &order {
+            VaultOrder::Erase { shard, .. } => Some(*shard),
+            _ => None,
+        };
         let (reply, done) = oneshot::channel();
         self.queue(Job::Obey(order, reply))?;
-        done.await.unwrap_or(Err(RecordFault::Unavailable))
+        let concerned = done.await.unwrap_or(Err(RecordFault::Unavailable))?;
+        if let Some(shard) = erased_from.filter(|_| !concerned.is_empty()) {
+            self.indexed(|done| ToIndexer::Forget(shard, concerned.clone(), done)).await?;
+        }
+        Ok(concerned)
+    }
+
+    /// The search index takes in everything recorded so far; `false` if it cannot.
+    pub async fn index(&self) -> bool {
+        self.indexed(ToIndexer::CatchUp).await.is_ok()
+    }
+
+    async fn indexed(&self, order: impl FnOnce(oneshot::Sender<()>) -> ToIndexer) -> Result<(), RecordFault> {
+        let (told, done) = oneshot::channel();
+        self.inner.to_indexer.send(order(told)).map_err(|_| RecordFault::Unavailable)?;
+        done.await.map_err(|_| RecordFault::Unavailable)
+    }
+
+    /// Finds leaves of this log. It reads files: use it where blocking is allowed.
+    pub fn finder(&self) -> Finder {
+        Finder::of_data_dir(&self.inner.data)
+    }
+
+    /// Where the log and its vaults lie.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.inner.data
+    }
+
+    pub fn region(&self) -> Region {
+        self.inner.region
     }
 
     fn queue(&self, job: Job) -> Result<(), RecordFault> {

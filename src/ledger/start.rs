@@ -10,6 +10,7 @@ use super::case_tag::CaseTags;
 use super::evidence::{Epochs, Sealing, SearchKeys};
 use super::held::Lost;
 use super::sealer::{Sealer, ToSealer};
+use super::search::{Indexer, ToIndexer};
 use super::shared::{Published, Shared};
 use super::tile_files::TileFiles;
 use super::writer::Writer;
@@ -76,6 +77,8 @@ impl Ledger {
             })));
         }
         let (to_sealer, orders) = channel();
+        let (to_indexer, errands) = channel();
+        let indexer = Indexer::new(&data, shared.clone());
         let sealer = Sealer {
             data: data.clone(),
             region,
@@ -118,7 +121,11 @@ impl Ledger {
             shelf,
             jobs: None,
             to_sealer,
-            threads: vec![thread("ledger-sealer", move || sealer.run(&orders))?],
+            to_indexer,
+            threads: vec![
+                thread("ledger-sealer", move || sealer.run(&orders))?,
+                thread("ledger-indexer", move || indexer.run(&errands))?,
+            ],
             _lock: lock,
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
@@ -147,8 +154,10 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.jobs = None;
         for (place, thread) in self.threads.drain(..).enumerate() {
-            if place == 1 {
-                let _ = self.to_sealer.send(ToSealer::Stop);
+            match place {
+                1 => drop(self.to_sealer.send(ToSealer::Stop)),
+                2 => drop(self.to_indexer.send(ToIndexer::Stop)),
+                _ => {}
             }
             let _ = thread.join();
         }

@@ -34,7 +34,7 @@ const IDLE_WAKE: Duration = Duration::from_secs(2);
 
 /// What waits in line.
 pub(super) enum Job {
-    Record(Record),
+    Record(Box<Record>),
     /// Something is done to vaults, between two commits.
     Obey(VaultOrder, oneshot::Sender<Result<Vec<u64>, RecordFault>>),
 }
@@ -89,7 +89,7 @@ impl Writer {
             for job in waiting {
                 taken += 1;
                 match job {
-                    Job::Record(record) => batch.push(record),
+                    Job::Record(record) => batch.push(*record),
                     Job::Obey(what, reply) => order = Some((what, reply)),
                 }
                 if order.is_some() || batch.len() == MOST_IN_A_COMMIT {

@@ -64,6 +64,28 @@ impl Month {
         Some(Self { year: four_digits(year)?, month })
     }
 
+    /// The month after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        if self.month == 12 {
+            Self { year: self.year + 1, month: 1 }
+        } else {
+            Self { month: self.month + 1, ..self }
+        }
+    }
+
+    /// Its milliseconds in Asia/Shanghai, half open.
+    pub fn span_ms(self) -> (i64, i64) {
+        (self.begin_ms(), self.next().begin_ms())
+    }
+
+    fn begin_ms(self) -> i64 {
+        let month = i8::try_from(self.month).unwrap_or(1);
+        let day = jiff::civil::Date::new(self.year, month, 1).unwrap_or_default();
+        let at = jiff::tz::Offset::constant(8).to_timestamp(day.to_datetime(jiff::civil::Time::midnight()));
+        at.map_or(0, jiff::Timestamp::as_millisecond)
+    }
+
     pub fn shard(self) -> Shard {
         Shard { year: self.year, half: if self.month <= 6 { 1 } else { 2 } }
     }
@@ -96,6 +118,10 @@ mod tests {
             (Month::at(before).to_string(), Month::at(new_year).to_string()),
             ("2026-12".into(), "2027-01".into())
         );
+        let (december, january) = (Month::at(before), Month::at(new_year));
+        assert_eq!(december.next(), january);
+        assert_eq!((december.span_ms().1, january.span_ms().0), (new_year.ms(), new_year.ms()));
+        assert_eq!(january.span_ms().1 - new_year.ms(), 31 * 86_400_000);
         assert_eq!(Shard::at(before).next(), Shard::at(new_year));
         assert!(Shard::at(before) < Shard::at(new_year) && Month::at(before) < Month::at(new_year));
     }

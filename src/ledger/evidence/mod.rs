@@ -27,7 +27,9 @@ use crate::store::{RetentionClass, VaultRow};
 
 pub use auditors::{AuditorKey, AuditorKeyFault};
 pub(super) use epoch::Epochs;
-pub use search_keys::{Field, SearchKeys, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, tag_of};
+pub use search_keys::{
+    Field, SearchKeys, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number, tag_of,
+};
 
 /// The domain of the record keys (HKDF `info`).
 const INFO: &[u8] = b"tongban/evidence/v1";

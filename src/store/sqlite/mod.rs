@@ -13,6 +13,7 @@
 
 mod engine;
 mod heads;
+mod index;
 mod month_file;
 mod rest;
 mod shelf;
@@ -29,6 +30,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{Month, Shard, StoreFault};
 pub use engine::SqliteEngine;
 pub use heads::SqliteHeads;
+pub use index::{FacetQuery, Facets, Hourly, IndexReader, IndexWriter, facet_index_path, token_index_path};
 pub use month_file::{Columns, MonthFile, integrity};
 pub use rest::{checkpoint, is_untouched};
 pub use shelf::SqliteShelf;

@@ -1,5 +1,6 @@
 //! One month's file, open for reading: leaves in order, and what `audit verify` asks of it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
@@ -68,6 +69,46 @@ impl MonthFile {
                 visit(stored_leaf(row)?, columns);
             }
             Ok(())
+        })
+    }
+
+    /// At most `most` leaves from `from` on, in order.
+    pub fn leaves_from(&self, from: u64, most: usize) -> Result<Vec<StoredLeaf>, StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT idx, hash, leaf FROM leaf WHERE idx>=? ORDER BY idx LIMIT ?")?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = statement.query_map((from.cast_signed(), most), stored_leaf)?;
+            rows.collect()
+        })
+    }
+
+    /// At most `most` leaves from `from` down to `to`, newest first.
+    pub fn leaves_down(&self, from: u64, to: u64, most: usize) -> Result<Vec<StoredLeaf>, StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT idx, hash, leaf FROM leaf WHERE idx<=? AND idx>=? ORDER BY idx DESC LIMIT ?",
+            )?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let from = i64::try_from(from).unwrap_or(i64::MAX);
+            let rows = statement.query_map((from, to.cast_signed(), most), stored_leaf)?;
+            rows.collect()
+        })
+    }
+
+    pub fn leaf(&self, index: u64) -> Result<Option<StoredLeaf>, StoreFault> {
+        Ok(self.leaves_down(index, index, 1)?.pop())
+    }
+
+    /// When the leaves `from..=to` were written, in milliseconds.
+    pub fn times(&self, from: u64, to: u64) -> Result<HashMap<u64, i64>, StoreFault> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT idx, ts FROM leaf WHERE idx>=? AND idx<=?")?;
+            let rows = statement.query_map([from.cast_signed(), to.cast_signed()], |row| {
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
+            })?;
+            rows.collect()
         })
     }
 

@@ -121,16 +121,16 @@ impl VaultFile {
         })
     }
 
-    /// Indices and tokens from `from` on, without the evidence.
-    pub fn tokens(&self, from: u64, mut visit: impl FnMut(u64, &[u8])) -> Result<(), StoreFault> {
+    /// At most `most` indices with their tokens from `from` on, without the evidence.
+    pub fn tokens_from(&self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
         self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT idx, tokens FROM vault WHERE idx>=? ORDER BY idx")?;
-            let mut rows = statement.query([from.cast_signed()])?;
-            while let Some(row) = rows.next()? {
-                visit(row.get::<_, i64>(0)?.unsigned_abs(), row.get_ref(1)?.as_blob()?);
-            }
-            Ok(())
+            let mut statement = connection
+                .prepare_cached("SELECT idx, tokens FROM vault WHERE idx>=? ORDER BY idx LIMIT ?")?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = statement.query_map((from.cast_signed(), most), |row| {
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
+            })?;
+            rows.collect()
         })
     }
 

@@ -1,0 +1,204 @@
+//! The indexer: its own thread that makes the search index follow the log, when there is
+//! time.
+//!
+//! Promises: the index is derived and may lag; a search reads what it has not taken in yet
+//! from the log itself. Erased tokens leave it before the erasure is reported. Its faults
+//! cost speed, never an answer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::super::leaf::Leaf;
+use super::super::shared::Shared;
+use crate::clock::Now;
+use crate::ledger::evidence::{TOKEN_RECORD_BYTES, day_number};
+use crate::store::sqlite::{Facets, IndexWriter, SqliteShelf, Vaults, facet_index_path, token_index_path};
+use crate::store::{Month, RetentionClass, Shard, Shelf as _, StoreFault};
+
+/// How often the log is looked at for something new.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// While leaves keep coming, so many wait: the machine has better things to do, and a search
+/// still scans them in some hundredth of a second.
+const MOST_WAITING: u64 = 16_384;
+/// Leaves taken in at once: sorted, they share the pages of the index.
+const AT_ONCE: usize = 4_096;
+/// Below the threads that answer partners (`nice`).
+const NICENESS: i32 = 10;
+
+pub(in crate::ledger) enum ToIndexer {
+    /// These leaves' tokens must be gone when this is answered.
+    Forget(Shard, Vec<u64>, oneshot::Sender<()>),
+    /// Take in everything there is now.
+    CatchUp(oneshot::Sender<()>),
+    Stop,
+}
+
+pub(in crate::ledger) struct Indexer {
+    data: PathBuf,
+    shelf: SqliteShelf,
+    vaults: Vaults,
+    shared: Arc<Shared>,
+    /// The month that grows; all before it have been taken in.
+    open: Option<OpenIndex>,
+    seen: u64,
+}
+
+struct OpenIndex {
+    shard: Shard,
+    month: Month,
+    facets: IndexWriter,
+    tokens: Vec<(RetentionClass, IndexWriter)>,
+}
+
+impl Indexer {
+    pub fn new(data: &Path, shared: Arc<Shared>) -> Self {
+        let (shelf, vaults) = (SqliteShelf::of_data_dir(data), Vaults::of_data_dir(data));
+        Self { data: data.to_owned(), shelf, vaults, shared, open: None, seen: 0 }
+    }
+
+    pub fn run(mut self, orders: &Receiver<ToIndexer>) {
+        // Of this thread only; without it the index is as good.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+        self.follow(true);
+        loop {
+            match orders.recv_timeout(LOOK_EVERY) {
+                Err(RecvTimeoutError::Timeout) => self.follow(false),
+                Ok(ToIndexer::CatchUp(done)) => {
+                    self.follow(true);
+                    let _ = done.send(());
+                }
+                Ok(ToIndexer::Forget(shard, of, done)) => {
+                    if let Err(fault) = self.forget(shard, &of) {
+                        tracing::error!(%fault, "erased tokens could not leave the search index");
+                    }
+                    let _ = done.send(());
+                }
+                Ok(ToIndexer::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes in what is new, unless much is still coming.
+    fn follow(&mut self, at_once: bool) {
+        let size = self.shared.size.load(Ordering::Acquire);
+        let grew = size != std::mem::replace(&mut self.seen, size);
+        let waiting = size.saturating_sub(self.open.as_ref().and_then(|o| o.facets.upto()).unwrap_or(0));
+        if !at_once && (waiting <= 1 || (grew && waiting < MOST_WAITING)) {
+            return;
+        }
+        if let Err(fault) = self.take_in() {
+            // Beside a writer that is just beginning a file, or on a full disk: next time.
+            tracing::warn!(%fault, "the search index could not follow the log");
+            self.open = None;
+        }
+    }
+
+    fn take_in(&mut self) -> Result<(), StoreFault> {
+        let before = self.open.as_ref().map(|open| (open.shard, open.month));
+        for shard in self.shelf.shards()? {
+            for month in self.shelf.months(shard)? {
+                if before.is_some_and(|before| (shard, month) < before) {
+                    continue;
+                }
+                let mut open = match self.open.take_if(|open| (open.shard, open.month) == (shard, month)) {
+                    Some(open) => open,
+                    None => self.open_index(shard, month)?,
+                };
+                self.take_in_month(&mut open)?;
+                self.open = Some(open);
+            }
+        }
+        Ok(())
+    }
+
+    fn open_index(&self, shard: Shard, month: Month) -> Result<OpenIndex, StoreFault> {
+        let facets = IndexWriter::facets(facet_index_path(&self.data, shard, month))?;
+        Ok(OpenIndex { shard, month, facets, tokens: Vec::new() })
+    }
+
+    fn take_in_month(&self, open: &mut OpenIndex) -> Result<(), StoreFault> {
+        let file = self.shelf.month(open.shard, open.month)?;
+        loop {
+            let from = open.facets.upto().map_or(0, |upto| upto + 1);
+            let stored = file.leaves_from(from, AT_ONCE)?;
+            let Some(last) = stored.last().map(|stored| stored.index) else { break };
+            let leaves: Vec<(u64, Leaf)> =
+                stored.iter().filter_map(|s| Some((s.index, Leaf::from_bytes(&s.leaf)?))).collect();
+            let facets: Vec<Facets<'_>> =
+                leaves.iter().map(|(index, leaf)| facets_of(*index, leaf)).collect();
+            open.facets.add_facets(&facets, last)?;
+        }
+        for class in RetentionClass::ALL {
+            let Some(vault) = self.vaults.open(open.shard, open.month, class)? else { continue };
+            if !open.tokens.iter().any(|(known, _)| *known == class) {
+                let path = token_index_path(&self.data, open.shard, open.month, class);
+                let mut index = IndexWriter::tokens(path)?;
+                // A stop may have come between an erasure and the index.
+                let erased: Vec<u64> = vault.erased()?.into_keys().collect();
+                if !erased.is_empty() {
+                    index.forget(&erased)?;
+                }
+                open.tokens.push((class, index));
+            }
+            let Some((_, index)) = open.tokens.iter_mut().find(|(known, _)| *known == class) else {
+                continue;
+            };
+            loop {
+                let from = index.upto().map_or(0, |upto| upto + 1);
+                let mut rows = vault.tokens_from(from, AT_ONCE)?;
+                // A vault is ahead of its leaves; rows whose leaf is not there yet come later.
+                rows.retain(|(index, _)| open.facets.upto().is_some_and(|upto| *index <= upto));
+                let Some((last, _)) = rows.last() else { break };
+                let times = file.times(from, *last)?;
+                let mut tokens = Vec::new();
+                for (at, records) in &rows {
+                    let Some(ts) = times.get(at) else { continue };
+                    let day = day_number(Now::from_ms(*ts));
+                    for record in records.chunks_exact(TOKEN_RECORD_BYTES) {
+                        if let Some(token) = record.last_chunk() {
+                            tokens.push((day, *token, *at));
+                        }
+                    }
+                }
+                let last = *last;
+                index.add_tokens(&mut tokens, last)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, shard: Shard, of: &[u64]) -> Result<(), StoreFault> {
+        for (month, class) in self.vaults.list(shard)? {
+            let path = token_index_path(&self.data, shard, month, class);
+            let open = self.open.as_mut().filter(|open| (open.shard, open.month) == (shard, month));
+            let open = open.and_then(|open| open.tokens.iter_mut().find(|(known, _)| *known == class));
+            match open {
+                Some((_, index)) => index.forget(of)?,
+                None if path.exists() => IndexWriter::tokens(path)?.forget(of)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn facets_of(index: u64, leaf: &Leaf) -> Facets<'_> {
+    Facets {
+        index,
+        ts: leaf.ts,
+        kind: leaf.t.name(),
+        peer: leaf.peer.as_deref().unwrap_or_default(),
+        op: leaf.op.as_deref().unwrap_or_default(),
+        item: leaf.item.as_deref().unwrap_or_default(),
+        lt: leaf.lt.as_deref().unwrap_or_default(),
+        dec: leaf.dec.map_or("", |decision| decision.name()),
+        code: leaf.code.as_deref().unwrap_or_default(),
+        auth: leaf.auth.map(|auth| auth.0),
+        ms: leaf.ms.first().copied().unwrap_or(0),
+    }
+}

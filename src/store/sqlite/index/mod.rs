@@ -1,0 +1,76 @@
+//! The search index: derived from leaves and vaults, never trusted, made again when it is
+//! lost.
+//!
+//! ```text
+//! <data>/ledger/2026h2/2026-11.index.db             facets and hourly sums of a month's leaves
+//! <data>/ledger/2026h2/2026-11.provision.index.db   tokens of a vault, by day
+//! ```
+//!
+//! Tokens stand under their day: a random key without it would touch one page an entry and
+//! cost two thirds of the throughput at a million entries. Words are numbers here, so that
+//! a page of an index holds hundreds of places.
+
+mod reader;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::super::{Month, RetentionClass, Shard};
+
+pub use reader::IndexReader;
+pub use writer::IndexWriter;
+
+/// The words of a leaf that it can be found by; an empty word stands for an absent member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facets<'a> {
+    pub index: u64,
+    pub ts: i64,
+    pub kind: &'a str,
+    pub peer: &'a str,
+    pub op: &'a str,
+    pub item: &'a str,
+    pub lt: &'a str,
+    pub dec: &'a str,
+    pub code: &'a str,
+    pub auth: Option<[u8; 32]>,
+    /// Milliseconds the exchange took.
+    pub ms: u32,
+}
+
+/// What to find: each facet that is given must be the leaf's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FacetQuery {
+    /// By the name of its column.
+    pub words: BTreeMap<&'static str, String>,
+    pub auth: Option<[u8; 32]>,
+    /// Milliseconds, half open.
+    pub from: i64,
+    pub to: i64,
+    /// Only below this index.
+    pub before: u64,
+    pub most: usize,
+}
+
+/// One hour's exchanges of one kind with one partner, op and outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hourly {
+    /// Hours since 1970.
+    pub hour: i64,
+    pub kind: String,
+    pub peer: String,
+    pub op: String,
+    pub code: String,
+    pub n: u64,
+    /// Milliseconds in all, and of the slowest.
+    pub ms: u64,
+    pub slowest: u64,
+}
+
+pub fn facet_index_path(data: &Path, shard: Shard, month: Month) -> PathBuf {
+    data.join("ledger").join(shard.to_string()).join(format!("{month}.index.db"))
+}
+
+pub fn token_index_path(data: &Path, shard: Shard, month: Month, class: RetentionClass) -> PathBuf {
+    data.join("ledger").join(shard.to_string()).join(format!("{month}.{}.index.db", class.name()))
+}
