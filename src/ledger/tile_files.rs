@@ -60,11 +60,15 @@ impl TileFiles {
 
     /// The last checkpoint with its witnesses' cosignatures; kept elsewhere too.
     pub fn write_cosigned(&self, note: &[u8]) -> io::Result<()> {
-        write_whole(&self.root.join("cosigned"), note, Flush::No)
+        write_whole(&self.cosigned_path(), note, Flush::No)
     }
 
     pub fn cosigned(&self) -> io::Result<Option<Vec<u8>>> {
-        read_if_there(&self.root.join("cosigned"))
+        read_if_there(&self.cosigned_path())
+    }
+
+    pub fn cosigned_path(&self) -> PathBuf {
+        self.root.join("cosigned")
     }
 
     pub fn checkpoint(&self) -> io::Result<Option<Vec<u8>>> {

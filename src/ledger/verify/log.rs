@@ -179,6 +179,9 @@ fn checkpoints(
         Ok(None) => findings.push(Finding::new(FindingKind::CheckpointMissing, published).of(origin)),
         Err(_) => findings.push(Finding::new(FindingKind::FileDamaged, published).of(origin)),
     }
+    if let Ok(Some(note)) = files.cosigned() {
+        all.push((relative(data, &files.cosigned_path()), None, note));
+    }
     let mut awaited = Vec::new();
     let mut end: Option<(u64, Hash)> = None;
     for (file, size, note) in all {
