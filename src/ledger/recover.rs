@@ -108,7 +108,7 @@ pub(super) fn begin_after(
     let shard = last.next().max(Shard::at(now));
     Ok(Standing {
         shard,
-        month: Month::at(now).max(shard.first_month()),
+        month: Month::at(now),
         size: 0,
         closed: false,
         edge: Edge::default(),

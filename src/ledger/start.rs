@@ -130,6 +130,7 @@ impl Ledger {
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
         if standing.size > 0 {
+            inner.sealing.keys.write_to(writer.shard);
             inner.shared.writing.store(Some(Arc::new(writer.origin.to_string())));
         }
         writer.look_at_disk();

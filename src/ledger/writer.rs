@@ -199,7 +199,8 @@ impl Writer {
         }
         // A clock that steps back does not reopen a month.
         let month = Month::at(now).max(self.month);
-        let month = if month.shard() == self.shard { month } else { self.month };
+        // A log that was begun ahead of its half-year has months of the one before.
+        let month = if month.shard() <= self.shard { month } else { self.month };
         let begun = Instant::now();
         if let Err(fault) = self.engine.append(self.shard, month, self.next, rows) {
             tracing::error!(%fault, leaves = rows.len(), "leaves could not be stored");
@@ -257,7 +258,7 @@ impl Writer {
         genesis.vkey = Vkey::new(&origin, self.public).map(|vkey| vkey.to_string());
         rows.insert(0, self.own_row(genesis, now).ok_or(())?);
         let hashes: Vec<Hash> = rows.iter().map(|row| row.hash).collect();
-        let month = Month::at(now).max(next.first_month());
+        let month = Month::at(now);
         if let Err(fault) = self.engine.append(next, month, 0, &rows) {
             tracing::error!(%fault, "a new log could not be begun");
             self.fail(&fault);
@@ -266,6 +267,7 @@ impl Writer {
         let size = rows.len() as u64;
         (self.shard, self.month, self.origin, self.next, self.closed) = (next, month, origin, size, false);
         self.lost = None;
+        self.sealing.keys.write_to(self.shard);
         self.shared.writing.store(Some(Arc::new(self.origin.to_string())));
         self.shared.size.store(size, Ordering::Release);
         self.shared.grew();

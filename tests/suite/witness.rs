@@ -4,19 +4,21 @@
 //! half-year; a policy says when the witnesses are enough.
 
 use std::fs;
-use std::path::Path;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use signed_note::{Note, StandardVerifier, VerifierList};
+use tongban::clock::Clock;
 use tongban::gateway::StartFault;
 use tongban::ledger::checkpoint::Checkpoint;
+use tongban::ledger::current_origin;
 use tongban::ledger::tree::{leaf_hash, node_hash, sha256};
 use tongban::ledger::{LedgerKey, verify};
-use tongban::witness::{Shown, book_path};
+use tongban::witness::{CosignerKey, Shown, Witness, book_path};
 
+use crate::process::{Home, copy};
 use crate::support::*;
 
 const ORIGIN: &str = "tongban/421202/2030h1";
@@ -232,19 +234,6 @@ async fn every_answer_of_a_witness_and_a_fork_that_is_refused_with_its_evidence_
     assert!(String::from_utf8_lossy(&metrics.body).contains("tongban_log_contradictions_total 1"));
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to)
-        } else {
-            assert!(fs::copy(entry.path(), to).is_ok())
-        }
-    }
-}
-
 /// 咸安 was backed up, went on and was witnessed; then the backup was put back.
 async fn restored() -> World {
     let mut world = pair().await;
@@ -285,8 +274,7 @@ async fn a_restored_copy_is_refused_at_the_start_and_goes_on_only_in_the_next_ha
 
     world.xianan.try_start(&clock, true).await.unwrap();
     assert_eq!(fs::read(data.join(format!("tiles/{ORIGIN}/checkpoint"))).unwrap(), before, "and nothing is");
-    let house = world.xianan.running().house.clone();
-    assert_eq!(house.own_card()["ledger"]["origin"], NEXT);
+    assert_eq!(world.xianan.running().house.own_card()["ledger"]["origin"], NEXT);
     let leaves = world.xianan.leaves().await;
     let begun: Vec<&Value> = leaves.iter().skip_while(|leaf| leaf["past"] != ORIGIN).collect();
     let digest = b64(sha256(&known[0].note));
@@ -298,6 +286,7 @@ async fn a_restored_copy_is_refused_at_the_start_and_goes_on_only_in_the_next_ha
         assert_eq!(leaf["ck"], digest, "the checkpoint that 玉环 keeps");
     }
     assert_eq!(begun[1]["n"], known[0].size);
+    assert!(data.join("ledger/2030h2/2030-03.db").is_file(), "under the month in which it was written");
     acquaint(&world).await;
     witnessed(&world.xianan).await;
     let vkey = vkey_of(&to_yuhuan(&world).await).await;
@@ -404,4 +393,52 @@ async fn a_policy_says_when_the_witnesses_are_enough() {
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(metrics.contains("tongban_ledger_quorum_age_seconds 0"), "{metrics}");
     assert!(metrics.contains("tongban_ledger_witnessed_age_seconds{partner=\"331083\"} 0"));
+}
+
+#[test]
+fn serve_ends_with_1_and_one_line_on_an_older_copy() {
+    let root = tempfile::tempdir().unwrap();
+    let home = Home::make(root.path(), "421202");
+    let now = Clock::system().now();
+    let key = LedgerKey::from_pem(&fs::read(home.file("keys/ledger.key")).unwrap()).unwrap();
+    let signed = Checkpoint { origin: current_origin(home.region, now), size: 1000, root: [7; 32] };
+    let note = signed.sign(&key).unwrap();
+    // What 玉环 once said of it stands in our own book.
+    let theirs =
+        CosignerKey::open(&root.path().join("w1"), tongban::domain::Region::parse("331083").unwrap())
+            .unwrap();
+    let said = format!("{}\n", theirs.cosign(&signed.text(), now));
+    let witness = Witness::open(&home.data(), home.region, None, now).unwrap();
+    assert!(
+        witness.take_cosignature("331083", theirs.vkey(), &note, said.as_bytes(), now).unwrap().is_some()
+    );
+    drop(witness);
+    let ran = home.serve_to_its_end().ended(1);
+    let lines: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("tongban: ")).collect();
+    assert_eq!(lines.len(), 1, "{ran:?}");
+    for word in [&signed.origin, "1000", "331083", "--after-restore", "旧副本"] {
+        assert!(lines[0].contains(word), "{word}: {ran:?}");
+    }
+    assert!(!home.data().join("tiles").exists(), "nothing was signed");
+}
+
+#[test]
+fn check_tells_the_faults_of_a_policy() {
+    let root = tempfile::tempdir().unwrap();
+    let home = Home::make(root.path(), "421202");
+    home.edit_config("[ledger]\n", "[ledger]\npolicy = \"trust/policy\"\n");
+    home.run(&["check"]).ended(2);
+    let key = home.run(&["audit", "witness", "key", "--json"]).ended(0).json();
+    let line = home.run(&["audit", "witness", "key"]).ended(0).out;
+    assert_eq!(
+        line.trim(),
+        format!("witness 421202 {} {}", key["vkey"].as_str().unwrap(), key["url"].as_str().unwrap())
+    );
+    fs::write(home.file("trust/policy"), format!("{line}group all-of all 421202\nquorum nobody\n")).unwrap();
+    let ran = home.run(&["check"]).ended(2);
+    assert!(ran.out.contains("line 3: names nobody defined above"), "{ran:?}");
+    fs::write(home.file("trust/policy"), format!("{line}group all-of all 421202\nquorum all-of\n")).unwrap();
+    home.run(&["check"]).ended(0);
+    let status = home.run(&["audit", "witness", "status", "--json"]).ended(2).json();
+    assert_eq!((&status["needed"], &status["quorum"]), (&json!(true), &Value::Null));
 }
