@@ -42,7 +42,10 @@ pub fn card(config: &Config, keys: &PublicKeys, now: Now) -> Value {
 /// The card of a running gateway, whose log may be a half-year ahead after a restore.
 pub fn of_log(mut card: Value, ledger: &Ledger) -> Value {
     let origin = ledger.origin();
-    card["ledger"] = json!({ "vkey": ledger.vkey(&origin).map(|vkey| vkey.to_string()), "origin": origin });
+    let vkey = ledger.vkey(&origin).map(|vkey| vkey.to_string());
+    if let Some(named) = card.pointer_mut("/ledger") {
+        *named = json!({ "origin": origin, "vkey": vkey });
+    }
     card
 }
 
