@@ -6,6 +6,7 @@
 
 pub mod card;
 mod couriers;
+mod desk;
 mod keys;
 mod pair;
 mod pull;
@@ -32,7 +33,7 @@ use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
 use crate::ledger::evidence::AuditorKey;
 use crate::ledger::held::Lost;
-use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
+use crate::ledger::{Leaf, LeafKind, Ledger, LedgerKey, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
@@ -42,6 +43,7 @@ use crate::webhook::{Caller, WebhookSettings};
 use crate::witness::Witness;
 
 pub use couriers::webhooks;
+pub use desk::AtRest;
 pub use keys::Keys;
 
 /// Why the gateway does not start. One line each.
@@ -76,6 +78,8 @@ pub enum StartFault {
     NothingLost,
     #[error("the witness cannot be opened: {0}")]
     Witness(#[from] crate::witness::WitnessFault),
+    #[error("the auditors' registers cannot be opened: {0}")]
+    Desk(#[from] crate::audit::DeskFault),
     #[error("the casebook cannot be opened: {0}")]
     Casebook(#[from] CasebookFault),
     #[error("the register cannot be opened: {0}")]
@@ -96,9 +100,6 @@ fn one_line(faults: &[crate::fault::Fault]) -> String {
 
 /// Seconds since the epoch before which no honest clock can be: the day this was written.
 const BUILT: i64 = 1_763_769_600; // 2025-11-22T00:00:00Z
-
-/// How far the clock may be behind the last leaf, as after a leap second or an NTP slew.
-const CLOCK_BEHIND_S: i64 = 2;
 
 /// How soon a failed ledger ends the process; until then every answer is a refusal.
 const LOOK_AT_LEDGER: Duration = Duration::from_millis(200);
@@ -126,6 +127,9 @@ pub struct Running {
     pub house: Arc<House>,
     pub partner_addr: SocketAddr,
     pub local_addr: Option<SocketAddr>,
+    pub console_addr: Option<SocketAddr>,
+    /// The auditors' pages, where the configuration opens them.
+    pub console: Option<Arc<door::console::Console>>,
     stop: channel::Sender<bool>,
     reload: mpsc::Sender<oneshot::Sender<()>>,
     witness: mpsc::Sender<oneshot::Sender<()>>,
@@ -168,11 +172,9 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     };
     // Before the first leaf and the first signature: an older copy must make neither.
     let lost = witnessing::standing::stand(asking, options.after_restore).await.map_err(|f| vec![f])?;
-    let (ledger, casebook, recovered) = open_ledger(&config, &keys, auditors, &clock, lost).await?;
-    let behind = recovered.last_ms.map_or(0, |last| (last - now.ms()).div_euclid(1000));
-    if behind > CLOCK_BEHIND_S {
-        return Err(vec![StartFault::ClockBehindLedger(behind)]);
-    }
+    let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock, lost).await?;
+    desk::not_behind(&recovered, now)?;
+    let desk = desk::open(&config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
@@ -190,6 +192,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         ledger,
         casebook,
         witness,
+        desk,
         clients,
         materials,
         card,
@@ -221,7 +224,7 @@ fn trust(
 
 async fn open_ledger(
     config: &Config,
-    keys: &Keys,
+    key: LedgerKey,
     auditors: Vec<Arc<AuditorKey>>,
     clock: &Clock,
     lost: Option<Lost>,
@@ -229,7 +232,7 @@ async fn open_ledger(
     let settings = LedgerSettings {
         data_dir: config.data_dir(),
         region: config.region.code,
-        key: keys.ledger()?,
+        key,
         auditors,
         clock: clock.clone(),
     };
@@ -349,6 +352,8 @@ async fn open_doors(
         ));
     }
 
+    let (console, console_addr) = open_console(&house, &keys, &mut tasks, &stopped).await?.unzip();
+
     let (reload, asked) = mpsc::channel(MOST_RELOADS_WAITING);
     tasks.spawn(watch::trust(
         house.clone(),
@@ -359,11 +364,40 @@ async fn open_doors(
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
+    desk::begin(&house, None, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     let (witness, asked) = mpsc::channel(MOST_RELOADS_WAITING);
     tasks.spawn(witnessing::checkpoints(house.clone(), asked, stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
-    Ok(Running { house, partner_addr, local_addr, stop, reload, witness, tasks })
+    Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, witness, tasks })
+}
+
+/// The auditors' door: TLS always, a certificate asked for and not needed.
+async fn open_console(
+    house: &Arc<House>,
+    keys: &Keys,
+    tasks: &mut JoinSet<()>,
+    stopped: &channel::Receiver<bool>,
+) -> Result<Option<(Arc<door::console::Console>, SocketAddr)>, Vec<StartFault>> {
+    let Some(section) = &house.config.console_listener else { return Ok(None) };
+    let pair = keys.console.as_ref().unwrap_or(&keys.partner);
+    let tls = peer::console_server_config(pair.credentials.clone())
+        .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
+    let stats = Arc::new(listener::ListenerStats::default());
+    show(house, "console", stats.clone());
+    let (socket, addr) = bind(section.listen).await?;
+    let console = door::console::Console::new(house.clone());
+    let served = console.clone();
+    tasks.spawn(listener::serve(
+        socket,
+        Some(tls),
+        door::console::Console::limits(),
+        stats,
+        move |request, conn| door::console::serve(served.clone(), request, conn),
+        stopped.clone(),
+    ));
+    tasks.spawn(door::console::tend(console.clone(), stopped.clone()));
+    Ok(Some((console, addr)))
 }
 
 /// Shows a door's connections in the metrics.

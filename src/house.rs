@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use crate::answer::Code;
+use crate::audit::Desk;
 use crate::authorization::Authorizer;
 use crate::casebook::Casebook;
 use crate::casework::Serials;
@@ -63,6 +64,8 @@ pub struct House {
     pub casebook: Casebook,
     /// Our eye on partners' logs, and theirs on ours.
     pub witness: Witness,
+    /// Where auditors' acts are done.
+    pub desk: Desk,
     pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     /// For configured addresses that are no partner's.
@@ -99,6 +102,7 @@ pub struct Rooms {
     pub ledger: Ledger,
     pub casebook: Casebook,
     pub witness: Witness,
+    pub desk: Desk,
     pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     pub web: WebClient,
@@ -138,6 +142,7 @@ impl House {
             ledger: rooms.ledger,
             casebook: rooms.casebook,
             witness: rooms.witness,
+            desk: rooms.desk,
             clients: rooms.clients,
             materials: rooms.materials,
             web: rooms.web,

@@ -1,7 +1,8 @@
 //! `audit`: the ledger checked, shown and proven, from a data directory or a copy of it.
 //!
-//! Needs no running gateway and stops none. What can be checked is in
-//! [`crate::ledger::verify`]; this turns it into lines. Exit codes are those of every
+//! Verifying, showing and proving need no running gateway and stop none: what can be checked is
+//! in [`crate::ledger::verify`]; this turns it into lines. What needs a record goes to the desk
+//! ([`errands`]). Exit codes are those of every
 //! command (protocol §10): 0 sound, 1 could not be read, 2 a change was found, 64 usage.
 
 use std::path::{Path, PathBuf};
@@ -13,11 +14,19 @@ use super::{Common, Exit, Outcome, Stop, out};
 use crate::keys::read_private_file;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault};
-use crate::ledger::verify::{self, KeySource, LookFault, ShownLeaf, StoreFault, Verdict};
+use crate::ledger::verify::{self, LookFault, ShownLeaf, StoreFault};
 use crate::ledger::{LedgerKey, Vkey};
 use crate::witness::Policy;
 
 mod witness;
+pub(super) mod errands;
+mod looking;
+mod opening;
+mod orders;
+mod proving;
+mod sought;
+mod packages;
+mod verifying;
 mod words;
 
 /// Check, show and prove what the ledger holds 核验、查看、举证账本
@@ -29,14 +38,29 @@ pub struct Audit {
 
 #[derive(Subcommand)]
 enum AuditCommand {
-    /// Hold every leaf, tile and checkpoint against the others 全面核验账本
-    Verify(Verify),
+    Verify(verifying::Verify),
     /// Show the leaves of an exchange, or the one at an index 查看记录
     Show(Show),
     /// Write one leaf's proof, or check such a file 生成或校验单条证明
     Proof(Prove),
     /// Who watches our log, and whose we watch 互为见证
     Witness(witness::WitnessCommand),
+    Search(Box<looking::Search>),
+    Subject(looking::Subject),
+    Authorization(looking::Authorization),
+    Registers(looking::Registers),
+    Open(opening::Open),
+    Key(opening::Key),
+    Erase(orders::Erase),
+    Hold(orders::Hold),
+    /// Let held evidence go again 解除保全
+    Release(orders::Hold),
+    Retention(orders::Retention),
+    Completeness(proving::Completeness),
+    Warrant(proving::Warrant),
+    Sample(proving::Sample),
+    Export(packages::ExportArgs),
+    Check(packages::CheckArgs),
 }
 
 impl Audit {
@@ -46,62 +70,23 @@ impl Audit {
             AuditCommand::Show(command) => command.run(common),
             AuditCommand::Proof(command) => command.run(common),
             AuditCommand::Witness(command) => command.run(common),
+            AuditCommand::Search(command) => command.run(common),
+            AuditCommand::Subject(command) => command.run(common),
+            AuditCommand::Authorization(command) => command.run(common),
+            AuditCommand::Registers(command) => command.run(common),
+            AuditCommand::Open(command) => command.run(common),
+            AuditCommand::Key(command) => command.run(common),
+            AuditCommand::Erase(command) => command.run(common),
+            AuditCommand::Hold(command) => command.hold(common),
+            AuditCommand::Release(command) => command.release(common),
+            AuditCommand::Retention(command) => command.run(common),
+            AuditCommand::Completeness(command) => command.run(common),
+            AuditCommand::Warrant(command) => command.run(common),
+            AuditCommand::Sample(command) => command.run(common),
+            AuditCommand::Export(command) => command.run(common),
+            AuditCommand::Check(command) => command.run(common),
         }
     }
-}
-
-#[derive(Args)]
-struct Verify {
-    /// A data directory or its copy; without it, that of --config 数据目录或其副本
-    dir: Option<PathBuf>,
-    /// The ledger's key as on the region's card; without it, for a DIR, the log's own word is taken 账本验证公钥
-    #[arg(long)]
-    vkey: Option<String>,
-}
-
-impl Verify {
-    fn run(self, common: &Common) -> Outcome {
-        let key = match (&self.vkey, &self.dir) {
-            (Some(text), _) => Some(*parse_vkey(text)?.public()),
-            (None, None) => Some(own_key(common)?.public()),
-            (None, Some(_)) => None,
-        };
-        let dir = data_dir(self.dir, common)?;
-        let verdict = verify::verify(&dir, key).map_err(|fault| store_stop(&dir, &fault))?;
-        if common.json {
-            out::json(&serde_json::to_value(&verdict).unwrap_or_default());
-        } else {
-            print(&verdict);
-        }
-        Ok(if verdict.sound { Exit::Well } else { Exit::Found })
-    }
-}
-
-fn print(verdict: &Verdict) {
-    for log in &verdict.logs {
-        out::line(format_args!(
-            "{}: {} leaves 条记录, {} under a signed checkpoint 已签名; {} checkpoints 检查点, {} tiles 哈希片",
-            log.origin, log.leaves, log.sealed, log.checkpoints, log.tiles
-        ));
-        if let Some(vkey) = &log.vkey {
-            let source = match log.key {
-                KeySource::Given => "as given 由您给定",
-                KeySource::Genesis => {
-                    "the log's own word; compare it with the region's card 账本自述，请与名片核对"
-                }
-                KeySource::Unknown => "",
-            };
-            out::line(format_args!("  key 公钥 {vkey} ({source})"));
-        }
-    }
-    for finding in &verdict.findings {
-        out::line(format_args!("✗ {}", finding.message));
-        out::line(format_args!("  {}", finding.message_zh));
-    }
-    if verdict.more > 0 {
-        out::line(format_args!("… and {} more 另有 {} 项", verdict.more, verdict.more));
-    }
-    out::line(if verdict.sound { "sound 账本完好" } else { "changed 账本被改动" });
 }
 
 #[derive(Args)]
@@ -111,10 +96,16 @@ struct Show {
     /// A data directory or its copy 数据目录或其副本
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Ask the desk as this account: with what became of the evidence 以此账户查看证据状态
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "dir")]
+    by: Option<String>,
 }
 
 impl Show {
     fn run(self, common: &Common) -> Outcome {
+        if let Some(by) = &self.by {
+            return looking::show(by, self.what, common);
+        }
         let dir = data_dir(self.dir, common)?;
         let leaves = verify::find(&dir, &self.what).map_err(|fault| look_stop(&dir, fault))?;
         if common.json {
@@ -134,7 +125,7 @@ fn show(shown: &ShownLeaf) {
     show_members(&shown.leaf);
 }
 
-fn show_members(leaf: &Value) {
+pub(super) fn show_members(leaf: &Value) {
     let members = leaf.as_object().into_iter().flatten();
     let rows = members.map(|(name, value)| {
         let meaning = words::member(name);

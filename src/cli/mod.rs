@@ -8,6 +8,7 @@ pub mod authorize;
 mod card;
 mod case;
 mod check;
+mod console;
 mod demo;
 mod document;
 mod durable;
@@ -85,6 +86,8 @@ enum Command {
     Explain(explain::Explain),
     /// Check, show and prove what the ledger holds 核验、查看、举证账本
     Audit(audit::Audit),
+    /// The auditors' console: accounts, sign-in links 审计台账号与登录链接
+    Console(console::ConsoleCommand),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
     /// Take up partners, list them, see whether they answer 伙伴网关
@@ -112,6 +115,7 @@ impl Command {
             Self::Check(command) => command.run(common),
             Self::Explain(command) => command.run(common),
             Self::Audit(command) => command.run(common),
+            Self::Console(command) => command.run(common),
             Self::Card(command) => command.run(common),
             Self::Partner(command) => command.run(common),
             Self::Agreement(command) => command.run(common),

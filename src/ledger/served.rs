@@ -161,7 +161,7 @@ impl Ledger {
 }
 
 impl Inner {
-    fn shard_of(&self, asked: &str) -> Option<Shard> {
+    pub(super) fn shard_of(&self, asked: &str) -> Option<Shard> {
         shard_of(self.region, asked)
     }
 
