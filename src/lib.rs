@@ -17,6 +17,7 @@ pub mod store;
 pub mod ledger;
 pub mod material;
 pub mod casebook;
+pub mod witness;
 pub mod audit;
 
 // Rooms, in the order a request meets them.

@@ -90,6 +90,9 @@ pub struct Metrics {
     pub ledger_queue: Gauge,
     pub ledger_size: Gauge,
     pub ledger_checkpoint_age: SecondsGauge,
+    pub quorum_age: Gauge,
+    pub witnessed_age: Family<PartnerLabels, Gauge>,
+    pub log_contradictions: Counter,
     pub replay_ids: Gauge,
     pub cache: Family<PartLabels, Gauge>,
     pub connections: Family<DoorLabels, Gauge>,
@@ -119,6 +122,9 @@ impl Default for Metrics {
             ledger_queue: Gauge::default(),
             ledger_size: Gauge::default(),
             ledger_checkpoint_age: SecondsGauge::default(),
+            quorum_age: Gauge::default(),
+            witnessed_age: Family::default(),
+            log_contradictions: Counter::default(),
             replay_ids: Gauge::default(),
             cache: Family::default(),
             connections: Family::default(),
@@ -192,7 +198,27 @@ impl Metrics {
             "Changed trust and key files that were refused and changed nothing",
             self.trust_refused.clone(),
         );
+        self.register_witnesses();
         self.register_couriers();
+    }
+
+    fn register_witnesses(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "ledger_quorum_age_seconds",
+            "Since enough witnesses cosigned our log; -1 without a policy that asks for it",
+            self.quorum_age.clone(),
+        );
+        r.register(
+            "ledger_witnessed_age_seconds",
+            "Since a partner cosigned our log, by partner",
+            self.witnessed_age.clone(),
+        );
+        r.register(
+            "log_contradictions",
+            "Checkpoints of partners that contradict what we cosigned",
+            self.log_contradictions.clone(),
+        );
     }
 
     fn register_couriers(&mut self) {

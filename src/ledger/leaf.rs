@@ -195,6 +195,10 @@ pub struct Leaf {
     pub x: Option<String>,
 }
 
+/// The code of a `genesis` and an `incident` after a copy of the log was put back: the log
+/// before has no `close`, and `ck` is the last checkpoint of it that a witness kept.
+pub const RESTORED: &str = "restored";
+
 /// How an exchange was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -34,8 +34,8 @@ pub(super) enum ToSealer {
     Grew(Vec<Hash>),
     /// The log ends here: seal it now and tell its final note.
     Close(SyncSender<Option<Vec<u8>>>),
-    /// A new log begins with this leaf.
-    Begin(Shard, Hash),
+    /// A new log begins with these leaves.
+    Begin(Shard, Vec<Hash>),
     /// Seal now; told whether a checkpoint covers everything that came before.
     Flush(oneshot::Sender<bool>),
     Stop,
@@ -92,10 +92,12 @@ impl Sealer {
                     let note = self.try_seal().then(|| self.final_note()).flatten();
                     let _ = told.send(note);
                 }
-                Ok(ToSealer::Begin(shard, genesis)) => {
+                Ok(ToSealer::Begin(shard, first)) => {
                     (self.shard, self.edge, self.sealed) = (shard, Edge::default(), 0);
                     self.full.clear();
-                    self.edge.push(genesis, &mut self.full);
+                    for hash in first {
+                        self.edge.push(hash, &mut self.full);
+                    }
                 }
                 Ok(ToSealer::Flush(told)) => {
                     let sealed = self.try_seal();

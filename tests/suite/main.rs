@@ -57,3 +57,4 @@ mod vectors_values;
 mod tamper;
 mod verifications;
 mod withdrawal;
+mod witness;

@@ -54,6 +54,8 @@ pub fn value(name: &str, text: &str) -> String {
         ("t", "export") => "导出 export",
         ("t", "erase") => "删除或保全 erasure or hold",
         ("t", "incident") => "事件 incident",
+        ("code", "restored") => "自备份恢复后另起 begun after a restore",
+        ("code", "log-contradiction") => "伙伴日志自相矛盾 a partner's log contradicts itself",
         ("op", "hold") => "保全",
         ("op", "release") => "解除保全",
         ("op", "restrict") => "限制处理",
