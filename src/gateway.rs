@@ -10,6 +10,7 @@ mod desk;
 mod keys;
 mod pair;
 mod pull;
+pub mod reconciling;
 mod tending;
 mod watch;
 
@@ -36,6 +37,7 @@ use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
 use crate::peer::{self, ClientLimits, PartnerClients};
+use crate::reconcile::{Book, BookFault};
 use crate::telemetry::{DoorLabels, PartLabels};
 use crate::webhook::{Caller, WebhookSettings};
 
@@ -66,6 +68,8 @@ pub enum StartFault {
     Desk(#[from] crate::audit::DeskFault),
     #[error("the casebook cannot be opened: {0}")]
     Casebook(#[from] CasebookFault),
+    #[error("the comparisons with partners cannot be opened: {0}")]
+    Reconcile(#[from] BookFault),
     #[error("the register cannot be opened: {0}")]
     Register(String),
     #[error("{listen}: cannot listen ({kind})")]
@@ -136,6 +140,8 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     }
     let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock).await?;
     desk::not_behind(&recovered, now)?;
+    // The ledger's lock is ours now: nobody else writes here.
+    let windows = Book::open(&config.data_dir()).map_err(|fault| vec![fault.into()])?;
     let desk = desk::open(&config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
@@ -160,6 +166,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         ledger,
         casebook,
         desk,
+        windows,
         clients,
         materials,
         card,
@@ -320,6 +327,7 @@ async fn open_doors(
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
     desk::begin(&house, None, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
+    tasks.spawn(reconciling::pairs(house.clone(), stopped.clone()));
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })

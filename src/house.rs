@@ -8,6 +8,7 @@ mod ready;
 pub mod subjects;
 mod trust;
 mod view;
+mod windows;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -33,6 +34,7 @@ use crate::license::{LicenseAnswer, Lookup};
 use crate::material::Shelf;
 use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
+use crate::reconcile::Book;
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 use crate::web::WebClient;
@@ -63,6 +65,8 @@ pub struct House {
     pub casebook: Casebook,
     /// Where auditors' acts are done.
     pub desk: Desk,
+    /// Ledgers compared with partners.
+    pub windows: Arc<Book>,
     pub clients: PartnerClients,
     pub materials: Shelf,
     /// For configured addresses that are no partner's.
@@ -99,6 +103,7 @@ pub struct Rooms {
     pub ledger: Ledger,
     pub casebook: Casebook,
     pub desk: Desk,
+    pub windows: Book,
     pub clients: PartnerClients,
     pub materials: Shelf,
     pub web: WebClient,
@@ -138,6 +143,7 @@ impl House {
             ledger: rooms.ledger,
             casebook: rooms.casebook,
             desk: rooms.desk,
+            windows: Arc::new(rooms.windows),
             clients: rooms.clients,
             materials: rooms.materials,
             web: rooms.web,

@@ -22,6 +22,7 @@ mod looking;
 mod opening;
 mod orders;
 mod proving;
+mod reconcile;
 mod sought;
 mod packages;
 mod verifying;
@@ -41,6 +42,8 @@ enum AuditCommand {
     Show(Show),
     /// Write one leaf's proof, or check such a file 生成或校验单条证明
     Proof(Prove),
+    /// What the comparisons with partners came to 与伙伴对账的结果
+    Reconcile(reconcile::Reconcile),
     Search(Box<looking::Search>),
     Subject(looking::Subject),
     Authorization(looking::Authorization),
@@ -65,6 +68,7 @@ impl Audit {
             AuditCommand::Verify(command) => command.run(common),
             AuditCommand::Show(command) => command.run(common),
             AuditCommand::Proof(command) => command.run(common),
+            AuditCommand::Reconcile(command) => command.run(common),
             AuditCommand::Search(command) => command.run(common),
             AuditCommand::Subject(command) => command.run(common),
             AuditCommand::Authorization(command) => command.run(common),

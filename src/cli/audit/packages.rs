@@ -131,8 +131,9 @@ impl CheckArgs {
     pub fn run(self, common: &Common) -> Outcome {
         let trust = match (&self.vkey, &self.policy) {
             (Some(vkey), _) => Trust::vkey(parse_vkey(vkey)?),
-            (None, Some(path)) => Trust::policy(&read_text(path)?)
-                .ok_or_else(|| Stop::usage(format_args!("{}: is not a policy 不是信任策略", path.display())))?,
+            (None, Some(path)) => Trust::policy(&read_text(path)?).ok_or_else(|| {
+                Stop::usage(format_args!("{}: is not a policy 不是信任策略", path.display()))
+            })?,
             (None, None) => Trust::default(),
         };
         let warrant = self.warrant.as_deref().map(read_warrant).transpose()?;
