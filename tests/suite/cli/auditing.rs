@@ -87,8 +87,10 @@ async fn a_running_ledger_and_its_copy_are_verified_shown_and_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_package_is_made_beside_the_gateway_and_checked_without_it() {
+async fn a_package_is_made_for_a_reason_and_checked_without_the_gateway() {
     let (pair, serving, ids) = exchanges().await;
+    // Accounts are read when somebody acts: here the command itself, with the store in its hand.
+    assert_eq!(serving.stop(), 0);
     let home = &pair.xianan;
     let vkey = home.card["ledger"]["vkey"].as_str().unwrap();
     let path = |name: &str| pair.root.path().join(name).to_str().unwrap().to_owned();
@@ -100,7 +102,6 @@ async fn a_package_is_made_beside_the_gateway_and_checked_without_it() {
     let export = |what: &[&str], out: &str| home.run(&[&["audit", "export", "-o", out], what, &why].concat());
     let made = export(&["--range", "0..", "--json"], &whole).ended(0).json();
     export(&["--exchange", &ids[1]], &one).ended(0);
-    assert_eq!(serving.stop(), 0);
     let verdict = audit(&["check", &whole, "--vkey", vkey, "--json"]).ended(0).json();
     assert_eq!((&verdict["sound"], &verdict["leaves"]), (&json!(true), &made["leaves"]));
     let told = audit(&["check", &one]).ended(0).out;
