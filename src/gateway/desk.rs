@@ -1,6 +1,7 @@
 //! The auditors' desk of this gateway: opened with the ledger, reached through the admin
 //! socket, and the daily round that lets old evidence go.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::casebook::Casebook;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::door::admin::{self, AdminSocket, MintLink};
+use crate::door::console::Console;
 use crate::house::{House, TrustWatch};
 use crate::keys::read_private_file;
 use crate::ledger::{Ledger, LedgerKey, Recovered};
@@ -40,6 +42,11 @@ pub(super) async fn open(config: &Config, ledger: &Ledger, clock: &Clock) -> Res
         tracing::warn!(target: "desk", finished, "acts of a crashed run were finished");
     }
     Ok(desk)
+}
+
+/// What the console hands out to who asks for it on this machine.
+pub(super) fn links((console, addr): (Arc<Console>, SocketAddr)) -> MintLink {
+    Arc::new(move |account| Some(format!("https://{addr}{}", console.mint_link(account).ok()?)))
 }
 
 /// Opens the socket and begins the daily round.
@@ -99,7 +106,8 @@ impl AtRest {
             vec![StartFault::File { path: path.display().to_string(), rule: fault.to_string() }]
         })?;
         let (trust, _) = TrustWatch::new(config).look(None, clock.now());
-        let (ledger, casebook, recovered) = open_ledger(config, key, trust.auditors.to_vec(), &clock).await?;
+        let (ledger, casebook, recovered) =
+            open_ledger(config, key, trust.auditors.to_vec(), &clock, None).await?;
         not_behind(&recovered, clock.now())?;
         let desk = open(config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
         Ok(Self { desk, accounts: trust.accounts, ledger, _casebook: casebook })

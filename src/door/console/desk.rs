@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use serde_json::Value;
 
 use crate::account::Account;
 use crate::audit::package::{Export, Selection, export};
@@ -81,6 +82,8 @@ pub struct Found {
     pub recorded: String,
     /// What a reader must know besides, in Chinese and English: how far it was looked.
     pub note: Option<(String, String)>,
+    /// Auditors' own acts about the subject of a report, as the registers hold them.
+    pub acts: Vec<Value>,
 }
 
 /// What waits for a second person.
@@ -186,7 +189,9 @@ impl Desk {
         let (field, value) = question.sought.named();
         if question.report {
             let report = desk.subject(&mandate, field, &value, period).await?;
-            return self.found(report.rows, None, report.leaf, report.more).await;
+            let acts = report.acts.iter().filter_map(|act| serde_json::to_value(act).ok()).collect();
+            let found = self.found(report.rows, None, report.leaf, report.more).await?;
+            return Ok(Found { acts, ..found });
         }
         let (from, to) = period;
         let asked = audit::Question { from, to, ..audit::Question::about(field, &value) };
@@ -220,7 +225,7 @@ impl Desk {
                 format!("Only the newest {most}: name a shorter period"),
             )
         });
-        Ok(Found { rows, next, recorded, note })
+        Ok(Found { rows, next, recorded, note, acts: Vec::new() })
     }
 
     /// Does, or asks a second person for, an act on the leaf at `place` (`2026h2/4711`);
@@ -334,7 +339,7 @@ impl Desk {
     }
 
     /// The register entry of an act's leaf, by the leaf's `rd`: who, why, on whose paper.
-    pub async fn entry(&self, rd: &[u8; 32]) -> Option<serde_json::Value> {
+    pub async fn entry(&self, rd: &[u8; 32]) -> Option<Value> {
         let (registers, rd) = (self.house.desk.registers().clone(), *rd);
         let entry = tokio::task::spawn_blocking(move || registers.of_rd(&rd)).await.ok()?.ok()??;
         serde_json::to_value(entry).ok()
