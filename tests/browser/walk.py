@@ -48,6 +48,7 @@ def auditor(visitor: Visitor, pictures: Path) -> str:
         "search": "/search",
         "subject": "/subject",
         "authorization": "/authorization",
+        "requests": "/evidence",
         "exchange": exchange,
         "leaf": "/leaves/" + shard(visitor) + "/0",
         "integrity": "/integrity",
@@ -116,7 +117,7 @@ def open_evidence(auditor: Visitor, security: Visitor, exchange: str, pictures: 
     page.get_by_label("申请开启证据").check()
     warrant(auditor)
     page.get_by_role("button", name="提交").click()
-    expect(page.get_by_text("申请已提交")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="已提交申请")).to_be_visible()
     auditor.well()
     page = security.open("/approvals")
     expect(page.get_by_text(WARRANT["purpose"])).to_be_visible()
@@ -127,6 +128,15 @@ def open_evidence(auditor: Visitor, security: Visitor, exchange: str, pictures: 
     page = security.open("/registers?kind=open")
     expect(page.get_by_text(WARRANT["order"])).to_be_visible()
     security.well()
+    # The auditor's browser opens it with the auditor's own key; the gateway has none.
+    page = auditor.open("/evidence")
+    page.get_by_role("link", name="开启", exact=True).first.click()
+    page.locator("#auditor-key").set_input_files(str(auditor.stage.dir / "auditor.jwk"))
+    expect(page.locator("#opening")).to_have_text("已开启 1 条", timeout=15_000)
+    auditor.verified()
+    auditor.accessible("opened evidence")
+    picture(auditor, pictures, "evidence")
+    auditor.well()
 
 
 def subject(visitor: Visitor, pictures: Path) -> None:
