@@ -10,6 +10,7 @@ mod desk;
 mod keys;
 mod pair;
 mod pull;
+pub mod reconciling;
 mod tending;
 mod watch;
 pub mod witnessing;
@@ -38,6 +39,7 @@ use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
 use crate::peer::{self, ClientLimits, PartnerClients};
+use crate::reconcile::{Book, BookFault};
 use crate::telemetry::{DoorLabels, PartLabels};
 use crate::webhook::{Caller, WebhookSettings};
 use crate::witness::Witness;
@@ -82,6 +84,8 @@ pub enum StartFault {
     Desk(#[from] crate::audit::DeskFault),
     #[error("the casebook cannot be opened: {0}")]
     Casebook(#[from] CasebookFault),
+    #[error("the comparisons with partners cannot be opened: {0}")]
+    Reconcile(#[from] BookFault),
     #[error("the register cannot be opened: {0}")]
     Register(String),
     #[error("{listen}: cannot listen ({kind})")]
@@ -174,6 +178,8 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     let lost = witnessing::standing::stand(asking, options.after_restore).await.map_err(|f| vec![f])?;
     let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock, lost).await?;
     desk::not_behind(&recovered, now)?;
+    // The ledger's lock is ours now: nobody else writes here.
+    let windows = Book::open(&config.data_dir()).map_err(|fault| vec![fault.into()])?;
     let desk = desk::open(&config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
@@ -193,6 +199,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         casebook,
         witness,
         desk,
+        windows,
         clients,
         materials,
         card,
@@ -366,6 +373,7 @@ async fn open_doors(
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
     let links = console.clone().zip(console_addr).map(desk::links);
     desk::begin(&house, links, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
+    tasks.spawn(reconciling::pairs(house.clone(), stopped.clone()));
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     let (witness, asked) = mpsc::channel(MOST_RELOADS_WAITING);
     tasks.spawn(witnessing::checkpoints(house.clone(), asked, stopped.clone()));

@@ -8,6 +8,7 @@ mod ready;
 pub mod subjects;
 mod trust;
 mod view;
+mod windows;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -33,6 +34,7 @@ use crate::license::{LicenseAnswer, Lookup};
 use crate::material::Shelf;
 use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
+use crate::reconcile::Book;
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 use crate::web::WebClient;
@@ -66,6 +68,8 @@ pub struct House {
     pub witness: Witness,
     /// Where auditors' acts are done.
     pub desk: Desk,
+    /// Ledgers compared with partners.
+    pub windows: Arc<Book>,
     pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     /// For configured addresses that are no partner's.
@@ -103,6 +107,7 @@ pub struct Rooms {
     pub casebook: Casebook,
     pub witness: Witness,
     pub desk: Desk,
+    pub windows: Book,
     pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     pub web: WebClient,
@@ -143,6 +148,7 @@ impl House {
             casebook: rooms.casebook,
             witness: rooms.witness,
             desk: rooms.desk,
+            windows: Arc::new(rooms.windows),
             clients: rooms.clients,
             materials: rooms.materials,
             web: rooms.web,

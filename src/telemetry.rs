@@ -110,6 +110,12 @@ pub struct Metrics {
     pub breaker: Family<PartnerLabels, Gauge>,
     pub deliveries: Family<CourierLabels, Counter>,
     pub notices_told: Family<WebhookLabels, Counter>,
+    /// Windows compared with partners: agreed, differs, asked, failed.
+    pub windows: Family<CourierLabels, Counter>,
+    /// Exchanges that are not the same on both sides, by class.
+    pub window_differences: Family<CourierLabels, Counter>,
+    pub unsigned_seconds: Family<PartnerLabels, Gauge>,
+    pub windows_overdue: Family<PartnerLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -140,6 +146,10 @@ impl Default for Metrics {
             breaker: Family::default(),
             deliveries: Family::default(),
             notices_told: Family::default(),
+            windows: Family::default(),
+            window_differences: Family::default(),
+            unsigned_seconds: Family::default(),
+            windows_overdue: Family::default(),
         };
         metrics.register();
         metrics
@@ -200,6 +210,7 @@ impl Metrics {
         );
         self.register_witnesses();
         self.register_couriers();
+        self.register_windows();
     }
 
     fn register_witnesses(&mut self) {
@@ -250,6 +261,30 @@ impl Metrics {
             "notices_told",
             "Notices to webhooks: heard, failed tries, given up",
             self.notices_told.clone(),
+        );
+    }
+
+    fn register_windows(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "reconcile_windows",
+            "Windows of the ledger compared with a partner: agreed, differs, asked (it found a difference), failed",
+            self.windows.clone(),
+        );
+        r.register(
+            "reconcile_differences",
+            "Exchanges that are not the same in both ledgers, by class",
+            self.window_differences.clone(),
+        );
+        r.register(
+            "reconcile_unsigned_seconds",
+            "Since the end of the last window that both signed",
+            self.unsigned_seconds.clone(),
+        );
+        r.register(
+            "reconcile_overdue",
+            "1 if no window was signed with the partner for more than a day",
+            self.windows_overdue.clone(),
         );
     }
 

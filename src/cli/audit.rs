@@ -24,6 +24,7 @@ mod looking;
 mod opening;
 mod orders;
 mod proving;
+mod reconcile;
 mod sought;
 mod packages;
 mod verifying;
@@ -45,6 +46,8 @@ enum AuditCommand {
     Proof(Prove),
     /// Who watches our log, and whose we watch 互为见证
     Witness(witness::WitnessCommand),
+    /// What the comparisons with partners came to 与伙伴对账的结果
+    Reconcile(reconcile::Reconcile),
     Search(Box<looking::Search>),
     Subject(looking::Subject),
     Authorization(looking::Authorization),
@@ -70,6 +73,7 @@ impl Audit {
             AuditCommand::Show(command) => command.run(common),
             AuditCommand::Proof(command) => command.run(common),
             AuditCommand::Witness(command) => command.run(common),
+            AuditCommand::Reconcile(command) => command.run(common),
             AuditCommand::Search(command) => command.run(common),
             AuditCommand::Subject(command) => command.run(common),
             AuditCommand::Authorization(command) => command.run(common),

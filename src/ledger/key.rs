@@ -1,4 +1,5 @@
-//! The ledger key: Ed25519, signs checkpoints and the manifests of packages, nothing else.
+//! The ledger key: Ed25519, signs checkpoints, reconciliation notes and the manifests of packages,
+//! nothing else.
 //!
 //! Reads PKCS#8 in PEM, version 1 (`openssl genpkey`) and version 2 (RFC 5958, with the
 //! public key). Who may read the file is the caller's check ([`crate::keys`]).

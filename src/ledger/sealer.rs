@@ -38,6 +38,8 @@ pub(super) enum ToSealer {
     Begin(Shard, Vec<Hash>),
     /// Seal now; told whether a checkpoint covers everything that came before.
     Flush(oneshot::Sender<bool>),
+    /// Sign this note: the key lives here alone.
+    Sign(String, oneshot::Sender<Option<Vec<u8>>>),
     Stop,
 }
 
@@ -102,6 +104,10 @@ impl Sealer {
                 Ok(ToSealer::Flush(told)) => {
                     let sealed = self.try_seal();
                     let _ = told.send(sealed);
+                }
+                Ok(ToSealer::Sign(text, told)) => {
+                    let name = super::origin(self.region, self.shard);
+                    let _ = told.send(self.key.sign_note(&text, &name));
                 }
                 Err(RecvTimeoutError::Timeout) if self.edge.size() > self.sealed => {
                     self.try_seal();

@@ -48,6 +48,7 @@ mod order;
 mod own_keys;
 mod proof;
 mod redeem;
+mod reconciling;
 mod refusals;
 mod relaying;
 mod restart;

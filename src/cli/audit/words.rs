@@ -21,6 +21,7 @@ pub fn member(name: &str) -> &'static str {
         "op" => "操作 operation",
         "past" => "所涉（上一）账本 log concerned, or before",
         "peer" => "对方 other side",
+        "pl" => "对方记录承诺 the other side's promise",
         "rd" => "结果散列 result digest",
         "rh" => "密钥承诺 secret's commitment",
         "rq" => "请求散列 request digest",
