@@ -8,6 +8,7 @@ pub mod authorize;
 mod card;
 mod case;
 mod check;
+mod conformance;
 mod demo;
 mod document;
 mod durable;
@@ -101,6 +102,8 @@ enum Command {
     Case(case::CaseCommand),
     /// Sign test authorizations as a development authority 开发用授权签发方
     Authorize(authorize::Authorize),
+    /// Check any gateway against the published protocol 一致性测试
+    Conformance(conformance::Conformance),
 }
 
 impl Command {
@@ -120,6 +123,7 @@ impl Command {
             Self::Apply(command) => command.run(common),
             Self::Case(command) => command.run(common),
             Self::Authorize(command) => command.run(common),
+            Self::Conformance(command) => command.run(common),
         }
     }
 }
