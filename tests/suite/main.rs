@@ -30,6 +30,7 @@ mod asking;
 mod backlog;
 mod checks;
 mod concurrency;
+mod conformance;
 mod cli;
 mod crash;
 mod deadlines;
