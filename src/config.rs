@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::audit::{LEAST_OTHER_MONTHS, LEAST_PROVISION_MONTHS, MOST_MONTHS, Periods};
 use crate::domain::{Calendar, Region};
 use crate::folder::FileFault;
 use crate::license::HttpRegisterSettings;
@@ -130,6 +131,21 @@ impl LocalClient {
 #[serde(deny_unknown_fields)]
 pub struct ConsoleListener {
     pub listen: SocketAddr,
+    /// PEM chain and PKCS#8 key that browsers are shown; the partner door's where left out.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    #[serde(default)]
+    pub private_key: Option<PathBuf>,
+    /// One file per account.
+    #[serde(default = "default_accounts")]
+    pub accounts: PathBuf,
+    /// Host names that browsers may use besides loopback and the listening address.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+fn default_accounts() -> PathBuf {
+    "trust/console".into()
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -147,6 +163,26 @@ pub struct Ledger {
     /// Auditors' public JWKs (globs) that evidence is sealed to.
     #[serde(default)]
     pub auditors: Vec<String>,
+    /// Months that evidence is kept before its whole month is dropped: of exchanges that
+    /// provided data, and of all else.
+    #[serde(default = "default_keep_provision_months")]
+    pub keep_provision_months: u32,
+    #[serde(default = "default_keep_other_months")]
+    pub keep_other_months: u32,
+}
+
+fn default_keep_provision_months() -> u32 {
+    LEAST_PROVISION_MONTHS
+}
+
+fn default_keep_other_months() -> u32 {
+    LEAST_OTHER_MONTHS
+}
+
+impl Ledger {
+    pub fn periods(&self) -> Periods {
+        Periods { provision: self.keep_provision_months, other: self.keep_other_months }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -323,10 +359,27 @@ impl Config {
                 "must not be empty",
             );
         }
+        if let Some(console) = &self.console_listener {
+            rule(
+                console.certificate.is_some() == console.private_key.is_some(),
+                "[console_listener]",
+                "certificate and private_key come together",
+            );
+        }
         rule(
             (1..=365).contains(&self.relay.give_up_after_days),
             "[relay] give_up_after_days",
             "is between 1 and 365",
+        );
+        rule(
+            (LEAST_PROVISION_MONTHS..=MOST_MONTHS).contains(&self.ledger.keep_provision_months),
+            "[ledger] keep_provision_months",
+            "is between 36 (the law's three years) and 1200",
+        );
+        rule(
+            (LEAST_OTHER_MONTHS..=MOST_MONTHS).contains(&self.ledger.keep_other_months),
+            "[ledger] keep_other_months",
+            "is between 6 (the law's six months) and 1200",
         );
         rule(
             self.store.kind == StoreKind::Sqlite,
@@ -410,6 +463,19 @@ kind = "sqlite"
         assert_eq!((config.webhook.len(), config.relay.give_up_after_days), (1, 14));
         let faults = Config::parse(&format!("{EXAMPLE}{one}{one}{two}"), Path::new(".")).unwrap_err();
         assert!(matches!(faults[..], [ConfigFault::WebhookTwice, ConfigFault::Webhook { nth: 3, .. }]));
+    }
+
+    #[test]
+    fn nobody_keeps_evidence_for_less_than_the_law_says() {
+        let keep = |provision: u32, other: u32| {
+            let months =
+                format!("[ledger]\nkeep_provision_months = {provision}\nkeep_other_months = {other}");
+            Config::parse(&EXAMPLE.replace("[ledger]", &months), Path::new("."))
+                .map_err(|faults| faults.len())
+        };
+        let default = Config::parse(EXAMPLE, Path::new(".")).unwrap().ledger.periods();
+        assert_eq!(default, keep(36, 6).unwrap().ledger.periods());
+        assert_eq!((keep(35, 6).err(), keep(36, 5).err(), keep(0, 1201).err()), (Some(1), Some(1), Some(2)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod card;
 mod couriers;
+mod desk;
 mod keys;
 mod pair;
 mod pull;
@@ -30,7 +31,7 @@ use crate::envelope::Replay;
 use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
 use crate::ledger::evidence::AuditorKey;
-use crate::ledger::{Leaf, LeafKind, Ledger, LedgerSettings};
+use crate::ledger::{Leaf, LeafKind, Ledger, LedgerKey, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
@@ -39,6 +40,7 @@ use crate::telemetry::{DoorLabels, PartLabels};
 use crate::webhook::{Caller, WebhookSettings};
 
 pub use couriers::webhooks;
+pub use desk::AtRest;
 pub use keys::Keys;
 
 /// Why the gateway does not start. One line each.
@@ -60,6 +62,8 @@ pub enum StartFault {
     ClockBehindLedger(i64),
     #[error("the exchange log cannot be opened: {0}")]
     Ledger(#[from] crate::ledger::LedgerFault),
+    #[error("the auditors' registers cannot be opened: {0}")]
+    Desk(#[from] crate::audit::DeskFault),
     #[error("the casebook cannot be opened: {0}")]
     Casebook(#[from] CasebookFault),
     #[error("the register cannot be opened: {0}")]
@@ -80,9 +84,6 @@ fn one_line(faults: &[crate::fault::Fault]) -> String {
 
 /// Seconds since the epoch before which no honest clock can be: the day this was written.
 const BUILT: i64 = 1_763_769_600; // 2025-11-22T00:00:00Z
-
-/// How far the clock may be behind the last leaf, as after a leap second or an NTP slew.
-const CLOCK_BEHIND_S: i64 = 2;
 
 /// How soon a failed ledger ends the process; until then every answer is a refusal.
 const LOOK_AT_LEDGER: Duration = Duration::from_millis(200);
@@ -107,6 +108,9 @@ pub struct Running {
     pub house: Arc<House>,
     pub partner_addr: SocketAddr,
     pub local_addr: Option<SocketAddr>,
+    pub console_addr: Option<SocketAddr>,
+    /// The auditors' pages, where the configuration opens them.
+    pub console: Option<Arc<door::console::Console>>,
     stop: channel::Sender<bool>,
     reload: mpsc::Sender<oneshot::Sender<()>>,
     tasks: JoinSet<()>,
@@ -130,11 +134,9 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     if auditors.is_empty() {
         tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
     }
-    let (ledger, casebook, recovered) = open_ledger(&config, &keys, auditors, &clock).await?;
-    let behind = recovered.last_ms.map_or(0, |last| (last - now.ms()).div_euclid(1000));
-    if behind > CLOCK_BEHIND_S {
-        return Err(vec![StartFault::ClockBehindLedger(behind)]);
-    }
+    let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock).await?;
+    desk::not_behind(&recovered, now)?;
+    let desk = desk::open(&config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
@@ -157,6 +159,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         replay,
         ledger,
         casebook,
+        desk,
         clients,
         materials,
         card,
@@ -188,14 +191,14 @@ fn trust(
 
 async fn open_ledger(
     config: &Config,
-    keys: &Keys,
+    key: LedgerKey,
     auditors: Vec<Arc<AuditorKey>>,
     clock: &Clock,
 ) -> Result<(Ledger, Casebook, crate::ledger::Recovered), Vec<StartFault>> {
     let settings = LedgerSettings {
         data_dir: config.data_dir(),
         region: config.region.code,
-        key: keys.ledger()?,
+        key,
         auditors,
         clock: clock.clone(),
     };
@@ -304,6 +307,8 @@ async fn open_doors(
         ));
     }
 
+    let (console, console_addr) = open_console(&house, &keys, &mut tasks, &stopped).await?.unzip();
+
     let (reload, asked) = mpsc::channel(MOST_RELOADS_WAITING);
     tasks.spawn(watch::trust(
         house.clone(),
@@ -314,9 +319,38 @@ async fn open_doors(
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
+    desk::begin(&house, None, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
-    Ok(Running { house, partner_addr, local_addr, stop, reload, tasks })
+    Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })
+}
+
+/// The auditors' door: TLS always, a certificate asked for and not needed.
+async fn open_console(
+    house: &Arc<House>,
+    keys: &Keys,
+    tasks: &mut JoinSet<()>,
+    stopped: &channel::Receiver<bool>,
+) -> Result<Option<(Arc<door::console::Console>, SocketAddr)>, Vec<StartFault>> {
+    let Some(section) = &house.config.console_listener else { return Ok(None) };
+    let pair = keys.console.as_ref().unwrap_or(&keys.partner);
+    let tls = peer::console_server_config(pair.credentials.clone())
+        .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
+    let stats = Arc::new(listener::ListenerStats::default());
+    show(house, "console", stats.clone());
+    let (socket, addr) = bind(section.listen).await?;
+    let console = door::console::Console::new(house.clone());
+    let served = console.clone();
+    tasks.spawn(listener::serve(
+        socket,
+        Some(tls),
+        door::console::Console::limits(),
+        stats,
+        move |request, conn| door::console::serve(served.clone(), request, conn),
+        stopped.clone(),
+    ));
+    tasks.spawn(door::console::tend(console.clone(), stopped.clone()));
+    Ok(Some((console, addr)))
 }
 
 /// Shows a door's connections in the metrics.

@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use crate::answer::Code;
+use crate::audit::Desk;
 use crate::authorization::Authorizer;
 use crate::casebook::Casebook;
 use crate::casework::Serials;
@@ -60,6 +61,8 @@ pub struct House {
     pub lookup: Lookup,
     pub ledger: Ledger,
     pub casebook: Casebook,
+    /// Where auditors' acts are done.
+    pub desk: Desk,
     pub clients: PartnerClients,
     pub materials: Shelf,
     /// For configured addresses that are no partner's.
@@ -95,6 +98,7 @@ pub struct Rooms {
     pub lookup: Lookup,
     pub ledger: Ledger,
     pub casebook: Casebook,
+    pub desk: Desk,
     pub clients: PartnerClients,
     pub materials: Shelf,
     pub web: WebClient,
@@ -133,6 +137,7 @@ impl House {
             lookup: rooms.lookup,
             ledger: rooms.ledger,
             casebook: rooms.casebook,
+            desk: rooms.desk,
             clients: rooms.clients,
             materials: rooms.materials,
             web: rooms.web,

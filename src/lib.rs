@@ -10,12 +10,14 @@ pub mod fault;
 pub mod domain;
 pub mod json;
 pub mod folder;
+pub mod account;
 pub mod keys;
 pub mod schema;
 pub mod store;
 pub mod ledger;
 pub mod material;
 pub mod casebook;
+pub mod audit;
 
 // Rooms, in the order a request meets them.
 pub mod peer;

@@ -220,6 +220,19 @@ function ledger() {
     same(row.path, sha256(Buffer.concat(hashes)).toString("hex"), row.sha256);
   }
   witness(doc.witness);
+  reconciliation(doc.reconciliation);
+}
+
+function reconciliation(doc) {
+  const items = doc.exchanges.map(({ jti, request, told, outcome }) =>
+    Buffer.concat([sha256(jti).subarray(0, 16), sha256(request), told ? sha256(told) : Buffer.alloc(32), Buffer.from([outcome])]));
+  same("items", items.map(b64url), doc.exchanges.map((row) => row.item));
+  items.sort(Buffer.compare);
+  same("order", items.map(b64url), doc.ordered);
+  const counted = items.filter((item) => item[80]);
+  same("window", [counted.length, b64url(rootOf(counted.map(leafOf)))], [doc.count, doc.root]);
+  same("note", doc.vkeys.map((vkey) => openNote(doc.note, [vkey])), doc.vkeys.map(() => doc.text));
+  same("b64url", b64url(doc.note), doc.note_b64url);
 }
 
 function witness({ vkey, origin, requests }) {
@@ -274,7 +287,7 @@ async function evidence() {
   same("epoch", JSON.parse(Buffer.from(plaintext).toString()), { epoch: doc.epoch, key: b64url(hex(doc.epoch_key)) });
   const mac = (secret, ...message) => message.reduce((h, part) => h.update(part), createHmac("sha256", secret)).digest();
   for (const row of doc.tokens) {
-    const token = mac(hex(doc.shard_key), Buffer.from([row.field_byte, 0]), row.normalised);
+    const token = mac(hex(doc.shard_key), `${row.field}\0${row.normalised}`);
     same("token", token.toString("hex"), row.token);
     same("tag", b64url(mac(hex(doc.r), token).subarray(0, 16)), row.tag);
     for (const [day, expected] of Object.entries(row.days)) same("day", mac(token, "day", day).subarray(0, 16).toString("hex"), expected);

@@ -267,6 +267,26 @@ def ledger():
         same("proof", included(proof), True)
     tiles(doc["tiles"])
     witness(doc["witness"])
+    reconciliation(doc["reconciliation"])
+
+
+def reconciliation(doc):
+    items = []
+    for row in doc["exchanges"]:
+        told = sha256(row["told"].encode()) if "told" in row else bytes(32)
+        items.append(sha256(row["jti"].encode())[:16] + sha256(row["request"].encode()) + told + bytes([row["outcome"]]))
+        same("item", b64url(items[-1]), row["item"])
+    same("order", [b64url(item) for item in sorted(items)], doc["ordered"])
+    stack = Stack()
+    for item in sorted(item for item in items if item[80]):
+        stack.push(sha256(b"\0" + item))
+    same("window", (stack.size, b64url(stack.root())), (doc["count"], doc["root"]))
+    for vkey in doc["vkeys"]:
+        same("note", open_note(doc["note"], [vkey]), doc["text"])
+    lines = ["exchange-recon/v1", "331083 421202", f"{doc['window']['from']} {doc['window']['to']}", str(doc["count"]),
+             base64.b64encode(unb64url(doc["root"])).decode(), ""]
+    same("text", "\n".join(lines), doc["text"])
+    same("b64url", b64url(doc["note"].encode()), doc["note_b64url"])
 
 
 def tile_bytes(size, path):
@@ -351,7 +371,7 @@ def evidence():
     mac = lambda key, message: hmac.new(key, message, hashlib.sha256).digest()
     for row in doc["tokens"]:
         same("normalised", normalised(row), row["normalised"])
-        token = mac(bytes.fromhex(doc["shard_key"]), bytes([row["field_byte"], 0]) + row["normalised"].encode())
+        token = mac(bytes.fromhex(doc["shard_key"]), f"{row['field']}\0{row['normalised']}".encode())
         same("token", token.hex(), row["token"])
         same("tag", b64url(mac(bytes.fromhex(doc["r"]), token)[:16]), row["tag"])
         for day, expected in row["days"].items():

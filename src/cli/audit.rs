@@ -1,7 +1,8 @@
 //! `audit`: the ledger checked, shown and proven, from a data directory or a copy of it.
 //!
-//! Needs no running gateway and stops none. What can be checked is in
-//! [`crate::ledger::verify`]; this turns it into lines. Exit codes are those of every
+//! Verifying, showing and proving need no running gateway and stop none: what can be checked is
+//! in [`crate::ledger::verify`]; this turns it into lines. What needs a record goes to the desk
+//! ([`errands`]). Exit codes are those of every
 //! command (protocol §10): 0 sound, 1 could not be read, 2 a change was found, 64 usage.
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,12 @@ use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault};
 use crate::ledger::verify::{self, KeySource, LookFault, ShownLeaf, StoreFault, Verdict};
 use crate::ledger::{LedgerKey, Vkey};
 
+pub(super) mod errands;
+mod looking;
+mod opening;
+mod orders;
+mod proving;
+mod sought;
 mod words;
 
 /// Check, show and prove what the ledger holds 核验、查看、举证账本
@@ -33,6 +40,20 @@ enum AuditCommand {
     Show(Show),
     /// Write one leaf's proof, or check such a file 生成或校验单条证明
     Proof(Prove),
+    Search(Box<looking::Search>),
+    Subject(looking::Subject),
+    Authorization(looking::Authorization),
+    Registers(looking::Registers),
+    Open(opening::Open),
+    Key(opening::Key),
+    Erase(orders::Erase),
+    Hold(orders::Hold),
+    /// Let held evidence go again 解除保全
+    Release(orders::Hold),
+    Retention(orders::Retention),
+    Completeness(proving::Completeness),
+    Warrant(proving::Warrant),
+    Sample(proving::Sample),
 }
 
 impl Audit {
@@ -41,6 +62,19 @@ impl Audit {
             AuditCommand::Verify(command) => command.run(common),
             AuditCommand::Show(command) => command.run(common),
             AuditCommand::Proof(command) => command.run(common),
+            AuditCommand::Search(command) => command.run(common),
+            AuditCommand::Subject(command) => command.run(common),
+            AuditCommand::Authorization(command) => command.run(common),
+            AuditCommand::Registers(command) => command.run(common),
+            AuditCommand::Open(command) => command.run(common),
+            AuditCommand::Key(command) => command.run(common),
+            AuditCommand::Erase(command) => command.run(common),
+            AuditCommand::Hold(command) => command.hold(common),
+            AuditCommand::Release(command) => command.release(common),
+            AuditCommand::Retention(command) => command.run(common),
+            AuditCommand::Completeness(command) => command.run(common),
+            AuditCommand::Warrant(command) => command.run(common),
+            AuditCommand::Sample(command) => command.run(common),
         }
     }
 }
@@ -106,10 +140,16 @@ struct Show {
     /// A data directory or its copy 数据目录或其副本
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Ask the desk as this account: with what became of the evidence 以此账户查看证据状态
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "dir")]
+    by: Option<String>,
 }
 
 impl Show {
     fn run(self, common: &Common) -> Outcome {
+        if let Some(by) = &self.by {
+            return looking::show(by, self.what, common);
+        }
         let dir = data_dir(self.dir, common)?;
         let leaves = verify::find(&dir, &self.what).map_err(|fault| look_stop(&dir, fault))?;
         if common.json {
@@ -129,7 +169,7 @@ fn show(shown: &ShownLeaf) {
     show_members(&shown.leaf);
 }
 
-fn show_members(leaf: &Value) {
+pub(super) fn show_members(leaf: &Value) {
     let members = leaf.as_object().into_iter().flatten();
     let rows = members.map(|(name, value)| {
         let meaning = words::member(name);

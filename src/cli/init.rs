@@ -47,8 +47,16 @@ pub struct Init {
 }
 
 /// Folders of a gateway, all private.
-const FOLDERS: [&str; 7] =
-    ["keys", "data", "trust", "trust/partners", "trust/authorities", "trust/agreements", "trust/auditors"];
+const FOLDERS: [&str; 8] = [
+    "keys",
+    "data",
+    "trust",
+    "trust/partners",
+    "trust/authorities",
+    "trust/agreements",
+    "trust/auditors",
+    "trust/console",
+];
 
 impl Init {
     pub fn run(self, common: &Common) -> Outcome {

@@ -9,6 +9,7 @@ mod card;
 mod case;
 mod check;
 mod conformance;
+mod console;
 mod demo;
 mod document;
 mod durable;
@@ -86,6 +87,8 @@ enum Command {
     Explain(explain::Explain),
     /// Check, show and prove what the ledger holds 核验、查看、举证账本
     Audit(audit::Audit),
+    /// The auditors' console: sign-in links 审计控制台
+    Console(console::ConsoleCommand),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),
     /// Take up partners, list them, see whether they answer 伙伴网关
@@ -115,6 +118,7 @@ impl Command {
             Self::Check(command) => command.run(common),
             Self::Explain(command) => command.run(common),
             Self::Audit(command) => command.run(common),
+            Self::Console(command) => command.run(common),
             Self::Card(command) => command.run(common),
             Self::Partner(command) => command.run(common),
             Self::Agreement(command) => command.run(common),

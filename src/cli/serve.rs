@@ -37,11 +37,12 @@ async fn serve(config: crate::config::Config, options: Options) -> Outcome {
         .await
         .map_err(|faults| Stop::Usage(faults.iter().map(ToString::to_string).collect()))?;
     out::note(format_args!(
-        "通办 {} {} · partner door https://{} · local door {}",
+        "通办 {} {} · partner door https://{} · local door {} · console {}",
         running.house.me,
         running.house.config.region.name,
         running.partner_addr,
         running.local_addr.map_or_else(|| "closed".to_owned(), |addr| addr.to_string()),
+        running.console_addr.map_or_else(|| "closed".to_owned(), |addr| format!("https://{addr}")),
     ));
     loop {
         tokio::select! {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::b64url;
 use super::keys::{der, malleated};
-use super::moment::{Asked, Filler, Moment, Unfilled, new_id};
+use super::moment::{Asked, Filler, Moment, Unfilled, new_id, reconciliation};
 
 const B64URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -264,6 +264,13 @@ fn claimed(
             }
         }
         "remove" => place(how.as_str().unwrap_or_default(), None)?,
+        "window_of" => {
+            for name in ["count", "root", "note"] {
+                let other =
+                    reconciliation(filler.moment(), at, name, 1).ok_or_else(|| Unfilled(word.to_owned()))?;
+                place(&format!("/payload/body/{name}"), Some(other))?;
+            }
+        }
         "window" => {
             let shift = |nth: usize| how.get(nth).and_then(Value::as_i64).unwrap_or_default();
             let times = [("iat", at + shift(0)), ("exp", at + shift(1))];

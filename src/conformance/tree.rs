@@ -156,7 +156,11 @@ pub fn open_proof(file: &str, vkey: &str) -> Result<Proof, String> {
 
 /// Signs a checkpoint of `leaves` as the log `origin`.
 pub fn sign_checkpoint(origin: &str, leaves: &[Hash], keys: &[(&str, &Key)], flip: bool) -> String {
-    let text = format!("{origin}\n{}\n{}\n", leaves.len(), b64(&root(leaves)));
+    sign_note(&format!("{origin}\n{}\n{}\n", leaves.len(), b64(&root(leaves))), keys, flip)
+}
+
+/// The signed note of a text that ends in a newline.
+pub fn sign_note(text: &str, keys: &[(&str, &Key)], flip: bool) -> String {
     let mut note = format!("{text}\n");
     for (name, key) in keys {
         let mut signature = key.sign(text.as_bytes());

@@ -1,6 +1,8 @@
 //! The doors: where bytes from outside become requests, and answers become bytes.
 
+pub mod admin;
 pub mod answer;
+pub mod console;
 pub mod listener;
 pub mod local;
 pub mod material;

@@ -157,7 +157,7 @@ fn refuse(refusal: Refusal) -> HttpAnswer {
 }
 
 /// What is asked of the log under its origin.
-enum LogPath {
+pub(super) enum LogPath {
     Checkpoint,
     Tile(String),
     Entry(u64),
@@ -165,7 +165,7 @@ enum LogPath {
 
 impl LogPath {
     /// Splits `tongban/421202/2026h2/tile/0/000` at the end of the origin (three parts).
-    fn split(rest: &str) -> Option<(&str, Self)> {
+    pub(super) fn split(rest: &str) -> Option<(&str, Self)> {
         let end = rest.match_indices('/').nth(2)?.0;
         let (origin, what) = (rest.get(..end)?, rest.get(end + 1..)?);
         let what = if what == "checkpoint" {

@@ -24,6 +24,8 @@ pub struct Keys {
     pub partner: Pair,
     /// For a local door with TLS.
     pub local: Option<Pair>,
+    /// For a console with a certificate of its own.
+    pub console: Option<Pair>,
     /// The ledger's public half; the private one is handed to the ledger only.
     pub ledger_public: [u8; 32],
     ledger_path: PathBuf,
@@ -64,11 +66,22 @@ impl Keys {
             })
         });
         let local = local.and_then(|files| keep(&mut faults, Pair::load(files)));
+        let console = config.console_listener.as_ref().and_then(|section| {
+            Some(PairFiles {
+                setting: "[console_listener] private_key",
+                certificate: config.path(section.certificate.as_ref()?),
+                private_key: config.path(section.private_key.as_ref()?),
+                me: None,
+                demo,
+            })
+        });
+        let console = console.and_then(|files| keep(&mut faults, Pair::load(files)));
         match (signing, ledger, partner) {
             (Some(signing), Some(ledger), Some(partner)) if faults.is_empty() => Ok(Self {
                 signing: Arc::new(ArcSwap::from_pointee(signing)),
                 partner,
                 local,
+                console,
                 ledger_public: ledger.public(),
                 ledger_path,
                 signing_file,
@@ -89,7 +102,8 @@ impl Keys {
         let signing = self.look_at_signing_key();
         let partner = self.partner.look();
         let local = self.local.as_mut().and_then(Pair::look);
-        [signing, partner, local].into_iter().flatten().collect()
+        let console = self.console.as_mut().and_then(Pair::look);
+        [signing, partner, local, console].into_iter().flatten().collect()
     }
 
     fn look_at_signing_key(&mut self) -> Option<Renewed> {

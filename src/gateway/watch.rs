@@ -79,7 +79,8 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
         && Arc::ptr_eq(&trust.policy, &before.policy)
         && Arc::ptr_eq(&trust.authorities, &before.authorities)
         && Arc::ptr_eq(&trust.status_lists, &before.status_lists)
-        && Arc::ptr_eq(&trust.auditors, &before.auditors);
+        && Arc::ptr_eq(&trust.auditors, &before.auditors)
+        && Arc::ptr_eq(&trust.accounts, &before.accounts);
     if !Arc::ptr_eq(&trust.auditors, &before.auditors) {
         house.ledger.seal_to(trust.auditors.to_vec());
     }

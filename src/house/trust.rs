@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::account::{Account, Accounts};
 use crate::authorization::{
     Authorities, Authority, MOST_LIST_FILE_BYTES, Status, StatusList, StatusListWhere, StatusLists,
 };
@@ -31,6 +32,8 @@ pub struct Trust {
     pub policy: Arc<Policy>,
     pub authorities: Arc<Authorities>,
     pub status_lists: Arc<StatusLists>,
+    /// Who may come to the auditors' console.
+    pub accounts: Arc<Accounts>,
     /// Whom evidence is sealed to.
     pub auditors: Arc<Vec<Arc<AuditorKey>>>,
 }
@@ -60,6 +63,7 @@ pub struct TrustWatch {
     cards: Folder<Card>,
     agreements: Folder<Agreement>,
     authorities: Folder<Authority>,
+    console: Option<Console>,
     auditors: Vec<Folder<AuditorKey>>,
     cas: Vec<Pem<CaFile>>,
     crls: Vec<Pem<CrlFile>>,
@@ -87,6 +91,7 @@ impl TrustWatch {
             cards: Folder::new(&config.path(&config.trust.partners), Card::from_value),
             agreements: Folder::new(&config.path(&config.trust.agreements), Agreement::from_value),
             authorities: Folder::new(&config.path(&config.trust.authorities), Authority::from_value),
+            console: config.console_listener.as_ref().map(|console| Console::new(config.path(&console.accounts))),
             auditors: config
                 .ledger
                 .auditors
@@ -118,6 +123,7 @@ impl TrustWatch {
         let cards = noted(self.cards.poll());
         let agreements = noted(self.agreements.poll());
         let authorities = noted(self.authorities.poll());
+        let console = self.console.as_mut().is_some_and(|console| noted(console.poll()));
         let mut sealed_to_others = false;
         for folder in &mut self.auditors {
             sealed_to_others |= noted(folder.poll());
@@ -143,6 +149,10 @@ impl TrustWatch {
             Some(before) if !authorities => before.authorities.clone(),
             _ => self.known_authorities(),
         };
+        let accounts = match before {
+            Some(before) if !console => before.accounts.clone(),
+            _ => self.accounts(),
+        };
         let auditors = match before {
             Some(before) if !sealed_to_others => before.auditors.clone(),
             _ => self.known_auditors(),
@@ -151,7 +161,7 @@ impl TrustWatch {
             changes.push(Change { file: fault.file.clone(), what: What::Refused(fault.faults.clone()) });
         }
         let status_lists = self.status_lists(&known, authorities, before, now, &mut changes);
-        (Trust { directory, policy, authorities: known, status_lists, auditors }, changes)
+        (Trust { directory, policy, authorities: known, status_lists, accounts, auditors }, changes)
     }
 
     /// CAs and revocation lists that cannot be used: without them nobody can be judged.
@@ -165,6 +175,7 @@ impl TrustWatch {
         let mut faults = self.cards.faults();
         faults.extend(self.agreements.faults());
         faults.extend(self.authorities.faults());
+        faults.extend(self.console.iter().flat_map(|console| console.folder.faults()));
         faults.extend(self.auditors.iter().flat_map(Folder::faults));
         faults.extend(self.cas.iter().filter_map(Pem::file_fault));
         faults.extend(self.crls.iter().filter_map(Pem::file_fault));
@@ -202,6 +213,13 @@ impl TrustWatch {
             })
         });
         Arc::new(Authorities::new(accepted).unwrap_or_default())
+    }
+
+    fn accounts(&mut self) -> Arc<Accounts> {
+        let files = self.console.as_ref().map(|console| console.folder.good()).unwrap_or_default();
+        let (accounts, refused) = Accounts::build(&files);
+        self.contradictions.extend(refused);
+        Arc::new(accounts)
     }
 
     /// Each key once, in the order of the files' names.
@@ -299,6 +317,27 @@ impl TrustWatch {
                 if beside.exists() { beside } else { self.base.join(file) }
             }
             StatusListWhere::Https(_) => pulled_path(&self.data_dir, authority, uri),
+        }
+    }
+}
+
+/// The console's accounts. A gateway made before there were any has no folder for them:
+/// nobody may come until somebody makes it.
+struct Console {
+    path: PathBuf,
+    folder: Folder<Account>,
+}
+
+impl Console {
+    fn new(path: PathBuf) -> Self {
+        Self { folder: Folder::new(&path, Account::from_value), path }
+    }
+
+    fn poll(&mut self) -> crate::folder::Changes {
+        if self.path.is_dir() || !self.folder.good().is_empty() {
+            self.folder.poll()
+        } else {
+            crate::folder::Changes::default()
         }
     }
 }

@@ -121,7 +121,8 @@ pub struct Leaf {
     /// Genesis: SHA-256 of the final checkpoint note of the log before.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ck: Option<LeafHash>,
-    /// Refusal code (protocol §3.5), or why an `out.failed` failed.
+    /// Refusal code (protocol §3.5), or why an `out.failed` failed; of a dropped vault, which:
+    /// `2026-11.provision`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
     /// `permit`, `deny` or `error`.
@@ -152,7 +153,7 @@ pub struct Leaf {
     pub of: Vec<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub op: Option<String>,
-    /// Genesis: origin of the log before.
+    /// Genesis: origin of the log before. An auditor's act: of the log that `of` counts in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub past: Option<String>,
     /// Region on the other side.

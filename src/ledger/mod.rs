@@ -15,6 +15,7 @@ pub mod key;
 pub mod leaf;
 pub mod note;
 pub mod proof;
+mod reading;
 mod recover;
 mod sealer;
 pub mod search;
@@ -51,6 +52,7 @@ pub use carrier::Carrier;
 pub use key::{LedgerKey, LedgerKeyFault};
 pub use leaf::{Decision, Leaf, LeafHash, LeafKind};
 pub use note::Vkey;
+pub use reading::{KeptCheckpoint, LookedBack, Standing};
 pub use served::{EntryProof, ReadFault};
 pub use shared::Health;
 
@@ -247,17 +249,20 @@ impl Ledger {
     }
 
     /// Carries out an order on vaults, between commits; tells the indices it concerned. The
-    /// caller has recorded the order.
+    /// caller has recorded the order. [`RecordFault::Unavailable`] also while a reader stands in
+    /// the way of leaving nothing readable: then ask again, what is done is not done twice.
     pub async fn obey(&self, order: VaultOrder) -> Result<Vec<u64>, RecordFault> {
-        let erased_from = match &order {
-            VaultOrder::Erase { shard, .. } => Some(*shard),
-            _ => None,
-        };
         let (reply, done) = oneshot::channel();
-        self.queue(Job::Obey(order, reply))?;
+        self.queue(Job::Obey(order.clone(), reply))?;
         let concerned = done.await.unwrap_or(Err(RecordFault::Unavailable))?;
-        if let Some(shard) = erased_from.filter(|_| !concerned.is_empty()) {
-            self.indexed(|done| ToIndexer::Forget(shard, concerned.clone(), done)).await?;
+        match order {
+            VaultOrder::Erase { shard, of, .. } => {
+                self.indexed(|done| ToIndexer::Forget(shard, of, done)).await?;
+            }
+            VaultOrder::Drop { shard, month, class } => {
+                self.indexed(|done| ToIndexer::Drop(shard, month, class, done)).await?;
+            }
+            VaultOrder::Hold { .. } | VaultOrder::Release { .. } => {}
         }
         Ok(concerned)
     }

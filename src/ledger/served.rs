@@ -101,7 +101,7 @@ impl Ledger {
 }
 
 impl Inner {
-    fn shard_of(&self, asked: &str) -> Option<Shard> {
+    pub(super) fn shard_of(&self, asked: &str) -> Option<Shard> {
         let shard = asked.rsplit('/').next().and_then(Shard::parse)?;
         (origin(self.region, shard) == asked).then_some(shard)
     }

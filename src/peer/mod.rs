@@ -23,6 +23,6 @@ pub use card::{Card, Endpoint, LedgerName, Status};
 pub use client::{Attempt, ClientLimits, PartnerAnswer, PartnerClients, SendFault};
 pub use credentials::{Credentials, CredentialsFault, shows_published_key, spki_sha256};
 pub use directory::{Directory, NotAMember, PeerIdentity, region_of};
-pub use tls::{partner_server_config, plain_server_config, provider};
+pub use tls::{console_server_config, partner_server_config, plain_server_config, provider};
 pub use trust::{CaFile, CrlFile, Distrust, Trust, TrustFileFault, Validity};
 pub use upload::{Put, PutFault};

@@ -58,6 +58,16 @@ pub fn plain_server_config(credentials: Arc<Credentials>) -> Result<Arc<ServerCo
     Ok(Arc::new(without_resumption(config)))
 }
 
+/// The auditors' console: a certificate is asked for and none is needed. Whose it is, the
+/// console decides by its key at each request; here it only has to be the caller's own.
+pub fn console_server_config(credentials: Arc<Credentials>) -> Result<Arc<ServerConfig>, Error> {
+    let config = ServerConfig::builder_with_provider(Arc::clone(provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(Arc::new(Anybody))
+        .with_cert_resolver(credentials);
+    Ok(Arc::new(without_resumption(config)))
+}
+
 fn without_resumption(mut config: ServerConfig) -> ServerConfig {
     config.alpn_protocols = vec![H2.to_vec(), HTTP11.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -135,6 +145,51 @@ impl ClientCertVerifier for MembersOnly {
 impl fmt::Debug for MembersOnly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MembersOnly")
+    }
+}
+
+/// Asks for a certificate and takes any whose key the caller holds.
+#[derive(Debug)]
+struct Anybody;
+
+impl ClientCertVerifier for Anybody {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -1,6 +1,7 @@
 //! To whoever types: commands end with the code and the words the protocol promises (§10).
 
 mod auditing;
+mod auditors;
 mod cases;
 mod explaining;
 mod licenses;
@@ -9,13 +10,14 @@ mod serving;
 
 use crate::process::run;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "demo",
     "init",
     "serve",
     "check",
     "explain",
     "audit",
+    "console",
     "card",
     "partner",
     "agreement",

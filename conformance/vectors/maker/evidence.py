@@ -15,9 +15,6 @@ from .build import compact, jcs
 from .keys import Es256, b64url, sha256
 from .tree import leaf_hash
 
-FIELDS = {"citizen": 1, "license": 2, "case": 3, "operator": 4}
-
-
 def normalise(field, value):
     text = unicodedata.normalize("NFKC", value).upper().replace(" ", "").replace("-", "")
     if field == "citizen" and len(text) == 15 and text.isdigit():
@@ -32,7 +29,7 @@ def mac(key, message):
 
 
 def token(shard_key, field, value):
-    return mac(shard_key, bytes([FIELDS[field]]) + b"\0" + normalise(field, value).encode())
+    return mac(shard_key, field.encode() + b"\0" + normalise(field, value).encode())
 
 
 def document(keys):
@@ -63,7 +60,7 @@ def document(keys):
         "wrapped_epoch": wrap(keys, epoch, epoch_key),
         "shard_key": shard_key.hex(),
         "tokens": [
-            {"field": field, "field_byte": FIELDS[field], "value": value, "normalised": normalise(field, value),
+            {"field": field, "value": value, "normalised": normalise(field, value),
              "token": token(shard_key, field, value).hex(),
              "tag": b64url(mac(r, token(shard_key, field, value))[:16]),
              "days": {day: mac(token(shard_key, field, value), b"day" + day.encode())[:16].hex() for day in days}}
@@ -81,10 +78,10 @@ def wrap(keys, epoch, epoch_key):
     sized = lambda data: len(data).to_bytes(4, "big") + data
     other = sized(b"ECDH-ES+A256KW") + sized(b"") + sized(b"") + (256).to_bytes(4, "big")
     wrapping = ConcatKDFHash(hashes.SHA256(), 32, other).derive(shared)
-    protected = b64url(compact({"enc": "A256GCM"}).encode())
+    protected = b64url(compact({"alg": "ECDH-ES+A256KW", "enc": "A256GCM"}).encode())
     payload = compact({"epoch": epoch, "key": b64url(epoch_key)}).encode()
     sealed = AESGCM(content_key).encrypt(iv, payload, protected.encode())
-    header = {"alg": "ECDH-ES+A256KW", "kid": keys.kid("auditor"), "epk": ephemeral.public}
+    header = {"kid": keys.kid("auditor"), "epk": ephemeral.public}
     return {"protected": protected,
             "recipients": [{"header": header, "encrypted_key": b64url(keywrap.aes_key_wrap(wrapping, content_key))}],
             "iv": b64url(iv), "ciphertext": b64url(sealed[:-16]), "tag": b64url(sealed[-16:])}

@@ -6,7 +6,7 @@ from .keys import b64url, sha256
 from .tree import Tree
 
 ORIGIN = "tongban/331083/2030h1"
-WITNESS = "tongban/421202/witness"
+WITNESS = "tongban/421202/w1"
 SIZES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 255, 256, 257, 300, 600, 65_536, 70_000]
 AT = 1_900_000_000
 
@@ -33,6 +33,7 @@ def document(keys):
         "notes": notes(keys),
         "leaves": leaves(keys),
         "witness": submissions(keys),
+        "reconciliation": reconciliation(keys),
         "tile_paths": [{"index": n, "path": t.tile_index(n)} for n in (0, 5, 999, 1000, 67_001, 1_234_067)],
     }
 
@@ -209,3 +210,23 @@ def submissions(keys):
     return {"vkey": t.vkey(ORIGIN, 1, log.raw), "origin": ORIGIN, "origin_sha256": sha256(ORIGIN.encode()).hex(),
             "requests": [{"what": what, "body": text, "status": status, **({"answer": answer} if answer else {})}
                          for what, text, status, answer in rows]}
+
+
+def reconciliation(keys):
+    """One window of 421202 and 331083 (protocol W-8, W-9)."""
+    start, end = 1_899_996_360, 1_899_996_420
+    rows, items = [], []
+    for n, outcome in enumerate([1, 2, 1, 0, 1]):
+        jti, message, told = f"0190f3a2-7c1e-7d4b-9a51-{n:012}", f"aGVhZGVy.{n}.c2lnbmF0dXJl", {"found": False, "n": n}
+        rd = sha256(jcs(told).encode()) if outcome else bytes(32)
+        item = sha256(jti.encode())[:16] + sha256(message.encode()) + rd + bytes([outcome])
+        rows.append({"jti": jti, "request": message, **({"told": jcs(told)} if outcome else {}), "outcome": outcome, "item": b64url(item)})
+        items.append(item)
+    counted = sorted(item for item in items if item[-1])
+    root = Tree(counted).root()
+    text = f"exchange-recon/v1\n331083 421202\n{start} {end}\n{len(counted)}\n{t.b64(root)}\n"
+    lines = [(f"tongban/{region}/2030h1", keys[name]) for region, name in (("331083", "asking-ledger"), ("421202", "answering-ledger"))]
+    note = text + "\n" + "".join(t.signature_line(name, 1, key, text) for name, key in lines)
+    return {"window": {"from": start, "to": end}, "exchanges": rows, "ordered": [b64url(item) for item in sorted(items)],
+            "count": len(counted), "root": b64url(root), "text": text, "note": note, "note_b64url": b64url(note.encode()),
+            "vkeys": [t.vkey(name, 1, key.raw) for name, key in lines]}

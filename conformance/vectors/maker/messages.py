@@ -86,7 +86,7 @@ def requests(scene, cases):
             continue
         out.append(request(case["id"], message, at, keys, verdict(case["expect"])))
     for name, document in scene.document["messages"].items():
-        if document["typ"] == "tongban-request+jwt" and document["key"] == "asking" and name != "handling-event":
+        if document["typ"] == "tongban-request+jwt" and document["key"] == "asking" and name not in ("handling-event", "reconcile"):
             message = Moment(scene, f"good.{name}", at).message(name, None)
             out.append(request(f"good.{name}", message, at, keys, {"accepted": True}))
     return out

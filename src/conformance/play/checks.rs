@@ -9,7 +9,8 @@ use super::steps::Play;
 use super::{Stopped, log};
 
 /// What the scene knows of people: none of it may stand in a ledger (clause B-5).
-const PERSONAL: [&str; 5] = ["42120219000101001X", "测试", "J331083", "13900000000", "150421190202029984"];
+const PERSONAL: [&str; 6] =
+    ["42120219000101001X", "测试", "J331083", "13900000000", "150421190202029984", "YH0123"];
 /// Marks that cases plant in values (clause R-3).
 const CANARIES: [&str; 2] = ["CANARY-7310", "canary7310"];
 
@@ -143,6 +144,14 @@ pub(super) async fn check(
             for name in wanted {
                 need(entry.get(name).is_some(), &format!("the entry has no {name}"))?;
             }
+        }
+        "witness-vkey" => {
+            super::witness::vkey(&heard.answer.text(), play.moment.scene.region(play.stage.target))?;
+        }
+        "cosignature" => {
+            let text = heard.answer.text();
+            let (signed, _) = text.rsplit_once("\n\n").ok_or("the note has no empty line")?;
+            super::witness::cosigned(play, &text, &format!("{signed}\n"), false).await?;
         }
         _ => return Err(Stopped::NotRun(format!("this version has no check {name}"))),
     }

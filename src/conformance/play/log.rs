@@ -34,7 +34,7 @@ impl Play<'_> {
         if self.stage.target == "asking" { "answering" } else { "asking" }
     }
 
-    async fn get(&self, identity: &str, path: &str) -> Result<Answer, Stopped> {
+    pub(super) async fn get(&self, identity: &str, path: &str) -> Result<Answer, Stopped> {
         let request = Request { method: "GET".into(), path: path.to_owned(), ..Request::default() };
         self.stage.wire.call(identity, &request).await.map_err(|silence| silence.to_string().into())
     }
@@ -92,7 +92,10 @@ fn tile_name(nth: u64) -> String {
 
 /// A path of the case data with its places filled in. An entry's path waits until its owner gets it.
 pub(super) async fn path(play: &Play<'_>, path: &str) -> Result<String, Stopped> {
-    let mut filled = path.replace("{origin}", &play.origin());
+    let asker = play.moment.scene.origin(play.partner(), play.moment.at);
+    let mut filled = path
+        .replace("{origin}", &play.origin())
+        .replace("{origin-hash}", &hex::encode(sha256(asker.as_bytes())));
     if filled.contains("tile/0/000.p/{width}") {
         // The last tile, whatever the ledger has become meanwhile.
         let size = play.checkpoint().await?.size;

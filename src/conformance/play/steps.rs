@@ -32,6 +32,10 @@ pub(super) struct Play<'a> {
 pub(super) async fn play(stage: &Arc<Stage>, case: &Case, at: i64) -> Result<(), Stopped> {
     let moment = Moment::new(Arc::clone(&stage.ground.scene), at);
     let mut play = Play { stage, moment, heard: Vec::new() };
+    if case.needs.iter().any(|need| need == "submitted") {
+        let submit = Draft::of(&play.moment, &"submit".into())?.build(None, None)?;
+        play.exchange(&submit).await.map_err(|silence| format!("the submit before: {silence}"))?;
+    }
     for (nth, step) in case.steps.iter().enumerate() {
         let done = play.step(case, step).await;
         done.map_err(|stopped| match stopped {
@@ -134,19 +138,19 @@ impl Play<'_> {
         Ok(())
     }
 
+    /// Connections first, so that the messages arrive together.
     async fn at_once(&self, messages: Vec<Message>) -> Vec<Result<Answer, Silence>> {
-        let mut under_way = JoinSet::new();
+        let mut connecting = JoinSet::new();
         for message in messages {
             let stage = Arc::clone(self.stage);
-            under_way.spawn(async move {
-                stage.wire.call(&message.sender, &post(Bytes::from(message.body))).await
-            });
+            connecting.spawn(async move { (stage.wire.ready(&message.sender, false).await, message) });
         }
-        let mut answers = Vec::new();
-        while let Some(answer) = under_way.join_next().await {
-            answers.extend(answer);
+        let connected = connecting.join_all().await;
+        let mut under_way = JoinSet::new();
+        for (ready, message) in connected {
+            under_way.spawn(async move { ready?.send(&post(Bytes::from(message.body))).await });
         }
-        answers
+        under_way.join_all().await
     }
 
     /// Waves of messages until one answer is as `expect.some` says.

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::super::keys::{ed25519_holds, key_id};
 use super::super::tree::{Hash, consistency, leaf_hash, sign_checkpoint};
 use super::super::wire::{Answer, Request};
 use super::super::{b64, unb64};
@@ -29,9 +30,10 @@ impl Logs {
     }
 }
 
-fn leaves(size: u64, forked: bool) -> Vec<Hash> {
-    let word = if forked { "fork" } else { "leaf" };
-    (0..size).map(|nth| leaf_hash(format!("{word} {nth}").as_bytes())).collect()
+/// Entry n is the decimal text of n; in a fork, the third entry from `base` on is another.
+fn leaves(size: u64, fork: Option<u64>) -> Vec<Hash> {
+    let entry = |nth: u64| if fork == Some(nth) { format!("{nth}'") } else { nth.to_string() };
+    (0..size).map(|nth| leaf_hash(entry(nth).as_bytes())).collect()
 }
 
 pub(super) async fn play(play: &mut Play<'_>, call: &Value, expect: &Value) -> Result<(), Stopped> {
@@ -66,7 +68,7 @@ pub(super) async fn play(play: &mut Play<'_>, call: &Value, expect: &Value) -> R
         need(answer.text() == format!("{}\n", base + size), "the stored size is not told")?;
     }
     for check in expect.get("check").and_then(Value::as_array).into_iter().flatten() {
-        cosigned(play, &answer.text(), &text, check == "cosignature-time")?;
+        cosigned(play, &answer.text(), &text, check == "cosignature-time").await?;
     }
     Ok(())
 }
@@ -112,10 +114,11 @@ fn body(play: &Play<'_>, wanted: &Value, base: u64) -> Result<(String, String), 
     if let Some(other) = text("also_signed_by") {
         signers.push((other, key(other)?));
     }
-    let tree = leaves(size, text("tree") == Some("forked"));
+    let tree = leaves(size, (text("tree") == Some("forked")).then_some(base + 2));
     let note = sign_checkpoint(origin, &tree, &signers, text("signature") == Some("flip"));
     if let Some(raw) = text("raw") {
-        return Ok((raw.replace("{note}", &note), note));
+        let pad = "A".repeat(usize::try_from(number("pad")).unwrap_or_default());
+        return Ok((format!("{}{pad}", raw.replace("{note}", &note)), note));
     }
     let mut proof: Vec<String> =
         consistency(usize::try_from(old).unwrap_or_default(), &tree).iter().map(|hash| b64(hash)).collect();
@@ -131,18 +134,31 @@ fn body(play: &Play<'_>, wanted: &Value, base: u64) -> Result<(String, String), 
     Ok((format!("old {old}\n{proof}\n{note}"), signed))
 }
 
-/// Clause W-2: a line of kind 4 over the text, by an Ed25519 key, at a time that is now.
-fn cosigned(play: &Play<'_>, answer: &str, text: &str, at_now: bool) -> Result<(), Stopped> {
-    let line = answer
-        .lines()
-        .find_map(|line| line.strip_prefix("\u{2014} "))
-        .ok_or("there is no cosignature line")?;
-    let (_, blob) = line.split_once(' ').ok_or("the cosignature line is none")?;
-    let blob = unb64(blob).ok_or("the cosignature is not base64")?;
-    let (_, timed) = blob.split_at_checked(4).ok_or("the cosignature is too short")?;
+/// Name, key id and public key of a witness's verifier key (clause W-2).
+pub(super) fn vkey(text: &str, region: &str) -> Result<(String, [u8; 4], Vec<u8>), Stopped> {
+    let line = text.trim_end_matches('\n');
+    let parts = line.split_once('+').and_then(|(name, rest)| Some((name, rest.split_once('+')?)));
+    let (name, (id, typed)) = parts.ok_or("the witness's verifier key is none")?;
+    let typed = unb64(typed).ok_or("the witness's verifier key is not base64")?;
+    let fits = hex::encode(key_id(name, &typed)) == id && typed.len() == 33 && typed.first() == Some(&4);
+    need(fits && !line.contains('\n'), "the witness's verifier key is not one line of type 0x04")?;
+    need(name == format!("tongban/{region}/w1"), "the witness has another name")?;
+    Ok((name.to_owned(), key_id(name, &typed), typed.get(1..).unwrap_or_default().to_vec()))
+}
+
+/// Clause W-2: a line of the target's witness key over the text, at a time that is now.
+pub(super) async fn cosigned(play: &Play<'_>, note: &str, text: &str, at_now: bool) -> Result<(), Stopped> {
+    let key = play.get("asking", "/v1/witness").await?;
+    let (name, id, public) = vkey(&key.text(), play.moment.scene.region(play.stage.target))?;
+    let lines = note.lines().filter_map(|line| line.strip_prefix("\u{2014} ")?.split_once(' '));
+    let blob =
+        lines.filter(|(by, _)| *by == name).find_map(|(_, blob)| unb64(blob).filter(|b| b.starts_with(&id)));
+    let blob = blob.ok_or("there is no line of the witness's key")?;
+    let timed = blob.get(4..).unwrap_or_default();
     let (time, signature) = timed.split_first_chunk::<8>().ok_or("the cosignature is too short")?;
-    need(signature.len() == 64 && !text.is_empty(), "the cosignature is not of Ed25519")?;
     let seconds = i64::try_from(u64::from_be_bytes(*time)).unwrap_or_default();
+    let signed = format!("cosignature/v1\ntime {seconds}\n{text}");
+    need(ed25519_holds(&public, signed.as_bytes(), signature), "the cosignature does not hold")?;
     need(
         !at_now || (seconds - play.stage.clock.now().secs()).abs() <= 30,
         "the cosignature's time is not now",

@@ -24,6 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -36,6 +37,9 @@ use super::{ConformanceFault, Ground};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A server under attack by a test may close late, but it must accept at once.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// Unfinished handshakes at once: a gateway may bound those of one address.
+const HANDSHAKES: usize = 16;
 
 /// A call to be made.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +89,17 @@ pub struct Wire {
     host: String,
     port: u16,
     callers: BTreeMap<String, Arc<ClientConfig>>,
+    shaking: Semaphore,
+}
+
+/// A connection that has shown who it is.
+pub struct Ready(TlsStream<TcpStream>);
+
+impl Ready {
+    /// Its only call.
+    pub async fn send(self, request: &Request) -> Result<Answer, Silence> {
+        tokio::time::timeout(PATIENCE, exchange(self.0, request)).await.map_err(|_| Silence::Late)?
+    }
 }
 
 impl Wire {
@@ -103,7 +118,8 @@ impl Wire {
         for (name, identity) in anybody.chain(known) {
             callers.insert(name, Arc::new(identity::client_config(&ground.ca, &urn, identity)?));
         }
-        Ok(Self { host, port: uri.port_u16().unwrap_or(443), callers })
+        let shaking = Semaphore::new(HANDSHAKES);
+        Ok(Self { host, port: uri.port_u16().unwrap_or(443), callers, shaking })
     }
 
     pub async fn tcp(&self) -> Result<TcpStream, Silence> {
@@ -119,6 +135,7 @@ impl Wire {
     }
 
     async fn handshake(&self, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, Silence> {
+        let _turn = self.shaking.acquire().await.map_err(|_| Silence::NotConnected)?;
         let stream = self.tcp().await?;
         let name = ServerName::try_from(self.host.clone()).map_err(|_| Silence::Request)?;
         let shaking = TlsConnector::from(config).connect(name, stream);
@@ -127,8 +144,12 @@ impl Wire {
 
     /// One call on a connection of its own.
     pub async fn call(&self, identity: &str, request: &Request) -> Result<Answer, Silence> {
-        let stream = self.tls(identity, request.http2).await?;
-        tokio::time::timeout(PATIENCE, exchange(stream, request)).await.map_err(|_| Silence::Late)?
+        self.ready(identity, request.http2).await?.send(request).await
+    }
+
+    /// A connection for one call, made before it.
+    pub async fn ready(&self, identity: &str, http2: bool) -> Result<Ready, Silence> {
+        self.tls(identity, http2).await.map(Ready)
     }
 
     /// Whether a second connection of the same caller goes on with the session of the first.

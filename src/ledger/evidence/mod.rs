@@ -28,7 +28,7 @@ use crate::store::{RetentionClass, VaultRow};
 pub use auditors::{AuditorKey, AuditorKeyFault};
 pub(super) use epoch::Epochs;
 pub use search_keys::{
-    Field, SearchKeys, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number, tag_of,
+    Field, SearchKeys, ShardKey, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number, tag_of,
 };
 
 /// The domain of the record keys (HKDF `info`).

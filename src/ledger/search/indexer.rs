@@ -17,7 +17,9 @@ use super::super::leaf::Leaf;
 use super::super::shared::Shared;
 use crate::clock::Now;
 use crate::ledger::evidence::{TOKEN_RECORD_BYTES, day_number};
-use crate::store::sqlite::{Facets, IndexWriter, SqliteShelf, Vaults, facet_index_path, token_index_path};
+use crate::store::sqlite::{
+    Facets, IndexWriter, SqliteShelf, Vaults, facet_index_path, remove_index, token_index_path,
+};
 use crate::store::{Month, RetentionClass, Shard, Shelf as _, StoreFault};
 
 /// How often the log is looked at for something new.
@@ -33,6 +35,8 @@ const NICENESS: i32 = 10;
 pub(in crate::ledger) enum ToIndexer {
     /// These leaves' tokens must be gone when this is answered.
     Forget(Shard, Vec<u64>, oneshot::Sender<()>),
+    /// The index of a vault that was dropped must be gone when this is answered.
+    Drop(Shard, Month, RetentionClass, oneshot::Sender<()>),
     /// Take in everything there is now.
     CatchUp(oneshot::Sender<()>),
     Stop,
@@ -73,10 +77,25 @@ impl Indexer {
                     let _ = done.send(());
                 }
                 Ok(ToIndexer::Forget(shard, of, done)) => {
-                    if let Err(fault) = self.forget(shard, &of) {
-                        tracing::error!(%fault, "erased tokens could not leave the search index");
+                    // Who hears nothing asks again.
+                    match self.forget(shard, &of) {
+                        Ok(()) => {
+                            let _ = done.send(());
+                        }
+                        Err(fault) => tracing::warn!(%fault, "erased tokens are still in the search index"),
                     }
-                    let _ = done.send(());
+                }
+                Ok(ToIndexer::Drop(shard, month, class, done)) => {
+                    if let Some(open) = self.open.as_mut().filter(|o| (o.shard, o.month) == (shard, month)) {
+                        open.tokens.retain(|(known, _)| *known != class);
+                    }
+                    let path = token_index_path(&self.data, shard, month, class);
+                    match remove_index(&path) {
+                        Ok(()) => {
+                            let _ = done.send(());
+                        }
+                        Err(fault) => tracing::error!(%fault, "the index of a dropped month is still there"),
+                    }
                 }
                 Ok(ToIndexer::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -30,7 +30,9 @@ use rustix::fs::{FlockOperation, flock};
 use super::{Month, Shard, StoreFault};
 pub use engine::SqliteEngine;
 pub use heads::SqliteHeads;
-pub use index::{FacetQuery, Facets, Hourly, IndexReader, IndexWriter, facet_index_path, token_index_path};
+pub use index::{
+    FacetQuery, Facets, Hourly, IndexReader, IndexWriter, facet_index_path, remove_index, token_index_path,
+};
 pub use month_file::{Columns, MonthFile, integrity};
 pub use rest::{checkpoint, is_untouched};
 pub use shelf::SqliteShelf;

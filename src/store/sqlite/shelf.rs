@@ -53,6 +53,22 @@ impl SqliteShelf {
         MonthFile::open(month_path(&self.root, shard, month))
     }
 
+    /// Leaves of one kind, in order. Walks all of the log.
+    pub fn of_kind(&self, shard: Shard, kind: &str) -> Result<Vec<StoredLeaf>, StoreFault> {
+        let mut found = Vec::new();
+        for month in self.months(shard)? {
+            self.month(shard, month)?.read(|connection| {
+                let mut statement =
+                    connection.prepare("SELECT idx, hash, leaf FROM leaf WHERE kind=? ORDER BY idx")?;
+                for row in statement.query_map([kind], stored_leaf)? {
+                    found.push(row?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
     fn newest_months(&self, most: usize) -> Result<Vec<(Shard, MonthFile)>, StoreFault> {
         let mut all = Vec::new();
         for shard in self.shards()?.into_iter().rev() {

@@ -185,7 +185,8 @@ impl Fault {
                 return plain(answer.status, PROBLEM, claims["problem"].to_string().into_bytes());
             }
             "not-found-is-refused" if claims["result"]["found"] == false => {
-                let problem = json!({"type": "urn:tongban:problem:not-found", "status": 404, "code": "not-found"});
+                let problem =
+                    json!({"type": "urn:tongban:problem:not-found", "status": 404, "code": "not-found"});
                 return plain(404, PROBLEM, problem.to_string().into_bytes());
             }
             "wrong-digest" => claims["req"]["digest"] = digest(b"another request").into(),

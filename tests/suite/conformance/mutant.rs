@@ -49,7 +49,8 @@ impl Mutant {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                     let known = leaf.and_then(|leaf| callers.get(leaf.as_ref()).cloned());
-                    let Some(caller) = known.or_else(|| fault.serves("anybody").then(|| "asking".into())) else {
+                    let Some(caller) = known.or_else(|| fault.serves("anybody").then(|| "asking".into()))
+                    else {
                         return;
                     };
                     let service = service_fn(move |request| {
@@ -84,11 +85,18 @@ async fn answered(
     let headers = parts
         .headers
         .iter()
-        .filter(|(name, _)| !["host", "connection", "content-length", "transfer-encoding"].contains(&name.as_str()))
+        .filter(|(name, _)| {
+            !["host", "connection", "content-length", "transfer-encoding"].contains(&name.as_str())
+        })
         .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned()));
     let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let request =
-        Request { method: parts.method.to_string(), path, headers: headers.collect(), body, ..Request::default() };
+    let request = Request {
+        method: parts.method.to_string(),
+        path,
+        headers: headers.collect(),
+        body,
+        ..Request::default()
+    };
     let answer = fault.play(wire, caller, request).await?;
     let mut response = Response::builder().status(answer.status);
     for (name, value) in &answer.headers {

@@ -25,7 +25,13 @@ impl Target {
         let at = |port| SocketAddr::from((ip, port)).to_string();
         let scene = dir.join("scene");
         let shown = scene.to_str().unwrap();
-        let places = [("answering", 8443), ("answering-local", 8080), ("asking", 8444), ("asking-local", 8081), ("peer", 8445)];
+        let places = [
+            ("answering", 8443),
+            ("answering-local", 8080),
+            ("asking", 8444),
+            ("asking-local", 8081),
+            ("peer", 8445),
+        ];
         let mut arguments = vec!["conformance".to_owned(), "scene".to_owned(), shown.to_owned()];
         arguments.extend(places.into_iter().flat_map(|(name, port)| [format!("--{name}"), at(port)]));
         run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).ended(0);

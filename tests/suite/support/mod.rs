@@ -2,7 +2,9 @@
 //! that say anything they like.
 
 mod answerer;
+mod auditors;
 mod authority;
+mod browser;
 mod cases;
 mod corpus;
 mod court;
@@ -18,7 +20,9 @@ mod verdict;
 mod world;
 
 pub use answerer::{Answerer, Heard, RESPONSE_TYPE, answer_to, http};
+pub use auditors::*;
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
+pub use browser::{Browser, account_file, form, open_account};
 pub use cases::*;
 pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
 pub use court::{Court, Remembered, Used};

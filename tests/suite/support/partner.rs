@@ -136,6 +136,18 @@ impl Line {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Told, String> {
+        self.call_at("gateway", method, path, headers, body).await
+    }
+
+    /// The same, under a host name of the caller's choice.
+    pub async fn call_at(
+        &self,
+        host: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Told, String> {
         let mut request = Request::builder().method(method);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -143,13 +155,13 @@ impl Line {
         let body = Full::new(Bytes::from(body));
         let answer = match self {
             Self::One(sender) => {
-                let request = request.uri(path).header(HOST, "gateway").body(body).unwrap();
+                let request = request.uri(path).header(HOST, host).body(body).unwrap();
                 let mut sender = sender.lock().await;
                 sender.ready().await.map_err(|e| e.to_string())?;
                 sender.send_request(request).await
             }
             Self::Two(sender) => {
-                let request = request.uri(format!("https://gateway{path}")).body(body).unwrap();
+                let request = request.uri(format!("https://{host}{path}")).body(body).unwrap();
                 sender.clone().send_request(request).await
             }
         };

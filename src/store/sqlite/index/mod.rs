@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Month, RetentionClass, Shard};
 
 pub use reader::IndexReader;
-pub use writer::IndexWriter;
+pub use writer::{IndexWriter, remove_index};
 
 /// The words of a leaf that it can be found by; an empty word stands for an absent member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -62,16 +62,7 @@ impl IndexWriter {
         match Self::connect(&path, schema) {
             Ok(open) => Ok(open),
             Err(StoreFault::Damaged { .. }) => {
-                for suffix in ["", "-wal", "-shm"] {
-                    let mut name = path.as_os_str().to_owned();
-                    name.push(suffix);
-                    match fs::remove_file(&name) {
-                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                            return Err(file_fault(&path, &e));
-                        }
-                        _ => {}
-                    }
-                }
+                remove_index(&path)?;
                 Self::connect(&path, schema)
             }
             Err(other) => Err(other),
@@ -160,7 +151,11 @@ impl IndexWriter {
             transaction.commit()
         };
         forget().map_err(|e| sqlite_fault("index", &self.path, &e))?;
-        rest::checkpoint(&self.connection, &self.path).map(drop)
+        match rest::checkpoint(&self.connection, &self.path)? {
+            true => Ok(()),
+            // A reader stands in the way: they can still be read in the WAL.
+            false => Err(StoreFault::Locked),
+        }
     }
 }
 
@@ -225,6 +220,19 @@ fn add_facets(
     )?;
     for ((hour, kind, peer, op, code), (n, ms, slowest)) in hourly {
         sum.execute((hour, kind, peer, op, code, n, ms, slowest))?;
+    }
+    Ok(())
+}
+
+/// Takes an index away, with what SQLite leaves beside it.
+pub fn remove_index(path: &Path) -> Result<(), StoreFault> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(&name) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file_fault(path, &e)),
+            _ => {}
+        }
     }
     Ok(())
 }

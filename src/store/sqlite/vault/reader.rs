@@ -1,6 +1,7 @@
 //! Reading vaults, beside their writer or on a copy.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -131,6 +132,34 @@ impl VaultFile {
                 Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
             })?;
             rows.collect()
+        })
+    }
+
+    /// Does it hold the row of this leaf?
+    pub fn holds(&self, index: u64) -> Result<bool, StoreFault> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM vault WHERE idx=?)")?;
+            statement.query_row([index.cast_signed()], |row| row.get(0))
+        })
+    }
+
+    /// How many rows it holds.
+    pub fn rows(&self) -> Result<u64, StoreFault> {
+        self.read(|c| c.query_row("SELECT count(*) FROM vault", [], |row| row.get::<_, i64>(0)))
+            .map(i64::unsigned_abs)
+    }
+
+    /// The secrets of a range, without the evidence.
+    pub fn secrets(&self, range: Range<u64>, mut visit: impl FnMut(u64, &[u8])) -> Result<(), StoreFault> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT idx, r FROM vault WHERE idx>=? AND idx<? ORDER BY idx")?;
+            let mut rows = statement.query([range.start.cast_signed(), range.end.cast_signed()])?;
+            while let Some(row) = rows.next()? {
+                visit(row.get::<_, i64>(0)?.unsigned_abs(), row.get_ref(1)?.as_blob()?);
+            }
+            Ok(())
         })
     }
 

@@ -149,14 +149,15 @@ impl VaultHand {
         }
     }
 
-    /// Does `act` in every vault of a log, and leaves nothing of what it took away in a WAL.
+    /// Does `act` in every vault of a log, and leaves nothing of what it took away in a WAL: it is
+    /// [`StoreFault::Locked`] while a reader holds one up, and asked for again then.
     fn each(
         &mut self,
         root: &Path,
         shard: Shard,
         mut act: impl FnMut(&mut Connection) -> rusqlite::Result<Vec<u64>>,
     ) -> Result<Vec<u64>, StoreFault> {
-        let mut concerned = Vec::new();
+        let (mut concerned, mut in_the_way) = (Vec::new(), false);
         for (month, class) in super::reader::vaults_of(root, shard)? {
             let known = self.open.iter_mut().find(|o| (o.shard, o.month, o.class) == (shard, month, class));
             let mut passing;
@@ -168,13 +169,16 @@ impl VaultHand {
                 }
             };
             let done = act(&mut open.connection).map_err(|e| sqlite_fault("obey", &open.path, &e))?;
-            if !done.is_empty() {
-                rest(&open.connection, &open.path)?;
-                open.in_wal = 0;
+            rest(&open.connection, &open.path)?;
+            open.in_wal = 0;
+            if holds_anything(&wal_path(&open.path)) {
+                // A reader stands in the way: what was taken away can still be read there.
+                open.in_wal = 1;
+                in_the_way = true;
             }
             concerned.extend(done);
         }
-        Ok(concerned)
+        if in_the_way { Err(StoreFault::Locked) } else { Ok(concerned) }
     }
 }
 
@@ -246,6 +250,16 @@ impl OpenVault {
         self.in_wal += count;
         Ok(())
     }
+}
+
+fn wal_path(path: &Path) -> PathBuf {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    wal.into()
+}
+
+fn holds_anything(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() > 0)
 }
 
 /// The file, its WAL and its sum. What is dropped stays dropped: the folder is flushed.
