@@ -19,6 +19,7 @@ mod find;
 mod hold;
 mod mandate;
 mod open;
+pub mod package;
 mod period;
 mod question;
 mod registers;

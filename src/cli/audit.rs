@@ -14,7 +14,7 @@ use super::{Common, Exit, Outcome, Stop, out};
 use crate::keys::read_private_file;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault};
-use crate::ledger::verify::{self, KeySource, LookFault, ShownLeaf, StoreFault, Verdict};
+use crate::ledger::verify::{self, LookFault, ShownLeaf, StoreFault};
 use crate::ledger::{LedgerKey, Vkey};
 
 pub(super) mod errands;
@@ -23,6 +23,8 @@ mod opening;
 mod orders;
 mod proving;
 mod sought;
+mod packages;
+mod verifying;
 mod words;
 
 /// Check, show and prove what the ledger holds 核验、查看、举证账本
@@ -34,8 +36,7 @@ pub struct Audit {
 
 #[derive(Subcommand)]
 enum AuditCommand {
-    /// Hold every leaf, tile and checkpoint against the others 全面核验账本
-    Verify(Verify),
+    Verify(verifying::Verify),
     /// Show the leaves of an exchange, or the one at an index 查看记录
     Show(Show),
     /// Write one leaf's proof, or check such a file 生成或校验单条证明
@@ -54,6 +55,8 @@ enum AuditCommand {
     Completeness(proving::Completeness),
     Warrant(proving::Warrant),
     Sample(proving::Sample),
+    Export(packages::ExportArgs),
+    Check(packages::CheckArgs),
 }
 
 impl Audit {
@@ -75,62 +78,10 @@ impl Audit {
             AuditCommand::Completeness(command) => command.run(common),
             AuditCommand::Warrant(command) => command.run(common),
             AuditCommand::Sample(command) => command.run(common),
+            AuditCommand::Export(command) => command.run(common),
+            AuditCommand::Check(command) => command.run(common),
         }
     }
-}
-
-#[derive(Args)]
-struct Verify {
-    /// A data directory or its copy; without it, that of --config 数据目录或其副本
-    dir: Option<PathBuf>,
-    /// The ledger's key as on the region's card; without it, for a DIR, the log's own word is taken 账本验证公钥
-    #[arg(long)]
-    vkey: Option<String>,
-}
-
-impl Verify {
-    fn run(self, common: &Common) -> Outcome {
-        let key = match (&self.vkey, &self.dir) {
-            (Some(text), _) => Some(*parse_vkey(text)?.public()),
-            (None, None) => Some(own_key(common)?.public()),
-            (None, Some(_)) => None,
-        };
-        let dir = data_dir(self.dir, common)?;
-        let verdict = verify::verify(&dir, key).map_err(|fault| store_stop(&dir, &fault))?;
-        if common.json {
-            out::json(&serde_json::to_value(&verdict).unwrap_or_default());
-        } else {
-            print(&verdict);
-        }
-        Ok(if verdict.sound { Exit::Well } else { Exit::Found })
-    }
-}
-
-fn print(verdict: &Verdict) {
-    for log in &verdict.logs {
-        out::line(format_args!(
-            "{}: {} leaves 条记录, {} under a signed checkpoint 已签名; {} checkpoints 检查点, {} tiles 哈希片",
-            log.origin, log.leaves, log.sealed, log.checkpoints, log.tiles
-        ));
-        if let Some(vkey) = &log.vkey {
-            let source = match log.key {
-                KeySource::Given => "as given 由您给定",
-                KeySource::Genesis => {
-                    "the log's own word; compare it with the region's card 账本自述，请与名片核对"
-                }
-                KeySource::Unknown => "",
-            };
-            out::line(format_args!("  key 公钥 {vkey} ({source})"));
-        }
-    }
-    for finding in &verdict.findings {
-        out::line(format_args!("✗ {}", finding.message));
-        out::line(format_args!("  {}", finding.message_zh));
-    }
-    if verdict.more > 0 {
-        out::line(format_args!("… and {} more 另有 {} 项", verdict.more, verdict.more));
-    }
-    out::line(if verdict.sound { "sound 账本完好" } else { "changed 账本被改动" });
 }
 
 #[derive(Args)]

@@ -87,7 +87,7 @@ enum Command {
     Explain(explain::Explain),
     /// Check, show and prove what the ledger holds 核验、查看、举证账本
     Audit(audit::Audit),
-    /// The auditors' console: sign-in links 审计控制台
+    /// The auditors' console: accounts, sign-in links 审计台账号与登录链接
     Console(console::ConsoleCommand),
     /// Print this gateway's public card, for partners 输出本网关名片
     Card(card::Card),

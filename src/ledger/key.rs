@@ -1,4 +1,4 @@
-//! The ledger key: Ed25519, signs checkpoints and nothing else.
+//! The ledger key: Ed25519, signs checkpoints and the manifests of packages, nothing else.
 //!
 //! Reads PKCS#8 in PEM, version 1 (`openssl genpkey`) and version 2 (RFC 5958, with the
 //! public key). Who may read the file is the caller's check ([`crate::keys`]).
@@ -24,7 +24,7 @@ pub enum LedgerKeyFault {
     Random,
 }
 
-/// Signs checkpoints. No `Debug`, no `Clone`.
+/// Signs checkpoints and packages. No `Debug`, no `Clone`.
 pub struct LedgerKey {
     pair: Ed25519KeyPair,
 }
@@ -69,6 +69,12 @@ impl LedgerKey {
     pub fn sign_note(&self, text: &str, name: &str) -> Option<Vec<u8>> {
         let signature = self.pair.sign(text.as_bytes());
         Some(assemble(text, &self.vkey(name)?, signature.as_ref()))
+    }
+
+    /// Signs a JWS signing input (RFC 7515 §5.1). `None` for anything with a line feed: such a
+    /// signature could be taken for a note's.
+    pub fn sign_jws(&self, input: &str) -> Option<Vec<u8>> {
+        (!input.contains('\n')).then(|| self.pair.sign(input.as_bytes()).as_ref().to_vec())
     }
 }
 

@@ -78,7 +78,12 @@ impl Vkey {
     }
 
     fn holds(&self, text: &str, signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.public).verify(text.as_bytes(), signature).is_ok()
+        self.signed(text.as_bytes(), signature)
+    }
+
+    /// Did this key sign exactly these bytes?
+    pub fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.public).verify(message, signature).is_ok()
     }
 }
 

@@ -777,10 +777,13 @@ async fn evidence_stands_in_its_classs_vault_and_is_gone_when_it_was_erased() {
     let month = vaults.list(shard).unwrap()[0].0;
     ledger.obey(VaultOrder::Drop { shard, month, class: RetentionClass::Other }).await.unwrap();
     assert_eq!(vaults.list(shard).unwrap(), [(month, RetentionClass::Provision)]);
-    // Every leaf still verifies.
+    // Every leaf still verifies; but nothing in the tree ordered any of this.
     assert!(ledger.flush().await);
     drop(ledger);
-    assert_eq!(verify(home.dir.path(), None).unwrap().findings, []);
+    let findings = verify(home.dir.path(), None).unwrap().findings;
+    let unproven = FindingKind::ErasureUnproven;
+    let kinds: Vec<_> = findings.iter().map(|finding| finding.kind).collect();
+    assert_eq!(kinds, [unproven, FindingKind::EvidenceMissing, unproven], "{findings:#?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //! §2.1.4.2, for any size up to 2^63. Leaves it to others where subtree hashes are kept
 //! ([`Subtrees`]).
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
 /// A SHA-256 hash: of a leaf, a node, or a whole tree.
@@ -105,21 +107,8 @@ pub fn inclusion_proof<S: Subtrees + ?Sized>(
     if index >= size {
         return Ok(None);
     }
-    let (mut start, mut end) = (0, size);
-    let mut siblings = Vec::new();
-    while end - start > 1 {
-        let middle = start + split(end - start);
-        if index < middle {
-            siblings.push((middle, end));
-            end = middle;
-        } else {
-            siblings.push((start, middle));
-            start = middle;
-        }
-    }
-    siblings
+    siblings(index, size)
         .into_iter()
-        .rev()
         .map(|(start, end)| range_root(source, start, end))
         .collect::<Result<_, _>>()
         .map(Some)
@@ -160,6 +149,71 @@ pub fn consistency_proof<S: Subtrees + ?Sized>(
         .map(|(start, end)| range_root(source, start, end))
         .collect::<Result<_, _>>()
         .map(Some)
+}
+
+/// The ranges whose roots the inclusion path of leaf `index` holds, leaf side first.
+fn siblings(index: u64, size: u64) -> Vec<(u64, u64)> {
+    let (mut start, mut end) = (0, size);
+    let mut siblings = Vec::new();
+    while end - start > 1 {
+        let middle = start + split(end - start);
+        if index < middle {
+            siblings.push((middle, end));
+            end = middle;
+        } else {
+            siblings.push((start, middle));
+            start = middle;
+        }
+    }
+    siblings.reverse();
+    siblings
+}
+
+/// The root of the tree of `size` leaves in which `leaves` stand from `first` through `last`:
+/// everything left of them is in the first one's inclusion path, everything right of them in
+/// the last one's. So two proofs prove that a run of any length is complete. `None` when
+/// paths or leaves do not fit the places; whether the paths themselves hold is
+/// [`verify_inclusion`]'s.
+pub fn root_around(
+    (first, first_path): (u64, &[Hash]),
+    (last, last_path): (u64, &[Hash]),
+    size: u64,
+    leaves: &mut dyn Iterator<Item = Hash>,
+) -> Option<Hash> {
+    if first > last || last >= size {
+        return None;
+    }
+    let left = siblings(first, size).into_iter().zip(first_path.iter().copied());
+    let right = siblings(last, size).into_iter().zip(last_path.iter().copied());
+    let known: BTreeMap<(u64, u64), Hash> = left
+        .filter(|((_, end), _)| *end <= first)
+        .chain(right.filter(|((start, _), _)| *start > last))
+        .collect();
+    let mut around = Around { first, last, known, leaves };
+    let root = around.root(0, size)?;
+    around.leaves.next().is_none().then_some(root)
+}
+
+struct Around<'a> {
+    first: u64,
+    last: u64,
+    known: BTreeMap<(u64, u64), Hash>,
+    leaves: &'a mut dyn Iterator<Item = Hash>,
+}
+
+impl Around<'_> {
+    /// At most 63 deep.
+    fn root(&mut self, start: u64, end: u64) -> Option<Hash> {
+        if end <= self.first || start > self.last {
+            return self.known.get(&(start, end)).copied();
+        }
+        if end - start == 1 {
+            return self.leaves.next();
+        }
+        let middle = start + split(end - start);
+        let left = self.root(start, middle)?;
+        Some(node_hash(&left, &self.root(middle, end)?))
+    }
 }
 
 /// The largest power of two smaller than `n` (`n` ≥ 2).
@@ -318,6 +372,31 @@ mod tests {
             }
         }
         assert_eq!(roots[300], oracle_root(&plain));
+    }
+
+    #[test]
+    fn two_proofs_prove_a_run_and_one_leaf_more_or_less_or_changed_does_not() {
+        for size in [1, 2, 7, 64, 65, 100] {
+            let plain = leaves(size);
+            let whole = root(&plain, size).unwrap();
+            for (first, last) in [(0, size - 1), (size / 2, size - 1), (size / 3, size / 2), (size / 2, size / 2)] {
+                let path = |index| inclusion_proof(&plain, index, size).unwrap().unwrap();
+                let (left, right) = (path(first), path(last));
+                let run = &plain.0[first as usize..=last as usize];
+                let around = |run: &[Hash]| {
+                    root_around((first, &left), (last, &right), size, &mut run.iter().copied())
+                };
+                assert_eq!(around(run), Some(whole), "{first}..={last} of {size}");
+                assert_eq!(around(&run[1..]), None);
+                assert_eq!(around(&[run, run].concat()), None);
+                let mut changed = run.to_vec();
+                changed[0][0] ^= 1;
+                assert_ne!(around(&changed), Some(whole));
+                changed.reverse();
+                assert_ne!(around(&changed), Some(whole));
+            }
+        }
+        assert_eq!(root_around((0, &[]), (1, &[]), 1, &mut std::iter::empty()), None);
     }
 
     #[test]

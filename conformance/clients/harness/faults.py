@@ -1,6 +1,6 @@
 """The untruths: what is put into genuine answers and proofs, and the check that has to find each.
 
-A fault changes one thing (where it changes more, its title says which counts). Checks go by the words of protocol §3.2 and, of a
+A fault changes one thing (where it changes more, its title says which counts). Checks go by the words of PROTOCOL.md S-5 and, of a
 proof, by the clients' README.
 """
 

@@ -62,7 +62,7 @@ public final class Client {
         java Client.java DIR proof                                 prove the promise of the last answer
 
         DIR holds sign.pem (our P-256 signing key), tls.crt and tls.key, card.json (our own card) and
-        partner.json (the partner's card). An answer is believed after every check of protocol §3.2, in
+        partner.json (the partner's card). An answer is believed after every check of PROTOCOL.md S-5, in
         its order, and not before. Standard output is one line of JSON; people read standard error.
         Ends with 0 answered, 1 nothing that can be believed, 2 refused and signed, 3 an unsigned hint, 64 usage.
         """;
@@ -70,7 +70,7 @@ public final class Client {
     static final long LONGEST_LIFE = 120; // seconds an answer may live
     static final int LARGEST = 256 * 1024; // octets of a message
     static final Duration PATIENCE = Duration.ofSeconds(20); // for one call
-    static final Duration SOON = Duration.ofSeconds(12); // until a promised leaf stands under a checkpoint (protocol §7: 10)
+    static final Duration SOON = Duration.ofSeconds(12); // until a promised leaf stands under a checkpoint (PROTOCOL.md B-9: 10)
 
     /** The first check that failed, and what was found. */
     static final class NotBelieved extends RuntimeException {
@@ -237,10 +237,10 @@ public final class Client {
         }
     }
 
-    // --- believing: protocol §3.2, in its order -----------------------------------------------------
+    // --- believing: PROTOCOL.md S-5, in its order -----------------------------------------------------
 
     Map<String, Object> believe(HttpResponse<byte[]> told, Map<String, Object> asked, byte[] request) throws GeneralSecurityException {
-        if (!told.headers().firstValue("content-type").orElse("").equals("application/tongban-response+jwt")) throw new Hint(unsigned(told));
+        if (!told.headers().firstValue("content-type").orElse("").equalsIgnoreCase("application/tongban-response+jwt")) throw new Hint(unsigned(told));
         // shape: three parts of base64url, a header of exactly three strings
         String[] part = new String(told.body(), StandardCharsets.ISO_8859_1).split("\\.", -1);
         must(told.body().length <= LARGEST && part.length == 3, "shape", "is not one compact JWS");
@@ -323,7 +323,7 @@ public final class Client {
         if (op.startsWith("application.")) so(Objects.equals(asked.get("case"), result.get("case")), "is about another case");
     }
 
-    // --- the promise: protocol §7, C2SP tlog-proof ----------------------------------------------------
+    // --- the promise: PROTOCOL.md B-9 and B-13, C2SP tlog-proof ----------------------------------------------------
 
     /** Fetches the leaf that the last answer promised, and checks that it stands in the partner's signed tree. */
     Map<String, Object> prove() throws Exception {

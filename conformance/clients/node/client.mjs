@@ -8,7 +8,7 @@ const USAGE = `A Tongban partner in one file of JavaScript: jose for JWS, node:h
     client.mjs DIR proof                                 prove the promise of the last answer
 
 DIR holds sign.pem (our P-256 signing key), tls.crt and tls.key, card.json (our own card) and
-partner.json (the partner's card). An answer is believed after every check of protocol §3.2, in
+partner.json (the partner's card). An answer is believed after every check of PROTOCOL.md S-5, in
 its order, and not before. Standard output is one line of JSON; people read standard error.
 Ends with 0 answered, 1 nothing that can be believed, 2 refused and signed, 3 an unsigned hint, 64 usage.
 `;
@@ -25,7 +25,7 @@ const SKEW = 30; // seconds two clocks may differ
 const LONGEST_LIFE = 120; // seconds an answer may live
 const LARGEST = 256 * 1024; // octets of a message
 const PATIENCE = 20_000; // milliseconds for one call
-const SOON = 12_000; // milliseconds until a promised leaf stands under a checkpoint (protocol §7: 10 s)
+const SOON = 12_000; // milliseconds until a promised leaf stands under a checkpoint (PROTOCOL.md B-9: 10 s)
 
 /** The first check that failed, and what was found. */
 class NotBelieved extends Error {
@@ -146,10 +146,10 @@ class Me {
     }
   }
 
-  // --- believing: protocol §3.2, in its order ---------------------------------------------
+  // --- believing: PROTOCOL.md S-5, in its order ---------------------------------------------
 
   async believe(told, asked, request) {
-    if (told.headers["content-type"] !== "application/tongban-response+jwt") throw new Hint(unsigned(told));
+    if (told.headers["content-type"]?.toLowerCase() !== "application/tongban-response+jwt") throw new Hint(unsigned(told));
     const text = told.body.toString("latin1");
     // shape: three parts of base64url, a header of exactly three strings
     must(text.length <= LARGEST && text.split(".").length === 3, "shape", "is not one compact JWS");
@@ -225,7 +225,7 @@ class Me {
     if (asked.op.startsWith("application.")) so(result.case === asked.case, "is about another case");
   }
 
-  // --- the promise: protocol §7, C2SP tlog-proof --------------------------------------------
+  // --- the promise: PROTOCOL.md B-9 and B-13, C2SP tlog-proof --------------------------------------------
 
   /** Fetches the leaf that the last answer promised, and checks that it stands in the partner's signed tree. */
   async prove() {
@@ -275,10 +275,10 @@ class Me {
     const end = note.lastIndexOf("\n\n");
     const text = note.slice(0, end + 1);
     const blobs = note.slice(end + 2).split("\n").filter((line) => line.startsWith(`— ${name} `)).map((line) => Buffer.from(line.split(" ")[2], "base64"));
-    const signature = blobs.find((blob) => blob.subarray(0, 4).toString("hex") === id);
-    must(signature, "checkpoint", "is not signed by the ledger key on the partner's card");
+    const ours = blobs.filter((blob) => blob.subarray(0, 4).toString("hex") === id);
+    must(ours.length > 0, "checkpoint", "is not signed by the ledger key on the partner's card");
     const publicKey = crypto.createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: b64url(key.subarray(1)) }, format: "jwk" });
-    must(crypto.verify(null, Buffer.from(text), publicKey, signature.subarray(4)), "checkpoint", "its signature does not verify");
+    must(ours.every((blob) => crypto.verify(null, Buffer.from(text), publicKey, blob.subarray(4))), "checkpoint", "its signature does not verify");
     const lines = text.split("\n");
     must(lines[0] === origin && name === origin && /^[1-9][0-9]*$/.test(lines[1]), "checkpoint", "is of another log than the one promised");
     return { size: Number(lines[1]), root: Buffer.from(lines[2], "base64") };

@@ -8,7 +8,7 @@
     client.py DIR proof                                 prove the promise of the last answer
 
 DIR holds sign.pem (our P-256 signing key), tls.crt and tls.key, card.json (our own card) and
-partner.json (the partner's card). An answer is believed after every check of protocol §3.2, in
+partner.json (the partner's card). An answer is believed after every check of PROTOCOL.md S-5, in
 its order, and not before. Standard output is one line of JSON; people read standard error.
 Ends with 0 answered, 1 nothing that can be believed, 2 refused and signed, 3 an unsigned hint, 64 usage.
 """
@@ -38,7 +38,7 @@ SKEW = 30  # seconds two clocks may differ
 LONGEST_LIFE = 120  # seconds an answer may live
 LARGEST = 256 * 1024  # octets of a message
 PATIENCE = 20  # seconds for one call
-SOON = 12  # seconds until a promised leaf stands under a checkpoint (protocol §7: 10)
+SOON = 12  # seconds until a promised leaf stands under a checkpoint (PROTOCOL.md B-9: 10)
 
 
 class NotBelieved(Exception):
@@ -162,10 +162,10 @@ class Me:
         trusting.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(der))
         return httpx.Client(verify=trusting, timeout=PATIENCE, trust_env=False, follow_redirects=False)
 
-    # --- believing: protocol §3.2, in its order -------------------------------------------
+    # --- believing: PROTOCOL.md S-5, in its order -------------------------------------------
 
     def believe(self, told, asked, request):
-        if told.headers.get("content-type", "") != "application/tongban-response+jwt":
+        if told.headers.get("content-type", "").lower() != "application/tongban-response+jwt":
             raise Hint(unsigned(told))
         text = told.content.decode("latin-1")
         # shape: three parts of base64url, a header of exactly three strings
@@ -253,7 +253,7 @@ class Me:
         if asked["op"].startswith("application."):
             must(said_so.get("case") == asked["case"], "is about another case")
 
-    # --- the promise: protocol §7, C2SP tlog-proof ------------------------------------------
+    # --- the promise: PROTOCOL.md B-9 and B-13, C2SP tlog-proof ------------------------------------------
 
     def prove(self):
         """Fetches the leaf that the last answer promised, and checks that it stands in the partner's signed tree."""
@@ -315,7 +315,8 @@ class Me:
         if not ours:
             raise NotBelieved("checkpoint", "is not signed by the ledger key on the partner's card")
         try:
-            Ed25519PublicKey.from_public_bytes(key[1:]).verify(ours[0], text.encode())
+            for signature in ours:
+                Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature, text.encode())
         except InvalidSignature as fault:
             raise NotBelieved("checkpoint", "its signature does not verify") from fault
         lines = text.split("\n")

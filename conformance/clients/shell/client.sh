@@ -9,7 +9,7 @@
 #     client.sh DIR proof                                 prove the promise of the last answer
 #
 # DIR holds sign.pem (our P-256 signing key), tls.crt and tls.key, card.json (our own card) and
-# partner.json (the partner's card). An answer is believed after every check of protocol §3.2, in
+# partner.json (the partner's card). An answer is believed after every check of PROTOCOL.md S-5, in
 # its order, and not before. Standard output is one line of JSON; people read standard error.
 # Ends with 0 answered, 1 nothing that can be believed, 2 refused and signed, 3 an unsigned hint, 64 usage.
 set -euo pipefail
@@ -19,7 +19,7 @@ SKEW=30             # seconds two clocks may differ
 LONGEST_LIFE=120    # seconds an answer may live
 LARGEST=$((256 * 1024)) # octets of a message
 PATIENCE=20         # seconds for one call
-SOON=12             # seconds until a promised leaf stands under a checkpoint (protocol §7: 10)
+SOON=12             # seconds until a promised leaf stands under a checkpoint (PROTOCOL.md B-9: 10)
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0" >&2; exit 64; }
 not_believed() { printf 'not believed: %s: %s\n' "$1" "$2" >&2; exit 1; }
@@ -105,7 +105,7 @@ ask() { # op, file with the request's own members
   cp "$work/body" "$dir/last-answer.jws"
 }
 
-# --- believing: protocol §3.2, in its order -----------------------------------------------------------
+# --- believing: PROTOCOL.md S-5, in its order -----------------------------------------------------------
 says() { jq -e "$@" "$work/said" >/dev/null 2>&1; }
 
 part() { # one part of the JWS, canonical base64url or nothing
@@ -126,7 +126,7 @@ strict_json() { # an object as the protocol allows it: no name twice, integers w
 
 believe() { # HTTP status, content type
   local status=$1 text header payload signature now
-  [ "$2" = application/tongban-response+jwt ] || unsigned "$status"
+  [ "${2,,}" = application/tongban-response+jwt ] || unsigned "$status"
   # shape: three parts of base64url, a header of exactly three strings
   [ "$(wc -c <"$work/body")" -le "$LARGEST" ] && [ "$(tr -d 'A-Za-z0-9_-' <"$work/body" | od -An -c | tr -d ' ')" = .. ] ||
     not_believed shape 'is not one compact JWS'
@@ -201,7 +201,7 @@ check_schema() {
   fi
 }
 
-# --- the promise: protocol §7, C2SP tlog-proof ----------------------------------------------------------
+# --- the promise: PROTOCOL.md B-9 and B-13, C2SP tlog-proof ----------------------------------------------------------
 prove() { # fetches the leaf that the last answer promised, checks that it stands in the partner's signed tree
   local origin index promised until told hash line at last size
   cut -d. -f2 "$dir/last-request.jws" | un_b64url >"$work/asked"
@@ -248,13 +248,13 @@ prove() { # fetches the leaf that the last answer promised, checks that it stand
 }
 
 checkpoint() { # the text of the C2SP note to $work/text, if the ledger key on the card signed it
-  local vkey name id key blank blob
+  local vkey name id key blank blob signed=no
   vkey=$(jq -r .ledger.vkey "$dir/partner.json")
   name=${vkey%%+*} key=${vkey#*+} id=${key%%+*}
   key=$(printf %s "${key#*+}" | base64 -d | hex) # 01 (Ed25519), then the key
   [ "${key:0:2}" = 01 ] && [ "$({ printf '%s\n' "$name"; printf %s "$key" | unhex; } | sha256 | hex | head -c 8)" = "$id" ] ||
     not_believed checkpoint "the card's vkey is not a well-formed Ed25519 verifier key"
-  blank=$(grep -n '^$' "$work/note" | tail -n 1 | cut -d: -f1)
+  blank=$(grep -n "^$" "$work/note" | tail -n 1 | cut -d: -f1 || true)
   [ -n "$blank" ] || not_believed checkpoint 'is no signed note'
   head -n $((blank - 1)) "$work/note" >"$work/text"
   while IFS= read -r blob; do
@@ -264,11 +264,11 @@ checkpoint() { # the text of the C2SP note to $work/text, if the ledger key on t
     ed25519_pem "${key:2}" >"$work/key.pem"
     openssl pkeyutl -verify -pubin -inkey "$work/key.pem" -rawin -in "$work/text" -sigfile "$work/signature" >/dev/null 2>&1 ||
       not_believed checkpoint 'its signature does not verify'
-    [ "$(head -n 1 "$work/text")" = "$1" ] && [ "$name" = "$1" ] && sed -n 2p "$work/text" | grep -qxE '[1-9][0-9]*' ||
-      not_believed checkpoint 'is of another log than the one promised'
-    return
+    signed=yes
   done < <(tail -n +$((blank + 1)) "$work/note" | grep -F -- "— $name " || true)
-  not_believed checkpoint "is not signed by the ledger key on the partner's card"
+  [ $signed = yes ] || not_believed checkpoint "is not signed by the ledger key on the partner's card"
+  [ "$(head -n 1 "$work/text")" = "$1" ] && [ "$name" = "$1" ] && sed -n 2p "$work/text" | grep -qxE '[1-9][0-9]*' ||
+    not_believed checkpoint 'is of another log than the one promised'
 }
 
 # --- words for people -------------------------------------------------------------------------------------

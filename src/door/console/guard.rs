@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_a_form_of_our_own_page_is_taken() {
-        let own = |pairs| of_our_own_page(&headers(pairs), "console:8081");
+        let own = |pairs: &[(&'static str, &'static str)]| of_our_own_page(&headers(pairs), "console:8081");
         let (site, origin) = ("sec-fetch-site", "origin");
         assert!(own(&[(site, "same-origin"), (origin, "https://console:8081")]));
         assert!(own(&[(site, "same-origin")]) && own(&[(origin, "https://console:8081")]));

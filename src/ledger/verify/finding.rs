@@ -50,6 +50,48 @@ pub enum FindingKind {
     KeyDiffers,
     /// A log's first leaf does not name the end of the log before.
     ChainBroken,
+    /// Older than the checkpoint that the log has signed since.
+    CheckpointBehind,
+    /// A leaf names evidence that is not there, and no order in the tree says why.
+    EvidenceMissing,
+    /// Marked as erased by an order that is not in the tree or does not list the leaf.
+    ErasureUnproven,
+    /// Still there although an order in the tree says erase.
+    EvidenceNotErased,
+    /// Sealed bytes other than the leaf names.
+    EvidenceChanged,
+    /// A secret other than the leaf commits to.
+    SecretChanged,
+    /// Token, epoch or sum of a row were changed.
+    VaultRowChanged,
+    /// A row of a leaf that has no evidence, or a second one.
+    VaultRowExtra,
+    /// The wrapped key of an epoch is none.
+    EpochChanged,
+    EpochMissing,
+    /// Held by no order in force.
+    HoldChanged,
+    /// An order in force holds it, the vault does not.
+    HoldMissing,
+    /// The search index says something else than the vault.
+    SearchIndexChanged,
+    /// A package that is not written as packages are.
+    PackageMalformed,
+    ManifestInvalid,
+    MemberChanged,
+    MemberMissing,
+    MemberExtra,
+    ProofInvalid,
+    LeafExtra,
+    /// What was selected is not all there.
+    SelectionIncomplete,
+    OrderUnproven,
+    EvidenceExtra,
+    SecretMissing,
+    /// A leaf that the warrant finds was left out.
+    TagHidden,
+    /// A leaf that the warrant does not find was put in.
+    TagContradicts,
 }
 
 impl FindingKind {
@@ -85,6 +127,46 @@ impl FindingKind {
                 ("is signed for another tree than the leaves form", "所签的树与现有记录不一致")
             }
             Self::KeyDiffers => ("names another ledger key than the one given", "所载账本密钥与给定的不同"),
+            Self::CheckpointBehind => {
+                ("is older than a checkpoint that this log has signed", "早于本账本已签的检查点")
+            }
+            Self::EvidenceMissing => {
+                ("names evidence that is missing, and no order in the tree says why", "的证据缺失，且无在账指令说明")
+            }
+            Self::ErasureUnproven => {
+                ("is marked as erased by an order that does not say so", "标记为已删除，但所引指令并无此内容")
+            }
+            Self::EvidenceNotErased => {
+                ("has evidence that an order told to erase", "的证据应依令删除而仍存在")
+            }
+            Self::EvidenceChanged => ("has evidence that is not what it names", "的密封证据与所载散列不符"),
+            Self::SecretChanged => ("has a secret that is not what it commits to", "的随机数与所载承诺不符"),
+            Self::VaultRowChanged => ("has a vault row that is not as it was written", "的证据库行被改动"),
+            Self::VaultRowExtra => ("has a vault row that no leaf names", "的证据库行无对应记录"),
+            Self::EpochChanged => ("holds an epoch key that is not one", "所存时段密钥被改动"),
+            Self::EpochMissing => ("is sealed in an epoch whose key is missing", "所属时段的密钥缺失"),
+            Self::HoldChanged => ("is held by no order in force", "被保全，但无有效指令"),
+            Self::HoldMissing => ("should be held by an order in force and is not", "应依令保全而未保全"),
+            Self::SearchIndexChanged => {
+                ("stands in the search index otherwise than in the vault", "的检索索引与证据库不符")
+            }
+            Self::PackageMalformed => ("is not written as a package is", "不符合导出包格式"),
+            Self::ManifestInvalid => {
+                ("is not a manifest signed by this log's key", "不是本账本密钥签名的清单")
+            }
+            Self::MemberChanged => ("is not what the manifest says", "与清单所载不符"),
+            Self::MemberMissing => ("stands in the manifest and is missing", "清单所列文件缺失"),
+            Self::MemberExtra => ("is not in the manifest, or nothing needs it", "不在清单之列"),
+            Self::ProofInvalid => ("does not prove its leaf", "证明不成立"),
+            Self::LeafExtra => ("was not selected", "不在所选范围"),
+            Self::SelectionIncomplete => ("is not all that was selected", "所选内容不完整"),
+            Self::OrderUnproven => ("is said to be subject to an order that is not proven", "所引指令未获证明"),
+            Self::EvidenceExtra => ("has evidence here that does not belong", "附有不应存在的证据"),
+            Self::SecretMissing => {
+                ("has no secret here, and no order in the tree says why", "缺少随机数，且无在账指令说明")
+            }
+            Self::TagHidden => ("is found by the warrant and was left out", "依检索令应在结果中而被遗漏"),
+            Self::TagContradicts => ("is not found by the warrant", "不符合检索令"),
             Self::ChainBroken => ("does not name the end of the log before it", "未正确衔接上一账本"),
         }
     }

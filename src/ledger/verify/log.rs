@@ -5,6 +5,7 @@
 //! goes on with the undisputed hash, so that one change is one finding.
 
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,17 +13,43 @@ use base64::engine::general_purpose::STANDARD;
 use super::super::checkpoint::Checkpoint;
 use super::super::leaf::{Leaf, LeafHash, LeafKind, is_canonical};
 use super::super::note::Vkey;
+use super::super::orders::Order;
 use super::super::tile_files::TileFiles;
 use super::super::tiles::Edge;
 use super::super::tree::{Hash, leaf_hash, sha256};
+use super::judge::EvidenceReport;
+use super::vaults::{MonthSeen, Watch};
 use super::{Finding, FindingKind, KeySource, LogReport, MOST_FINDINGS};
-use crate::store::sqlite::{Columns, MonthFile, SqliteShelf, is_untouched};
-use crate::store::{Head, Shard, Shelf as _, StoredLeaf};
+use crate::store::sqlite::{Columns, MonthFile, SqliteHeads, SqliteShelf, is_untouched};
+use crate::store::{Head, Mark, Shard, Shelf as _, StoredLeaf};
+
+/// Where the gateway keeps what it has signed.
+const STATE: &str = "ledger/state.db";
+/// What somebody else kept has no file here.
+const ELSEWHERE: &str = "(kept elsewhere 他处留存)";
+/// How often, and how long apart, a published checkpoint is looked at until it has caught up
+/// with the signed one: three seconds, the gateway takes milliseconds.
+const PUBLISH_LOOKS: u32 = 30;
+const PUBLISH_LOOK: Duration = Duration::from_millis(100);
 
 /// A checked log, and its end for the next one's first leaf.
+#[derive(Default)]
 pub(super) struct Checked {
     pub report: Option<LogReport>,
     pub end: Option<End>,
+    pub orders: Vec<Order>,
+    /// Evidence is judged when the orders of every log are known.
+    pub months: Vec<MonthSeen>,
+}
+
+/// What every log is held against.
+pub(super) struct Against<'a> {
+    pub data: &'a Path,
+    pub shelf: &'a SqliteShelf,
+    pub key: Option<[u8; 32]>,
+    /// Checkpoints that somebody else kept.
+    pub elsewhere: &'a [Vec<u8>],
+    pub progress: &'a dyn Fn(u64),
 }
 
 pub(super) struct End {
@@ -59,19 +86,25 @@ pub(super) struct Walk<'a> {
     pub(super) agreed: u64,
     pub(super) tiles: u64,
     pub(super) last_kind: Option<LeafKind>,
+    shard: Shard,
+    orders: Vec<Order>,
+    months: Vec<MonthSeen>,
+    watch: Option<Watch>,
+    progress: &'a dyn Fn(u64),
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, and each is a different source of truth")]
+/// Leaves between two words about progress.
+const PROGRESS_EVERY: u64 = 2048;
+
 pub(super) fn check(
-    data: &Path,
-    shelf: &SqliteShelf,
+    against: &Against<'_>,
     shard: Shard,
     kept: &[Head],
-    key: Option<[u8; 32]>,
     before: Option<&End>,
     must_be_closed: bool,
     findings: &mut Vec<Finding>,
 ) -> Checked {
+    let Against { data, shelf, key, .. } = *against;
     let genesis = shelf.leaves(shard, 0..1).ok().and_then(|mut leaves| leaves.pop());
     let genesis = genesis.and_then(|stored| Leaf::from_bytes(&stored.leaf));
     let named = kept.iter().find_map(|head| Checkpoint::peek(&head.note).ok()).map(|c| c.origin);
@@ -80,15 +113,17 @@ pub(super) fn check(
         // Neither a checkpoint nor a first leaf can be read: only the files can be named.
         let folder = format!("ledger/{shard}");
         findings.push(Finding::new(FindingKind::FileDamaged, folder));
-        return Checked { report: None, end: None };
+        return Checked::default();
     };
     let (vkey, source) = choose_key(&origin, key, genesis.as_ref(), findings, shard, before);
     let files = TileFiles::new(data, &origin);
     let (mut awaited, end) = checkpoints(data, &files, &origin, kept, vkey.as_ref(), findings);
+    behind(data, &files, &origin, &awaited, findings);
     awaited.sort_by_key(|c| std::cmp::Reverse(c.size));
     let newest = awaited.first().map(|c| (c.size, STANDARD.encode(c.root)));
     let checkpoints = awaited.len() as u64;
     let sealed = newest.as_ref().map_or(0, |(size, _)| *size);
+    kept_elsewhere(against.elsewhere, &origin, vkey.as_ref(), &mut awaited, findings);
     let me = me.or_else(|| origin.split('/').nth(1).map(str::to_owned));
     let first_finding = findings.len();
     let mut walk = Walk {
@@ -107,11 +142,17 @@ pub(super) fn check(
         tiles: 0,
         last_kind: None,
         origin: origin.clone(),
+        shard,
+        orders: Vec::new(),
+        months: Vec::new(),
+        watch: None,
+        progress: against.progress,
     };
     walk.meet_checkpoints();
     walk.months(shelf, shard);
     walk.finish(shard, must_be_closed);
     walk.untouched(shelf, shard);
+    let (orders, months) = (std::mem::take(&mut walk.orders), std::mem::take(&mut walk.months));
     // Leaves first, in their order: the rest follows from them more often than not.
     if let Some(here) = walk.findings.get_mut(first_finding..) {
         here.sort_by_key(|finding| (finding.index.is_none(), finding.index));
@@ -125,8 +166,9 @@ pub(super) fn check(
         tiles: walk.tiles,
         vkey: vkey.map(|v| v.to_string()),
         key: source,
+        evidence: EvidenceReport::default(),
     };
-    Checked { report: Some(report), end: end.map(|note| End { origin, note }) }
+    Checked { report: Some(report), end: end.map(|note| End { origin, note }), orders, months }
 }
 
 fn choose_key(
@@ -169,7 +211,7 @@ fn checkpoints(
 ) -> (Vec<Awaited>, Option<Hash>) {
     let published = relative(data, &files.checkpoint_path());
     let mut all: Vec<(String, Option<u64>, Vec<u8>)> =
-        kept.iter().map(|head| ("ledger/state.db".to_owned(), Some(head.size), head.note.clone())).collect();
+        kept.iter().map(|head| (STATE.to_owned(), Some(head.size), head.note.clone())).collect();
     match files.checkpoint() {
         Ok(Some(note)) => all.push((published, None, note)),
         Ok(None) if kept.is_empty() => {}
@@ -193,15 +235,63 @@ fn checkpoints(
     (awaited, end.map(|(_, note)| note))
 }
 
+/// A published checkpoint that is older than the signed one, or the other way round: one of the
+/// two was put back. The gateway signs first and publishes then.
+fn behind(data: &Path, files: &TileFiles, origin: &str, awaited: &[Awaited], findings: &mut Vec<Finding>) {
+    let published = relative(data, &files.checkpoint_path());
+    let newest = |file: &str| awaited.iter().filter(|c| c.file == file).map(|c| c.size).max();
+    let (Some(signed), Some(mut told)) = (newest(STATE), newest(&published)) else { return };
+    // Beside a running gateway the file follows within moments.
+    for _ in 0..PUBLISH_LOOKS {
+        if told >= signed {
+            break;
+        }
+        std::thread::sleep(PUBLISH_LOOK);
+        let note = files.checkpoint().ok().flatten();
+        told = note.and_then(|note| Checkpoint::peek(&note).ok()).map_or(told, |c| c.size.max(told));
+    }
+    if told < signed {
+        findings.push(Finding::new(FindingKind::CheckpointBehind, published).of(origin));
+    } else if told > signed {
+        let signed_by_now = SqliteHeads::kept(&data.join(STATE)).unwrap_or_default();
+        let ours = |head: &Head| Checkpoint::peek(&head.note).is_ok_and(|c| c.origin == origin);
+        if !signed_by_now.iter().any(|(_, head)| head.size >= told && ours(head)) {
+            findings.push(Finding::new(FindingKind::CheckpointBehind, STATE).of(origin));
+        }
+    }
+}
+
+/// Checkpoints that a witness or an auditor kept: the log must reach them and agree.
+fn kept_elsewhere(
+    notes: &[Vec<u8>],
+    origin: &str,
+    vkey: Option<&Vkey>,
+    awaited: &mut Vec<Awaited>,
+    findings: &mut Vec<Finding>,
+) {
+    for note in notes {
+        if Checkpoint::peek(note).is_ok_and(|c| c.origin != origin) {
+            continue;
+        }
+        match vkey.and_then(|vkey| Checkpoint::open(note, vkey).ok()) {
+            Some(c) => awaited.push(Awaited { size: c.size, root: c.root, file: ELSEWHERE.to_owned() }),
+            None => findings.push(Finding::new(FindingKind::CheckpointInvalid, ELSEWHERE).of(origin)),
+        }
+    }
+    awaited.sort_by_key(|c| std::cmp::Reverse(c.size));
+}
+
 impl Walk<'_> {
     fn months(&mut self, shelf: &SqliteShelf, shard: Shard) {
         let months = shelf.months(shard).unwrap_or_default();
         for month in months {
             let name = format!("ledger/{shard}/{month}.db");
+            self.watch = Some(Watch::begin(self.data, &self.origin, shard, month));
             match shelf.month(shard, month) {
                 Ok(file) => self.month(&file, &name),
                 Err(_) => self.found(Finding::new(FindingKind::FileDamaged, name)),
             }
+            self.months.extend(self.watch.take().map(Watch::end));
         }
     }
 
@@ -248,6 +338,9 @@ impl Walk<'_> {
             return self.found(Finding::new(FindingKind::LeafRewritten, name).at(&self.origin, index));
         }
         self.gap(index, name);
+        if index.is_multiple_of(PROGRESS_EVERY) {
+            (self.progress)(PROGRESS_EVERY);
+        }
         let own = leaf_hash(&stored.leaf);
         let tile = self.tile_hash(index);
         let hash = if own == stored.hash {
@@ -258,9 +351,11 @@ impl Walk<'_> {
             own
         } else if tile.is_some_and(|(hash, _)| hash == own) {
             self.found(Finding::new(FindingKind::HashChanged, name).at(&self.origin, index));
+            self.unread(index);
             own
         } else {
             self.found(Finding::new(FindingKind::LeafChanged, name).at(&self.origin, index));
+            self.unread(index);
             stored.hash
         };
         self.push(hash);
@@ -276,6 +371,7 @@ impl Walk<'_> {
         let finding = Finding::new(FindingKind::LeafMissing, name).at(&self.origin, first);
         self.found(finding.saying(&through, &format!("（至第 {} 条）", index - 1)));
         for missing in first..index {
+            self.unread(missing);
             let Some((hash, _)) = self.tile_hash(missing) else {
                 self.lost = true;
                 // A wild index must not keep the walk busy: the tree is lost anyway.
@@ -287,14 +383,27 @@ impl Walk<'_> {
     }
 
     fn content(&mut self, index: u64, bytes: &[u8], columns: &Columns, name: &str) {
-        let parsed = Leaf::from_bytes(bytes).filter(|_| is_canonical(bytes));
+        // Writing it again is the cheap way to see that it is canonical.
+        let parsed = Leaf::from_bytes(bytes)
+            .filter(|leaf| leaf.to_bytes().as_deref() == Some(bytes) || is_canonical(bytes));
         let Some(leaf) = parsed.filter(|leaf| leaf.me == self.me) else {
+            self.unread(index);
             return self.found(Finding::new(FindingKind::LeafMalformed, name).at(&self.origin, index));
         };
         self.last_kind = Some(leaf.t);
+        self.orders.extend(Order::read(&leaf, Mark { shard: self.shard, index }));
+        if let Some(watch) = &mut self.watch {
+            watch.leaf(index, &leaf);
+        }
         let same = columns.ts == leaf.ts && columns.kind == leaf.t.name() && columns.exchange == leaf.x;
         if !same {
             self.found(Finding::new(FindingKind::IndexChanged, name).at(&self.origin, index));
+        }
+    }
+
+    fn unread(&mut self, index: u64) {
+        if let Some(watch) = &mut self.watch {
+            watch.unread(index);
         }
     }
 

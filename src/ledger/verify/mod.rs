@@ -6,21 +6,30 @@
 //! region's data cannot show: leaves that were never written.
 
 mod finding;
+mod index;
+mod judge;
 mod log;
 mod look;
+mod range;
 mod tiles;
+mod vaults;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::orders::Orders;
 use crate::store::sqlite::{SqliteHeads, SqliteShelf, integrity, is_untouched};
 use crate::store::{Head, Shard, Shelf as _};
 
 pub use crate::store::StoreFault;
 
 pub use finding::{Finding, FindingKind};
+pub use judge::EvidenceReport;
+pub use range::{RangeFault, verify_range};
+pub use vaults::is_wrapped_key;
 pub use look::{LookFault, ShownLeaf, find, proof};
 
 /// Findings told; more are counted.
@@ -55,6 +64,8 @@ pub struct LogReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vkey: Option<String>,
     pub key: KeySource,
+    /// What became of the evidence that its leaves name.
+    pub evidence: EvidenceReport,
 }
 
 /// Whose word it is that this key is the log's.
@@ -69,8 +80,25 @@ pub enum KeySource {
     Unknown,
 }
 
+/// What a check may be told besides the directory.
+#[derive(Default)]
+pub struct Asked<'a> {
+    /// The ledger's public key, if known.
+    pub key: Option<[u8; 32]>,
+    /// Checkpoints that somebody else kept (a witness, an auditor): only they show that a whole
+    /// directory was put back to yesterday.
+    pub elsewhere: Vec<Vec<u8>>,
+    /// Told how many leaves there are, and how many were walked over.
+    pub progress: Option<&'a dyn Fn(u64, u64)>,
+}
+
 /// Checks every log in a data directory. `key` is the ledger's public key, if known.
 pub fn verify(data: &Path, key: Option<[u8; 32]>) -> Result<Verdict, StoreFault> {
+    verify_as(data, &Asked { key, ..Asked::default() })
+}
+
+/// Checks every log in a data directory, with its evidence.
+pub fn verify_as(data: &Path, asked: &Asked<'_>) -> Result<Verdict, StoreFault> {
     let shelf = SqliteShelf::of_data_dir(data);
     let mut findings = Vec::new();
     // Checkpoints first: beside a running gateway the leaves may grow, never lag behind.
@@ -85,15 +113,36 @@ pub fn verify(data: &Path, key: Option<[u8; 32]>) -> Result<Verdict, StoreFault>
             kind: std::io::ErrorKind::NotFound,
         });
     }
-    let mut logs = Vec::new();
+    let all: u64 = shards.iter().filter_map(|shard| shelf.size(*shard).ok()).sum();
+    let walked = Cell::new(0);
+    let progress = |more: u64| {
+        walked.set(walked.get() + more);
+        if let Some(tell) = asked.progress {
+            tell(walked.get().min(all), all);
+        }
+    };
+    let against =
+        log::Against { data, shelf: &shelf, key: asked.key, elsewhere: &asked.elsewhere, progress: &progress };
+    let (mut logs, mut orders, mut judged) = (Vec::new(), Orders::default(), Vec::new());
     let mut before = None;
     let last = shards.last().copied();
     for shard in shards {
         let kept = kept.get(&shard).map_or(&[][..], Vec::as_slice);
         let checked =
-            log::check(data, &shelf, shard, kept, key, before.as_ref(), Some(shard) != last, &mut findings);
-        logs.extend(checked.report);
+            log::check(&against, shard, kept, before.as_ref(), Some(shard) != last, &mut findings);
+        checked.orders.into_iter().for_each(|order| orders.add(order));
+        if let Some(report) = checked.report {
+            judged.push((shard, logs.len(), checked.months));
+            logs.push(report);
+        }
         before = checked.end;
+    }
+    for (shard, at, mut months) in judged {
+        let Some(report) = logs.get_mut(at) else { continue };
+        let (evidence, more) =
+            judge::judge(data, shard, &report.origin, report.leaves, &mut months, &orders);
+        report.evidence = evidence;
+        findings.extend(more);
     }
     let more = findings.len().saturating_sub(MOST_FINDINGS);
     findings.truncate(MOST_FINDINGS);

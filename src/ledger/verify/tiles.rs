@@ -9,6 +9,9 @@ use super::super::tree::Hash;
 use super::log::{Walk, relative};
 use super::{Finding, FindingKind};
 
+/// Octets of a full tile's file.
+const FULL_TILE_BYTES: u64 = TILE_WIDTH * 32;
+
 impl Walk<'_> {
     pub(super) fn tile_hash(&mut self, index: u64) -> Option<(Hash, String)> {
         if index >= self.sealed {
@@ -36,8 +39,9 @@ impl Walk<'_> {
         match self.files.read(name) {
             Ok(Some(bytes)) => {
                 self.tiles += 1;
+                let longer = fs::metadata(self.files.path(name)).is_ok_and(|meta| meta.len() > FULL_TILE_BYTES);
                 // Level 0 was compared leaf by leaf.
-                if tile.level > 0 && !self.lost && to_hashes(&bytes) != tile.hashes {
+                if longer || tile.level > 0 && !self.lost && to_hashes(&bytes) != tile.hashes {
                     self.found(Finding::new(FindingKind::TileChanged, file).of(&self.origin));
                 }
             }

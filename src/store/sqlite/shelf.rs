@@ -53,15 +53,16 @@ impl SqliteShelf {
         MonthFile::open(month_path(&self.root, shard, month))
     }
 
-    /// Leaves of one kind, in order. Walks all of the log.
+    /// Leaves of one kind, in order. No index helps here: for kinds that are rare, and whoever has
+    /// time for every month's file.
     pub fn of_kind(&self, shard: Shard, kind: &str) -> Result<Vec<StoredLeaf>, StoreFault> {
         let mut found = Vec::new();
         for month in self.months(shard)? {
             self.month(shard, month)?.read(|connection| {
                 let mut statement =
                     connection.prepare("SELECT idx, hash, leaf FROM leaf WHERE kind=? ORDER BY idx")?;
-                for row in statement.query_map([kind], stored_leaf)? {
-                    found.push(row?);
+                for leaf in statement.query_map([kind], stored_leaf)? {
+                    found.push(leaf?);
                 }
                 Ok(())
             })?;

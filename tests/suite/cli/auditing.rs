@@ -86,6 +86,36 @@ async fn a_running_ledger_and_its_copy_are_verified_shown_and_proven() {
     assert!(found.contains("证明不成立"), "{found}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_is_made_beside_the_gateway_and_checked_without_it() {
+    let (pair, serving, ids) = exchanges().await;
+    let home = &pair.xianan;
+    let vkey = home.card["ledger"]["vkey"].as_str().unwrap();
+    let path = |name: &str| pair.root.path().join(name).to_str().unwrap().to_owned();
+    let (whole, one) = (path("whole.tar"), path("one.tar"));
+    let made = home.run(&["audit", "export", "--range", "0..", "-o", &whole, "--json"]).ended(0).json();
+    home.run(&["audit", "export", "--exchange", &ids[1], "-o", &one]).ended(0);
+    assert_eq!(serving.stop(), 0);
+    let verdict = audit(&["check", &whole, "--vkey", vkey, "--json"]).ended(0).json();
+    assert_eq!((&verdict["sound"], &verdict["leaves"]), (&json!(true), &made["leaves"]));
+    let told = audit(&["check", &one]).ended(0).out;
+    assert!(told.contains("包内自述") && told.trim_end().ends_with("sound 完好"), "{told}");
+    let stranger = pair.yuhuan.card["ledger"]["vkey"].as_str().unwrap();
+    audit(&["check", &one, "--vkey", stranger]).ended(2);
+    let mut bytes = fs::read(&one).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&one, bytes).unwrap();
+    assert!(audit(&["check", &one, "--vkey", vkey]).ended(2).out.contains("✗"));
+    audit(&["check", "/nowhere"]).ended(1);
+    home.run(&["audit", "export", "-o", &one]).ended(64);
+    home.run(&["audit", "export", "--exchange", "0190f3a2-7c1e-7d4b-9a51-000000000000", "-o", &one]).ended(1);
+    // A part of a log, proven alone.
+    let range = home.run(&["audit", "verify", "--range", "1..3", "--json"]).ended(0).json();
+    assert_eq!(range["logs"][0]["leaves"], 2);
+    home.run(&["audit", "verify", "--range", "3..1"]).ended(64);
+}
+
 /// Where a word stands.
 fn word(word: &str) -> impl Fn(&[u8]) -> usize {
     let word = word.to_owned();

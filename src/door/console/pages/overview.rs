@@ -24,7 +24,7 @@ pub async fn page(call: &Call<'_>) -> Page {
         .class("columns")
         .add(panel(call.t("拒绝与失败(24小时)", "Refusals and failures (24 h)"), codes(call, &day)))
         .add(panel(call.t("办件", "Cases"), cases(call).await));
-    let body = Markup::from(readiness(call))
+    let body = readiness(call)
         .and(since(call))
         .and(plots)
         .and(tables)
@@ -146,7 +146,6 @@ async fn cases(call: &Call<'_>) -> Markup {
         ],
     );
     for (partner, role, state, number) in counts {
-        let number = u64::try_from(number).unwrap_or_default();
         table.row([partner.into(), role.into(), badge("badge", state), count(number).into()]);
     }
     table.or(call.t("没有办件。", "No cases."))

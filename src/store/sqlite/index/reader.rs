@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::super::month_file::integrity_of;
 use super::super::{open_reader, sqlite_fault};
 use super::{FacetQuery, Hourly};
 use crate::store::StoreFault;
@@ -52,6 +53,11 @@ impl IndexReader {
             }
             Ok(())
         })
+    }
+
+    /// What SQLite's own integrity check finds; empty when all is well.
+    pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
+        self.read(integrity_of)
     }
 
     /// Indices that fit, newest first, at most `query.most`.

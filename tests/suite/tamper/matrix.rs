@@ -1,0 +1,477 @@
+//! The matrix: seven ways to tamper × six things, each in a copy of its own, by somebody who
+//! covers up after himself (no sums are left beside the files).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use serde_json::json;
+use tongban::ledger::tree::leaf_hash;
+
+use super::made::{MONTH, SHARD, copy_of};
+use super::{Ground, ground};
+
+/// One way to tamper, and where it must be found: a file's end, and the leaf where one is meant.
+struct Case {
+    name: &'static str,
+    act: fn(&Tampered),
+    file: &'static str,
+    index: Option<u64>,
+}
+
+/// A copy to be tampered with.
+struct Tampered<'a> {
+    ground: &'a Ground,
+    data: PathBuf,
+}
+
+/// A leaf with evidence in the `provision` vault, and the next one; neither is held or erased.
+const LEAF: u64 = 50;
+const NEXT: u64 = 51;
+const LEAVES: &str = "2026-11.db";
+const VAULT: &str = "2026-11.provision.db";
+const INDEX: &str = "2026-11.provision.index.db";
+const TILE: &str = "tile/0/000";
+const CHECKPOINT: &str = "/checkpoint";
+
+impl Tampered<'_> {
+    fn folder(data: &Path) -> PathBuf {
+        data.join("ledger").join(SHARD)
+    }
+
+    fn db(&self, name: &str) -> PathBuf {
+        Self::folder(&self.data).join(name)
+    }
+
+    fn sql(&self, name: &str, sql: &str) {
+        let path = self.db(name);
+        let connection = Connection::open(&path).unwrap();
+        let other = Self::folder(&self.ground.other).join(name);
+        connection.execute("ATTACH ? AS b", [format!("file:{}?immutable=1", other.display())]).unwrap();
+        connection.execute_batch(sql).unwrap();
+        connection.execute_batch("DETACH b; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+        drop(connection);
+        self.cover(&path);
+    }
+
+    fn cover(&self, path: &Path) {
+        for suffix in [".sha256", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            let _ = fs::remove_file(name);
+        }
+    }
+
+    /// A file as it was a day before.
+    fn back(&self, below: &str) {
+        let (to, from) = (self.data.join(below), self.ground.yesterday.join(below));
+        self.cover(&to);
+        fs::copy(&from, &to).unwrap();
+        let mut wal = from.into_os_string();
+        wal.push("-wal");
+        if let Ok(bytes) = fs::read(&wal) {
+            let mut beside = to.into_os_string();
+            beside.push("-wal");
+            fs::write(beside, bytes).unwrap();
+        }
+    }
+
+    fn bytes(&self, path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = fs::read(path).unwrap();
+        edit(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn tiles(data: &Path, region: &str) -> PathBuf {
+        data.join(format!("tiles/tongban/{region}/{SHARD}"))
+    }
+
+    fn tile(&self, edit: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes(&Self::tiles(&self.data, "421202").join(TILE), edit);
+    }
+
+    fn checkpoint(&self, edit: impl FnOnce(&mut Vec<u8>)) {
+        self.bytes(&Self::tiles(&self.data, "421202").join("checkpoint"), edit);
+    }
+
+    /// Writes a leaf with a hash and columns that fit it.
+    fn forge(&self, index: u64, text: &str) {
+        let connection = Connection::open(self.db(LEAVES)).unwrap();
+        let hash = leaf_hash(text.as_bytes());
+        connection.execute("UPDATE leaf SET leaf=?, hash=? WHERE idx=?", (text, hash, index.cast_signed())).unwrap();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        drop(connection);
+        self.cover(&self.db(LEAVES));
+    }
+
+    fn leaf_text(&self, index: u64) -> String {
+        let connection = Connection::open(self.db(LEAVES)).unwrap();
+        connection.query_row("SELECT leaf FROM leaf WHERE idx=?", [index.cast_signed()], |row| row.get(0)).unwrap()
+    }
+}
+
+fn swap(table: &str, columns: &str) -> String {
+    let set = |from: u64, to: u64| {
+        let pairs: Vec<String> = columns
+            .split(',')
+            .map(|column| format!("{column}=(SELECT {column} FROM held WHERE idx={from})"))
+            .collect();
+        format!("UPDATE {table} SET {} WHERE idx={to};", pairs.join(","))
+    };
+    format!(
+        "CREATE TEMP TABLE held AS SELECT * FROM {table} WHERE idx IN ({LEAF},{NEXT}); {} {} DROP TABLE held;",
+        set(LEAF, NEXT),
+        set(NEXT, LEAF)
+    )
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "leaf-flip",
+        act: |t| t.sql(LEAVES, "UPDATE leaf SET leaf=replace(leaf, 'permit', 'permjt') WHERE idx=50"),
+        file: LEAVES,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "leaf-forge",
+        act: |t| t.forge(LEAF, &t.leaf_text(LEAF).replace("\"permit\"", "\"deny\"")),
+        file: LEAVES,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "leaf-delete",
+        act: |t| t.sql(LEAVES, "DELETE FROM leaf WHERE idx=50"),
+        file: LEAVES,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "leaf-insert",
+        act: |t| {
+            t.sql(
+                LEAVES,
+                "UPDATE leaf SET idx=-idx-1 WHERE idx>=50; UPDATE leaf SET idx=-idx WHERE idx<0; \
+                 INSERT INTO leaf SELECT 50, ts, kind, exchange, hash, leaf FROM leaf WHERE idx=51",
+            );
+        },
+        file: LEAVES,
+        index: Some(NEXT),
+    },
+    Case {
+        name: "leaf-reorder",
+        act: |t| t.sql(LEAVES, &swap("leaf", "ts,kind,exchange,hash,leaf")),
+        file: LEAVES,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "leaf-truncate",
+        act: |t| t.sql(LEAVES, "DELETE FROM leaf WHERE idx>300"),
+        file: "ledger/2026h2",
+        index: Some(301),
+    },
+    Case {
+        name: "leaf-splice",
+        act: |t| {
+            t.sql(
+                LEAVES,
+                "UPDATE leaf SET (ts,kind,exchange,hash,leaf)=(SELECT ts,kind,exchange,hash,leaf FROM b.leaf \
+                 WHERE idx=50) WHERE idx=50",
+            );
+        },
+        file: LEAVES,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "leaf-rollback",
+        act: |t| t.back("ledger/2026h2/2026-11.db"),
+        file: "ledger/2026h2",
+        index: Some(283),
+    },
+    Case { name: "tile-flip", act: |t| t.tile(|b| b[50 * 32] ^= 1), file: TILE, index: Some(LEAF) },
+    Case {
+        name: "tile-delete",
+        act: |t| fs::remove_file(Tampered::tiles(&t.data, "421202").join(TILE)).unwrap(),
+        file: TILE,
+        index: None,
+    },
+    Case {
+        name: "tile-insert",
+        act: |t| t.tile(|b| drop(b.splice(50 * 32..50 * 32, [7; 32]))),
+        file: TILE,
+        index: None,
+    },
+    Case {
+        name: "tile-reorder",
+        act: |t| {
+            t.tile(|b| {
+                let hash = b[50 * 32..51 * 32].to_vec();
+                b.copy_within(51 * 32..52 * 32, 50 * 32);
+                b[51 * 32..52 * 32].copy_from_slice(&hash);
+            });
+        },
+        file: TILE,
+        index: Some(LEAF),
+    },
+    Case { name: "tile-truncate", act: |t| t.tile(|b| b.truncate(100 * 32)), file: TILE, index: None },
+    Case {
+        name: "tile-splice",
+        act: |t| {
+            let foreign = fs::read(Tampered::tiles(&t.ground.other, "331083").join(TILE)).unwrap();
+            t.tile(|b| *b = foreign);
+        },
+        file: TILE,
+        index: Some(0),
+    },
+    Case {
+        name: "tile-rollback",
+        act: |t| {
+            // Yesterday's edge in the place of today's.
+            let edge = |data: &Path| {
+                let folder = Tampered::tiles(data, "421202").join("tile/0/001.p");
+                let widths = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+                let widest = widths.map(|name| name.to_str().unwrap().parse::<u32>().unwrap()).max();
+                folder.join(widest.unwrap().to_string())
+            };
+            fs::copy(edge(&t.ground.yesterday), edge(&t.data)).unwrap();
+        },
+        file: "tile/0/001",
+        index: None,
+    },
+    Case {
+        name: "evidence-flip",
+        act: |t| {
+            t.sql(VAULT, "UPDATE vault SET sealed=CAST(substr(sealed,1,9)||CASE substr(sealed,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(sealed,11) AS BLOB) WHERE idx=50");
+        },
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "evidence-delete",
+        act: |t| t.sql(VAULT, "DELETE FROM vault WHERE idx=50"),
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "evidence-insert",
+        act: |t| {
+            t.sql(
+                VAULT,
+                "INSERT INTO vault SELECT 281, epoch, r, tokens, sealed, sum FROM vault WHERE idx=50",
+            );
+        },
+        file: VAULT,
+        index: Some(281),
+    },
+    Case {
+        name: "evidence-reorder",
+        act: |t| t.sql(VAULT, &swap("vault", "sealed")),
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "evidence-truncate",
+        act: |t| t.sql(VAULT, "UPDATE vault SET sealed=substr(sealed,1,40) WHERE idx=50"),
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "evidence-splice",
+        act: |t| {
+            t.sql(VAULT, "UPDATE vault SET (r,sealed,sum)=(SELECT r,sealed,sum FROM b.vault WHERE idx=50) WHERE idx=50");
+        },
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "evidence-rollback",
+        act: |t| t.back("ledger/2026h2/2026-11.provision.db"),
+        file: VAULT,
+        index: Some(284),
+    },
+    Case {
+        name: "vault-flip",
+        act: |t| t.sql(VAULT, "UPDATE vault SET r=CAST(substr(r,1,9)||CASE substr(r,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(r,11) AS BLOB) WHERE idx=50"),
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "vault-token",
+        act: |t| {
+            t.sql(VAULT, "UPDATE vault SET tokens=CAST(substr(tokens,1,9)||CASE substr(tokens,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(tokens,11) AS BLOB) WHERE idx=50");
+        },
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "vault-delete-hold",
+        act: |t| t.sql(VAULT, "DELETE FROM hold"),
+        file: VAULT,
+        index: Some(32),
+    },
+    Case {
+        name: "vault-insert-hold",
+        act: |t| t.sql(VAULT, "INSERT INTO hold SELECT 50, shard, leaf FROM hold"),
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "vault-insert-erasure",
+        act: |t| {
+            t.sql(
+                VAULT,
+                "INSERT INTO erased SELECT 50, shard, leaf FROM erased; DELETE FROM vault WHERE idx=50",
+            );
+        },
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "vault-delete-erasure",
+        act: |t| t.sql(VAULT, "DELETE FROM erased"),
+        file: VAULT,
+        index: Some(36),
+    },
+    Case {
+        name: "vault-reorder",
+        act: |t| t.sql(VAULT, &swap("vault", "r")),
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "vault-truncate",
+        act: |t| t.sql(VAULT, "UPDATE vault SET tokens=substr(tokens,1,17) WHERE idx=50; DELETE FROM vault WHERE idx>300"),
+        file: VAULT,
+        index: Some(302),
+    },
+    Case {
+        name: "vault-epoch",
+        act: |t| t.sql(VAULT, "UPDATE epoch SET wrapped='{}'"),
+        file: VAULT,
+        index: None,
+    },
+    Case {
+        name: "vault-splice",
+        act: |t| t.sql(VAULT, "UPDATE vault SET (r,tokens,sum)=(SELECT r,tokens,sum FROM b.vault WHERE idx=50) WHERE idx=50"),
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "vault-rollback",
+        act: |t| t.back("ledger/2026h2/2026-11.other.db"),
+        file: "2026-11.other.db",
+        index: None,
+    },
+    Case {
+        name: "index-flip",
+        act: |t| t.sql(INDEX, "UPDATE tok SET tok=x'00112233445566778899aabbccddeeff' WHERE idx=50"),
+        file: INDEX,
+        index: Some(LEAF),
+    },
+    Case { name: "index-delete", act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx=50"), file: INDEX, index: Some(LEAF) },
+    Case {
+        name: "index-insert",
+        act: |t| t.sql(INDEX, "INSERT OR IGNORE INTO tok SELECT day, tok, 50 FROM tok WHERE idx IN (51,56)"),
+        file: INDEX,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "index-reorder",
+        act: |t| t.sql(INDEX, "UPDATE tok SET idx=9999 WHERE idx=50; UPDATE tok SET idx=50 WHERE idx=53; UPDATE tok SET idx=53 WHERE idx=9999"),
+        file: INDEX,
+        index: Some(LEAF),
+    },
+    Case { name: "index-truncate", act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx>300"), file: INDEX, index: Some(302) },
+    Case {
+        name: "index-splice",
+        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx=50; INSERT INTO tok SELECT * FROM b.tok WHERE idx=50"),
+        file: INDEX,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "index-rollback",
+        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx>282"),
+        file: INDEX,
+        index: Some(284),
+    },
+    Case { name: "checkpoint-flip", act: |t| t.checkpoint(|b| b[30] ^= 1), file: CHECKPOINT, index: None },
+    Case {
+        name: "checkpoint-delete",
+        act: |t| fs::remove_file(Tampered::tiles(&t.data, "421202").join("checkpoint")).unwrap(),
+        file: CHECKPOINT,
+        index: None,
+    },
+    Case {
+        name: "checkpoint-insert",
+        act: |t| {
+            t.checkpoint(|b| {
+                let at = b.windows(2).position(|w| w == b"\n\n").unwrap() + 1;
+                b.splice(at..at, *b"one more line\n");
+            });
+        },
+        file: CHECKPOINT,
+        index: None,
+    },
+    Case {
+        name: "checkpoint-reorder",
+        act: |t| {
+            t.checkpoint(|b| {
+                let text = String::from_utf8(b.clone()).unwrap();
+                let lines: Vec<&str> = text.splitn(4, '\n').collect();
+                *b = format!("{}\n{}\n{}\n{}", lines[0], lines[2], lines[1], lines[3]).into_bytes();
+            });
+        },
+        file: CHECKPOINT,
+        index: None,
+    },
+    Case { name: "checkpoint-truncate", act: |t| t.checkpoint(|b| b.truncate(b.len() - 9)), file: CHECKPOINT, index: None },
+    Case {
+        name: "checkpoint-splice",
+        act: |t| {
+            let foreign = fs::read(Tampered::tiles(&t.ground.other, "331083").join("checkpoint")).unwrap();
+            t.checkpoint(|b| *b = foreign);
+        },
+        file: CHECKPOINT,
+        index: None,
+    },
+    Case {
+        name: "checkpoint-rollback",
+        act: |t| {
+            let old = fs::read(Tampered::tiles(&t.ground.yesterday, "421202").join("checkpoint")).unwrap();
+            t.checkpoint(|b| *b = old);
+        },
+        file: CHECKPOINT,
+        index: None,
+    },
+    Case {
+        name: "checkpoint-rollback-of-the-signed-one",
+        act: |t| t.back("ledger/state.db"),
+        file: "ledger/state.db",
+        index: None,
+    },
+];
+
+#[test]
+fn every_way_to_tamper_with_every_thing_is_found_and_located() {
+    let ground = ground();
+    assert_eq!(MONTH, "2026-11");
+    let root = ground.root.join("matrix");
+    let (mut missed, mut expected) = (Vec::new(), serde_json::Map::new());
+    for case in CASES {
+        let data = copy_of(&ground.data, &root.join(case.name));
+        let tampered = Tampered { ground, data };
+        for name in [LEAVES, VAULT, INDEX, "2026-11.other.db", "../state.db"] {
+            tampered.cover(&tampered.db(name));
+        }
+        (case.act)(&tampered);
+        let verdict = ground.verdict(&tampered.data);
+        let located = verdict
+            .findings
+            .iter()
+            .any(|f| f.file.contains(case.file) && (case.index.is_none() || f.index == case.index));
+        if verdict.sound || !located {
+            missed.push((case.name, verdict.findings));
+        }
+        expected.insert(case.name.to_owned(), json!({"file": case.file, "index": case.index}));
+    }
+    fs::write(ground.root.join("matrix.json"), serde_json::Value::Object(expected).to_string()).unwrap();
+    assert!(missed.is_empty(), "{missed:#?}");
+}
