@@ -271,7 +271,7 @@ pub(super) fn reconciliation(moment: &Moment, at: i64, what: &str, count: u64) -
             let mut regions = [moment.scene.region("asking"), moment.scene.region("answering")];
             regions.sort_unstable();
             let minute = |ago: i64| (at - ago * 60).div_euclid(60) * 60;
-            let (first, second) = regions.into();
+            let [first, second] = regions;
             let text = format!(
                 "exchange-recon/v1\n{first} {second}\n{} {}\n{count}\n{}\n",
                 minute(60),
