@@ -319,7 +319,8 @@ async fn open_doors(
     tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
     tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
-    desk::begin(&house, None, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
+    let links = console.clone().zip(console_addr).map(desk::links);
+    desk::begin(&house, links, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
     couriers::start(&house, webhooks, &mut tasks, &stopped);
     tasks.spawn(watch::minutes(house.clone(), stopped));
     Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })
@@ -339,7 +340,7 @@ async fn open_console(
     let stats = Arc::new(listener::ListenerStats::default());
     show(house, "console", stats.clone());
     let (socket, addr) = bind(section.listen).await?;
-    let console = door::console::Console::new(house.clone());
+    let console = door::console::Console::new(house.clone(), Box::new(door::console::Nobody));
     let served = console.clone();
     tasks.spawn(listener::serve(
         socket,

@@ -150,7 +150,12 @@ fn take_out(dir: &Path, out: &Path) {
     let request = Export { data: dir, key: &key, shard: None, selection, policy: None };
     let mut file = std::io::BufWriter::new(std::fs::File::create(out).unwrap());
     let made = export(&request, &mut file).unwrap();
-    println!("exported {} leaves, {} bytes in {:.1} s", made.leaves, made.bytes, started.elapsed().as_secs_f64());
+    println!(
+        "exported {} leaves, {} bytes in {:.1} s",
+        made.leaves,
+        made.bytes,
+        started.elapsed().as_secs_f64()
+    );
 }
 
 /// `VmHWM` of this process, MiB.

@@ -75,6 +75,10 @@ pub enum Errand {
         shard: Option<String>,
         of: Vec<u64>,
     },
+    /// A package was made: to be recorded before it is handed out.
+    Export {
+        facts: super::ExportFacts,
+    },
     Retention {},
     Completeness {
         warrant: Warrant,
@@ -145,6 +149,7 @@ impl Desk {
             Errand::Erase { order } => told(self.erase(&mandate, &order).await?),
             Errand::Hold { shard, of } => told(self.hold(&mandate, shard.as_deref(), of).await?),
             Errand::Release { shard, of } => told(self.release_hold(&mandate, shard.as_deref(), of).await?),
+            Errand::Export { facts } => told(json!({"leaves": self.export(&mandate, facts).await?})),
             Errand::Retention {} => told(self.retention(&mandate).await?),
             Errand::Completeness { warrant } => told(self.completeness(&mandate, &warrant).await?),
             Errand::Warrant { shard, field, value, from, to } => {

@@ -133,6 +133,28 @@ impl Desk {
         self.release(request).await
     }
 
+    /// The second person's refusal: recorded, and the request is gone.
+    pub async fn open_refuse(&self, by: &Actor, id: &str) -> Result<(), DeskFault> {
+        if !by.may(Act::Open) {
+            return Err(DeskFault::NotAllowed);
+        }
+        let mut request = self.live_request(id).await?;
+        if request.by == by.name() {
+            return Err(DeskFault::SamePerson);
+        }
+        let first = Actor::new(request.by.clone(), request.role);
+        let mandate = Mandate::new(first, &request.purpose, &request.order)?;
+        let intent = Intent {
+            what: json!({"request": request.id, "refused": true}),
+            with: Some(by.name().to_owned()),
+            ..Intent::new(Act::Open)
+        };
+        let recorded = self.record(&mandate, intent).await?;
+        request.expires = self.inner.clock.now().ms();
+        self.blocking(move |desk| desk.inner.registers.put_request(&request)).await?;
+        self.finish(&recorded).await
+    }
+
     /// What was approved, for either of the two while it lasts.
     pub async fn opened(&self, by: &Actor, id: &str) -> Result<Opened, DeskFault> {
         let request = self.live_request(id).await?;

@@ -186,6 +186,11 @@ impl Registers {
         self.select(&format!("{wanted} ORDER BY n DESC LIMIT {most}"), values)
     }
 
+    /// The entry that a leaf's `rd` names.
+    pub fn of_rd(&self, rd: &[u8; 32]) -> Result<Option<Registered>, DeskFault> {
+        Ok(self.select("rd=?", vec![Column::Blob(rd.to_vec())])?.pop())
+    }
+
     /// Entries about one exchange's leaf, oldest first.
     pub fn concerning(&self, at: Mark) -> Result<Vec<Registered>, DeskFault> {
         let wanted =

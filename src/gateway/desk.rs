@@ -1,6 +1,7 @@
 //! The auditors' desk of this gateway: opened with the ledger, reached through the admin
 //! socket, and the daily round that lets old evidence go.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::casebook::Casebook;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::door::admin::{self, AdminSocket, MintLink};
+use crate::door::console::Console;
 use crate::house::{House, TrustWatch};
 use crate::keys::read_private_file;
 use crate::ledger::{Ledger, LedgerKey, Recovered};
@@ -40,6 +42,11 @@ pub(super) async fn open(config: &Config, ledger: &Ledger, clock: &Clock) -> Res
         tracing::warn!(target: "desk", finished, "acts of a crashed run were finished");
     }
     Ok(desk)
+}
+
+/// What the console hands out to who asks for it on this machine.
+pub(super) fn links((console, addr): (Arc<Console>, SocketAddr)) -> MintLink {
+    Arc::new(move |account| Some(format!("https://{addr}{}", console.mint_link(account).ok()?)))
 }
 
 /// Opens the socket and begins the daily round.

@@ -91,7 +91,10 @@ impl TrustWatch {
             cards: Folder::new(&config.path(&config.trust.partners), Card::from_value),
             agreements: Folder::new(&config.path(&config.trust.agreements), Agreement::from_value),
             authorities: Folder::new(&config.path(&config.trust.authorities), Authority::from_value),
-            console: config.console_listener.as_ref().map(|console| Console::new(config.path(&console.accounts))),
+            console: config
+                .console_listener
+                .as_ref()
+                .map(|console| Console::new(config.path(&console.accounts))),
             auditors: config
                 .ledger
                 .auditors

@@ -198,11 +198,7 @@ impl Extract {
 }
 
 /// Origin, note and size of a log's published checkpoint.
-fn published(
-    data: &Path,
-    shelf: &SqliteShelf,
-    shard: Shard,
-) -> Result<(String, Vec<u8>, u64), ExtractFault> {
+fn published(data: &Path, shelf: &SqliteShelf, shard: Shard) -> Result<(String, Vec<u8>, u64), ExtractFault> {
     let first = shelf.leaves(shard, 0..1)?.pop().ok_or(ExtractFault::NoLog)?;
     let me = Leaf::from_bytes(&first.leaf).and_then(|leaf| leaf.me).ok_or(ExtractFault::NoLog)?;
     let origin = format!("tongban/{me}/{shard}");

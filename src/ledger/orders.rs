@@ -70,7 +70,8 @@ impl Order {
 
     /// Does it drop that vault, and not before its floor?
     pub fn drops(&self, shard: Shard, month: Month, class: RetentionClass) -> bool {
-        let meant = self.kind == OrderKind::Drop && self.target == shard && self.vault == Some((month, class));
+        let meant =
+            self.kind == OrderKind::Drop && self.target == shard && self.vault == Some((month, class));
         meant && may_be_dropped_from(month, class).is_some_and(|floor| self.ts >= floor)
     }
 }

@@ -379,7 +379,9 @@ mod tests {
         for size in [1, 2, 7, 64, 65, 100] {
             let plain = leaves(size);
             let whole = root(&plain, size).unwrap();
-            for (first, last) in [(0, size - 1), (size / 2, size - 1), (size / 3, size / 2), (size / 2, size / 2)] {
+            for (first, last) in
+                [(0, size - 1), (size / 2, size - 1), (size / 3, size / 2), (size / 2, size / 2)]
+            {
                 let path = |index| inclusion_proof(&plain, index, size).unwrap().unwrap();
                 let (left, right) = (path(first), path(last));
                 let run = &plain.0[first as usize..=last as usize];

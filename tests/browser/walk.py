@@ -1,12 +1,16 @@
 """Every page: it is there, the browser has verified the log, axe finds nothing, no error is told,
 in both languages and both colour schemes. Leaves a picture of each."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from playwright.sync_api import expect
 
 from visitor import Visitor
 
+# Synthetic, of the demonstration.
+CITIZEN = "42120219000101001X"
 WARRANT = {"purpose": "投诉核查", "order": "咸审〔2026〕1号"}
 
 
@@ -87,12 +91,58 @@ def search(visitor: Visitor, exchange: str, pictures: Path) -> None:
 
 
 def download(visitor: Visitor, exchange: str, to: Path) -> None:
+    """A proof, and a package that the independent verifier in Python accepts."""
     page = visitor.open(f"/exchanges/{exchange}")
     with page.expect_download() as awaited:
         page.get_by_role("link", name="下载证明文件 .tlog-proof").first.click()
     proof = to / "exchange.tlog-proof"
     awaited.value.save_as(proof)
     assert proof.read_text().startswith("c2sp.org/tlog-proof@v1\n")
+    vkey = page.locator("#integrity").get_attribute("data-vkey")
+    page.get_by_label("导出举证包").check()
+    warrant(visitor)
+    with page.expect_download() as awaited:
+        page.get_by_role("button", name="提交").click()
+    package = to / "exchange.tar"
+    awaited.value.save_as(package)
+    verifier = Path(__file__).parents[2] / "conformance/verifier/tongban_verify.py"
+    said = subprocess.run([sys.executable, str(verifier), str(package), "--vkey", vkey], capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def open_evidence(auditor: Visitor, security: Visitor, exchange: str, pictures: Path) -> None:
+    """One asks, another one allows; nobody does both."""
+    page = auditor.open(f"/exchanges/{exchange}")
+    page.get_by_label("申请开启证据").check()
+    warrant(auditor)
+    page.get_by_role("button", name="提交").click()
+    expect(page.get_by_text("申请已提交")).to_be_visible()
+    auditor.well()
+    page = security.open("/approvals")
+    expect(page.get_by_text(WARRANT["purpose"])).to_be_visible()
+    security.accessible("approvals")
+    picture(security, pictures, "approvals")
+    page.get_by_role("button", name="批准").click()
+    expect(page.get_by_text("没有待批事项")).to_be_visible()
+    page = security.open("/registers?kind=open")
+    expect(page.get_by_text(WARRANT["order"])).to_be_visible()
+    security.well()
+
+
+def subject(visitor: Visitor, pictures: Path) -> None:
+    """Who looked at this citizen's data: on a page that can be printed and does not name them."""
+    page = visitor.open("/subject")
+    page.get_by_label("号码", exact=True).fill(CITIZEN)
+    warrant(visitor)
+    page.get_by_role("button", name="生成报告并留痕").click()
+    expect(page.get_by_text("此次检索已记入账本")).to_be_visible()
+    assert page.locator("table.list tbody tr").count() > 3, "the citizen's lookups are found"
+    assert CITIZEN not in page.content() and CITIZEN not in page.url
+    visitor.verified()
+    visitor.accessible("subject report")
+    picture(visitor, pictures, "subject-report")
+    page.pdf(path=str(pictures / "subject-report.pdf"))
+    visitor.well()
 
 
 def full_check(visitor: Visitor, pictures: Path) -> None:

@@ -137,7 +137,12 @@ fn a_whole_directory_put_back_to_yesterday_is_shown_by_a_checkpoint_kept_elsewhe
     let asked = || Asked { key: Some(ground.public), elsewhere: vec![kept.clone()], ..Asked::default() };
     assert!(verify_as(&ground.data, &asked()).unwrap().sound);
     let verdict = verify_as(&ground.yesterday, &asked()).unwrap();
-    assert!(verdict.findings.iter().any(|f| f.file.contains("kept elsewhere") || f.message.contains("kept elsewhere")));
+    assert!(
+        verdict
+            .findings
+            .iter()
+            .any(|f| f.file.contains("kept elsewhere") || f.message.contains("kept elsewhere"))
+    );
     assert!(!verdict.sound);
 }
 

@@ -80,8 +80,7 @@ impl Manifest {
         let (protected, payload) =
             (URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(jcs(&serde_json::to_value(self).ok()?)));
         let signature = URL_SAFE_NO_PAD.encode(key.sign_jws(&format!("{protected}.{payload}"))?);
-        let mut bytes =
-            jcs(&json!({"payload": payload, "protected": protected, "signature": signature}));
+        let mut bytes = jcs(&json!({"payload": payload, "protected": protected, "signature": signature}));
         bytes.push(b'\n');
         Some(bytes)
     }
@@ -173,10 +172,7 @@ mod tests {
         assert_eq!(bytes, manifest().sign(&key).unwrap(), "the same twice");
         assert_eq!(Manifest::open(&bytes, &key.vkey(ORIGIN).unwrap()), Ok(manifest()));
         let stranger = LedgerKey::from_seed(&[2; 32]).unwrap();
-        assert_eq!(
-            Manifest::open(&bytes, &stranger.vkey(ORIGIN).unwrap()),
-            Err(ManifestFault::OtherKey)
-        );
+        assert_eq!(Manifest::open(&bytes, &stranger.vkey(ORIGIN).unwrap()), Err(ManifestFault::OtherKey));
         let other_log = key.vkey("tongban/421202/2027h1").unwrap();
         assert_eq!(Manifest::open(&bytes, &other_log), Err(ManifestFault::OtherKey));
     }

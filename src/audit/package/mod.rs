@@ -46,12 +46,20 @@ pub const MOST_SELECTED: usize = 100_000;
 #[derive(Clone)]
 pub enum Selection {
     /// Leaves from `from` up to, not including, `to`; `None`: to the checkpoint.
-    Range { from: u64, to: Option<u64> },
+    Range {
+        from: u64,
+        to: Option<u64>,
+    },
     Leaves(Vec<u64>),
     /// Every leaf of these exchange ids.
     Exchanges(Vec<String>),
     /// A period in milliseconds, with everything that shows that the search in it was complete.
-    Window { field: Field, subject: SubjectKey, from: i64, to: i64 },
+    Window {
+        field: Field,
+        subject: SubjectKey,
+        from: i64,
+        to: i64,
+    },
 }
 
 /// What [`export`] is asked.

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::errands::{Why, send};
 use super::verifying::{evidence, parse_open_range};
 use super::{data_dir, own_key, parse_vkey};
 use crate::audit::package::check::{CheckFault, PackageVerdict, Trust, check};
-use crate::audit::package::{Export, ExportFault, Selection, Warrant, export};
+use crate::audit::package::{Export, ExportFault, Exported, Selection, Warrant, export};
+use crate::audit::{Errand, ExportFacts};
 use crate::cli::{Common, Exit, Outcome, Stop, out};
 use crate::ledger::Shard;
 use crate::ledger::verify::KeySource;
@@ -44,6 +46,8 @@ pub struct ExportArgs {
     /// The package 输出文件
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    why: Why,
 }
 
 impl ExportArgs {
@@ -66,13 +70,16 @@ impl ExportArgs {
         let mut writer = BufWriter::new(file);
         let made = export(&request, &mut writer).and_then(|made| {
             writer.into_inner().map_err(|e| e.into_error())?.sync_all()?;
-            fs::rename(&beside, &self.out)?;
             Ok(made)
         });
-        let made = made.map_err(|fault| {
-            let _ = fs::remove_file(&beside);
-            export_stop(&fault)
-        })?;
+        let made = made.map_err(|fault| export_stop(&fault));
+        // Recorded before it has its name: what cannot be recorded is not handed out.
+        let recorded = made.and_then(|made| {
+            self.record(&made, common)?;
+            fs::rename(&beside, &self.out).map_err(|e| Stop::failed(named(&e.kind())))?;
+            Ok(made)
+        });
+        let made = recorded.inspect_err(|_| drop(fs::remove_file(&beside)))?;
         let sum = hex::encode(made.sha256);
         if common.json {
             out::json(&serde_json::json!({
@@ -90,6 +97,16 @@ impl ExportArgs {
             out::line(format_args!("  sha256 {sum}"));
         }
         Ok(Exit::Well)
+    }
+
+    fn record(&self, made: &Exported, common: &Common) -> Result<(), Stop> {
+        let facts = ExportFacts {
+            shard: made.shard.to_string(),
+            sha256: hex::encode(made.sha256),
+            leaves: made.leaves,
+            of: made.evidence.clone(),
+        };
+        send(common, &self.why.sends(Errand::Export { facts }))?.done().map(drop)
     }
 
     fn selection(&self) -> Result<(Selection, Option<String>), Stop> {
@@ -131,8 +148,9 @@ impl CheckArgs {
     pub fn run(self, common: &Common) -> Outcome {
         let trust = match (&self.vkey, &self.policy) {
             (Some(vkey), _) => Trust::vkey(parse_vkey(vkey)?),
-            (None, Some(path)) => Trust::policy(&read_text(path)?)
-                .ok_or_else(|| Stop::usage(format_args!("{}: is not a policy 不是信任策略", path.display())))?,
+            (None, Some(path)) => Trust::policy(&read_text(path)?).ok_or_else(|| {
+                Stop::usage(format_args!("{}: is not a policy 不是信任策略", path.display()))
+            })?,
             (None, None) => Trust::default(),
         };
         let warrant = self.warrant.as_deref().map(read_warrant).transpose()?;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::county::{County, LOOK_AGAIN, PATIENCE, ledger_public};
 use super::papers::{self, AGREEMENT, CITIZEN, ITEM, MARRIAGE, OTHER};
+use crate::audit::unseal::AuditorPrivateKey;
 use crate::cli::Stop;
 use crate::cli::authorize::{Asked, DevAuthority, Issued, Person};
 use crate::clock::{Clock, Now};
@@ -36,11 +37,15 @@ impl Stage {
         let mut xianan = County::make(&dir, "xianan", "421202", "咸宁市咸安区", now)?;
         let mut yuhuan = County::make(&dir, "yuhuan", "331083", "玉环市", now)?;
         let agreement = papers::agreement();
+        let auditor = AuditorPrivateKey::generate().map_err(Stop::failed)?;
         for (county, partner) in [(&xianan, &yuhuan), (&yuhuan, &xianan)] {
             write(&county.home, &format!("trust/partners/{}.json", partner.region), &partner.card)?;
             write(&county.home, &format!("trust/agreements/{AGREEMENT}.json"), &agreement)?;
             calendar(&county.home, now)?;
+            // Evidence and search tokens are for auditors only: without one there are none.
+            write(&county.home, "trust/auditors/demo.jwk", &auditor.1)?;
         }
+        write(&dir, "auditor.jwk", &auditor.0)?;
         let authority = DevAuthority::create(&dir.join("mengsuban"), "mengsuban", now, 24)?;
         let trusted = xianan.home.join("trust/authorities/mengsuban.json");
         std::fs::copy(authority.trust_file(), &trusted).context("the authority's file cannot be copied")?;

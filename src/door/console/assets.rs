@@ -17,6 +17,8 @@ pub struct Asset {
 pub struct Assets {
     pub style: Asset,
     pub script: Asset,
+    /// Opens released evidence with the auditor's key.
+    pub evidence: Asset,
     pub mark: Asset,
 }
 
@@ -29,6 +31,12 @@ pub fn assets() -> &'static Assets {
             "text/javascript; charset=utf-8",
             include_str!("assets/integrity.js"),
         ),
+        evidence: asset(
+            "evidence",
+            "js",
+            "text/javascript; charset=utf-8",
+            include_str!("assets/evidence.js"),
+        ),
         mark: asset("mark", "svg", "image/svg+xml", include_str!("assets/mark.svg")),
     });
     &ASSETS
@@ -36,7 +44,7 @@ pub fn assets() -> &'static Assets {
 
 impl Assets {
     pub fn find(&self, path: &str) -> Option<&Asset> {
-        [&self.style, &self.script, &self.mark].into_iter().find(|asset| asset.path == path)
+        [&self.style, &self.script, &self.evidence, &self.mark].into_iter().find(|asset| asset.path == path)
     }
 }
 

@@ -1,42 +1,41 @@
-//! Where auditors' acts are done and recorded, as the console asks for them.
+//! The auditors' desk as pages ask for it: what they filled in becomes errands of
+//! [`crate::audit`], and what came of them becomes rows.
 //!
 //! Promises: nothing about a person or a case is shown without a [`Warrant`], and what is
-//! shown stands in the log before it is. [`LogDesk`] is the least desk: cases and
-//! authorizations, found by looking back through the log itself.
+//! shown stands in the log before it is.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use serde_json::Value;
 
 use crate::account::Account;
-use crate::envelope::digest;
+use crate::audit::package::{Export, Selection, export};
+use crate::audit::{self, Actor, ExportFacts, FoundRow, Mandate, Opened, Page, Request};
 use crate::house::House;
-use crate::ledger::{Leaf, LeafHash, LeafKind, Standing};
+use crate::keys::read_private_file;
+use crate::ledger::evidence::Field;
+use crate::ledger::{LedgerKey, Shard, Standing};
 
 /// Characters of a purpose and of an order or case number.
-pub const MOST_PURPOSE: usize = 200;
-pub const MOST_ORDER: usize = 64;
+pub const MOST_PURPOSE: usize = audit::LONGEST_PURPOSE;
+pub const MOST_ORDER: usize = audit::LONGEST_ORDER;
 
-/// Why an auditor looks, and on whose paper.
+/// Why an auditor looks, and on whose paper: as filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warrant {
-    pub purpose: String,
-    pub order: String,
+    purpose: String,
+    order: String,
 }
 
 impl Warrant {
-    pub fn new(purpose: Option<&str>, order: Option<&str>) -> Result<Self, DeskFault> {
-        let fits = |text: Option<&str>, most: usize| {
-            text.map(str::trim)
-                .filter(|text| {
-                    (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-                })
-                .map(str::to_owned)
-        };
-        let purpose = fits(purpose, MOST_PURPOSE).ok_or_else(DeskFault::purpose)?;
-        let order = fits(order, MOST_ORDER).ok_or_else(DeskFault::order)?;
-        Ok(Self { purpose, order })
+    pub fn new(purpose: Option<&str>, order: Option<&str>) -> Self {
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Self { purpose: text(purpose), order: text(order) }
+    }
+
+    fn mandate(&self, who: &Account) -> Result<Mandate, DeskFault> {
+        Ok(Mandate::new(Actor::of(who), &self.purpose, &self.order)?)
     }
 }
 
@@ -51,14 +50,13 @@ pub enum Sought {
 }
 
 impl Sought {
-    /// The kind's own word; never the value.
-    pub const fn word(&self) -> &'static str {
+    /// An authorization is found by its hash, all others by a keyed token.
+    fn named(&self) -> (Field, String) {
         match self {
-            Self::Citizen(_) => "citizen",
-            Self::License(_) => "license",
-            Self::Case(_) => "case",
-            Self::Operator { .. } => "operator",
-            Self::Authorization { .. } => "authorization",
+            Self::Citizen(value) => (Field::Citizen, value.clone()),
+            Self::License(value) => (Field::License, value.clone()),
+            Self::Case(value) | Self::Authorization { jti: value, .. } => (Field::Case, value.clone()),
+            Self::Operator { region, operator } => (Field::Operator, format!("{region}:{operator}")),
         }
     }
 }
@@ -84,6 +82,8 @@ pub struct Found {
     pub recorded: String,
     /// What a reader must know besides, in Chinese and English: how far it was looked.
     pub note: Option<(String, String)>,
+    /// Auditors' own acts about the subject of a report, as the registers hold them.
+    pub acts: Vec<Value>,
 }
 
 /// What waits for a second person.
@@ -143,22 +143,6 @@ impl DeskFault {
         Self { status: status.as_u16(), zh: zh.to_owned(), en: en.to_owned() }
     }
 
-    fn purpose() -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "请填写用途（1至200字）",
-            "Say what for: a purpose of 1 to 200 characters",
-        )
-    }
-
-    fn order() -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "请填写文号或案号（1至64字）",
-            "Name the paper that asks for it: an order or case number of 1 to 64 characters",
-        )
-    }
-
     fn not_here() -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "本网关尚未启用此功能", "This gateway cannot do that yet")
     }
@@ -166,126 +150,199 @@ impl DeskFault {
     fn unreadable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "账本暂时无法读取", "The log cannot be read at the moment")
     }
+}
 
-    fn unrecorded() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "账本无法留痕，操作未执行",
-            "The log cannot record this, so it was not done",
-        )
+impl From<audit::DeskFault> for DeskFault {
+    fn from(fault: audit::DeskFault) -> Self {
+        let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::new(status, fault.message_zh(), &fault.to_string())
     }
 }
 
-/// What an act comes to, later.
-pub type Doing<'d, T> = Pin<Box<dyn Future<Output = Result<T, DeskFault>> + Send + 'd>>;
-
-/// What an auditor may have done. What a desk does not offer, it says so.
-pub trait Desk: Send + Sync {
-    /// Finds, and records that it was asked for.
-    fn search<'d>(
-        &'d self,
-        who: &'d Account,
-        warrant: &'d Warrant,
-        question: &'d Question,
-        page: Option<&'d str>,
-    ) -> Doing<'d, Found>;
-
-    /// Does, or asks a second person for, an act on the leaf at `place` (`2026h2/4711`);
-    /// returns what to tell the one who asked, in Chinese and English.
-    fn act<'d>(
-        &'d self,
-        _who: &'d Account,
-        _warrant: &'d Warrant,
-        _act: Act,
-        _place: &'d str,
-    ) -> Doing<'d, (String, String)> {
-        Box::pin(async { Err(DeskFault::not_here()) })
-    }
-
-    /// What waits for a second person.
-    fn pending(&self) -> Doing<'_, Vec<Pending>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    /// The second person's word.
-    fn decide<'d>(&'d self, _who: &'d Account, _id: &'d str, _yes: bool) -> Doing<'d, ()> {
-        Box::pin(async { Err(DeskFault::not_here()) })
-    }
-
-    /// The register entry of an act's leaf, by the leaf's `rd`: who, why, on whose paper.
-    fn entry<'d>(&'d self, _rd: &'d [u8; 32]) -> Doing<'d, Option<serde_json::Value>> {
-        Box::pin(async { Ok(None) })
-    }
-}
-
-/// Finds cases and authorizations by looking back through the log.
-pub struct LogDesk {
+/// The auditors' desk as the console's pages ask for it.
+pub struct Desk {
     house: Arc<House>,
 }
 
 /// Rows on one page.
-const ROWS: usize = 50;
-/// Leaves looked through for one page: about half a second.
-const LOOKED_THROUGH: u64 = 200_000;
+const ROWS: u32 = 50;
 
-impl LogDesk {
+impl Desk {
     pub fn new(house: Arc<House>) -> Self {
         Self { house }
     }
 
-    /// The member of a leaf that holds it, as the leaf's bytes spell it.
-    fn member(&self, sought: &Sought) -> Option<String> {
-        match sought {
-            Sought::Case(number) => Some(format!("\"case\":\"{}\"", self.house.ledger.case_tag(number))),
-            Sought::Authorization { issuer, jti } => {
-                let hash = digest(format!("{issuer}\0{jti}").as_bytes());
-                Some(format!("\"auth\":\"{}\"", LeafHash(hash)))
+    /// Finds, and records that it was asked for.
+    pub async fn search(
+        &self,
+        who: &Account,
+        warrant: &Warrant,
+        question: &Question,
+        page: Option<&str>,
+    ) -> Result<Found, DeskFault> {
+        let mandate = warrant.mandate(who)?;
+        let (desk, period) = (&self.house.desk, (question.from, question.to));
+        if let Sought::Authorization { issuer, jti } = &question.sought {
+            let uses = desk.authorization(&mandate, issuer, jti).await?;
+            return self.found(uses.rows, None, uses.leaf, uses.more).await;
+        }
+        let (field, value) = question.sought.named();
+        if question.report {
+            let report = desk.subject(&mandate, field, &value, period).await?;
+            let acts = report.acts.iter().filter_map(|act| serde_json::to_value(act).ok()).collect();
+            let found = self.found(report.rows, None, report.leaf, report.more).await?;
+            return Ok(Found { acts, ..found });
+        }
+        let (from, to) = period;
+        let asked = audit::Question { from, to, ..audit::Question::about(field, &value) };
+        let page = Page { after: page.map(str::to_owned), rows: Some(ROWS) };
+        let found = desk.search(&mandate, &asked, &page).await?;
+        self.found(found.rows, found.next, found.leaf, false).await
+    }
+
+    /// The rows with their leaves' exact bytes.
+    async fn found(
+        &self,
+        rows: Vec<FoundRow>,
+        next: Option<String>,
+        recorded: String,
+        more: bool,
+    ) -> Result<Found, DeskFault> {
+        let house = self.house.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut standing = Vec::with_capacity(rows.len());
+            for row in rows {
+                let origin = format!("tongban/{}/{}", house.me, row.shard);
+                standing.extend(house.ledger.leaves(&origin, row.index..row.index.saturating_add(1))?);
             }
-            Sought::Citizen(_) | Sought::License(_) | Sought::Operator { .. } => None,
+            Ok::<_, crate::ledger::ReadFault>(standing)
+        });
+        let rows = read.await.ok().and_then(Result::ok).ok_or_else(DeskFault::unreadable)?;
+        let note = more.then(|| {
+            let most = rows.len();
+            (
+                format!("仅列最近 {most} 条，请缩小期间"),
+                format!("Only the newest {most}: name a shorter period"),
+            )
+        });
+        Ok(Found { rows, next, recorded, note, acts: Vec::new() })
+    }
+
+    /// Does, or asks a second person for, an act on the leaf at `place` (`2026h2/4711`);
+    /// returns what to tell the one who asked, in Chinese and English.
+    pub async fn act(
+        &self,
+        who: &Account,
+        warrant: &Warrant,
+        act: Act,
+        place: &str,
+    ) -> Result<(String, String), DeskFault> {
+        let mandate = warrant.mandate(who)?;
+        let (shard, index) = place.split_once('/').ok_or_else(DeskFault::not_here)?;
+        let of = vec![index.parse().map_err(|_| DeskFault::not_here())?];
+        let (desk, shard) = (&self.house.desk, Some(shard));
+        let words = |zh: &str, en: &str, leaf: &str| (format!("{zh}（{leaf}）"), format!("{en} ({leaf})"));
+        match act {
+            Act::Open => {
+                let request = desk.open_request(&mandate, shard, of).await?;
+                Ok(words(
+                    "已提交申请，待另一人批准后可在“证据”页开启",
+                    "Asked: when a second person has approved, open it on the page Evidence",
+                    &request.id,
+                ))
+            }
+            Act::Hold => {
+                let held = desk.hold(&mandate, shard, of).await?;
+                Ok(words("已保全并记入账本", "Held, and recorded", &held.leaf))
+            }
+            Act::Release => {
+                let held = desk.release_hold(&mandate, shard, of).await?;
+                Ok(words("已解除保全并记入账本", "Released, and recorded", &held.leaf))
+            }
+            Act::Export | Act::Erase => Err(DeskFault::not_here()),
         }
     }
-}
 
-impl Desk for LogDesk {
-    fn search<'d>(
-        &'d self,
-        who: &'d Account,
-        _warrant: &'d Warrant,
-        question: &'d Question,
-        page: Option<&'d str>,
-    ) -> Doing<'d, Found> {
-        Box::pin(async move {
-            let member = self.member(&question.sought).ok_or_else(DeskFault::not_here)?;
-            let ledger = self.house.ledger.clone();
-            let (present, _) = ledger.present();
-            let (log, below) = match page.and_then(|page| page.rsplit_once('/')) {
-                Some((log, below)) => (log.to_owned(), below.parse().unwrap_or(0)),
-                None => (present, u64::MAX),
-            };
-            let origin = log.clone();
-            let looked = tokio::task::spawn_blocking(move || {
-                ledger.look_back(&origin, below, LOOKED_THROUGH, ROWS, |leaf| {
-                    contains(&leaf.bytes, member.as_bytes())
-                })
-            });
-            let looked = looked.await.ok().and_then(Result::ok).ok_or_else(DeskFault::unreadable)?;
-            let leaf = Leaf {
-                op: Some(question.sought.word().to_owned()),
-                by: Some(who.name().to_owned()),
-                n: Some(u64::try_from(looked.found.len()).unwrap_or(u64::MAX)),
-                ..Leaf::new(LeafKind::Search)
-            };
-            let place = self.house.ledger.record(leaf.into()).await.map_err(|_| DeskFault::unrecorded())?;
-            Ok(Found {
-                rows: looked.found,
-                next: (looked.down_to > 0).then(|| format!("{log}/{}", looked.down_to)),
-                recorded: format!("{}/{}", shard_of(&place.origin), place.index),
-                note: Some((
-                    format!("已查阅 {log} 中第 {} 条起的记录", looked.down_to),
-                    format!("Looked through {log} from leaf {} on", looked.down_to),
-                )),
-            })
-        })
+    /// A package about the exchange of the leaf at a place, recorded before it is handed out.
+    pub async fn package(
+        &self,
+        who: &Account,
+        warrant: &Warrant,
+        standing: &Standing,
+    ) -> Result<Vec<u8>, DeskFault> {
+        let mandate = warrant.mandate(who)?;
+        let house = self.house.clone();
+        let (shard, index) = (Shard::parse(shard_of(&standing.origin)), standing.index);
+        let selection = match standing.leaf().and_then(|leaf| leaf.x) {
+            Some(exchange) => Selection::Exchanges(vec![exchange]),
+            None => Selection::Leaves(vec![index]),
+        };
+        let made = tokio::task::spawn_blocking(move || {
+            let pem = read_private_file(&house.config.path(&house.config.ledger.key)).ok()?;
+            let key = LedgerKey::from_pem(&pem).ok()?;
+            let data = house.config.data_dir();
+            let request = Export { data: &data, key: &key, shard, selection, policy: None };
+            let mut bytes = Vec::new();
+            let made = export(&request, &mut bytes);
+            made.map(|made| (made, bytes))
+                .inspect_err(|fault| tracing::error!(target: "console", %fault, "no package could be made"))
+                .ok()
+        });
+        let (made, bytes) = made.await.ok().flatten().ok_or_else(DeskFault::unreadable)?;
+        let facts = ExportFacts {
+            shard: made.shard.to_string(),
+            sha256: hex::encode(made.sha256),
+            leaves: made.leaves,
+            of: made.evidence,
+        };
+        self.house.desk.export(&mandate, facts).await?;
+        Ok(bytes)
+    }
+
+    /// Requests of this account, newest first, with what became of them.
+    pub async fn requests_of(&self, who: &Account) -> Result<Vec<Request>, DeskFault> {
+        let mut requests = self.house.desk.requests().await?;
+        requests.retain(|request| request.by == who.name());
+        Ok(requests)
+    }
+
+    /// What a second person approved: sealed, for the auditor's own key.
+    pub async fn opened(&self, who: &Account, id: &str) -> Result<Opened, DeskFault> {
+        Ok(self.house.desk.opened(&Actor::of(who), id).await?)
+    }
+
+    /// What waits for a second person.
+    pub async fn pending(&self) -> Result<Vec<Pending>, DeskFault> {
+        let requests = self.house.desk.requests().await?;
+        let waiting = requests.into_iter().filter(|request| request.approved.is_none());
+        let pending = waiting.map(|request| Pending {
+            id: request.id,
+            act: Act::Open.word().to_owned(),
+            at: request.at,
+            by: request.by,
+            purpose: request.purpose,
+            order: request.order,
+            of: request.of.iter().map(|index| format!("{}/{index}", request.shard)).collect(),
+        });
+        Ok(pending.collect())
+    }
+
+    /// The second person's word.
+    pub async fn decide(&self, who: &Account, id: &str, yes: bool) -> Result<(), DeskFault> {
+        let (desk, actor) = (&self.house.desk, Actor::of(who));
+        if yes {
+            desk.open_approve(&actor, id).await?;
+        } else {
+            desk.open_refuse(&actor, id).await?;
+        }
+        Ok(())
+    }
+
+    /// The register entry of an act's leaf, by the leaf's `rd`: who, why, on whose paper.
+    pub async fn entry(&self, rd: &[u8; 32]) -> Option<Value> {
+        let (registers, rd) = (self.house.desk.registers().clone(), *rd);
+        let entry = tokio::task::spawn_blocking(move || registers.of_rd(&rd)).await.ok()?.ok()??;
+        serde_json::to_value(entry).ok()
     }
 }
 

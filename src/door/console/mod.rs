@@ -4,7 +4,7 @@
 //! what changes anything is a POST of this console's own form; what partners wrote stays text;
 //! a page about a person needs a purpose and an order number first and stands in the log. It
 //! works without JavaScript; with it, the browser itself verifies the log.
-//! Leaves to others: the accounts' files ([`crate::account`]), and what an act does ([`Desk`]).
+//! Leaves to others: the accounts' files ([`crate::account`]), and what an act does ([`crate::audit`]).
 
 mod around;
 mod assets;
@@ -36,6 +36,7 @@ use crate::house::House;
 
 use super::answer::{self, HttpAnswer};
 use super::listener::{BodyFault, ConnInfo, Limits, collect_body};
+use desk::Desk;
 use form::{Fields, LARGEST_FORM};
 use links::Links;
 use pages::Call;
@@ -45,7 +46,6 @@ use verification::Verification;
 use words::Lang;
 
 pub use around::{Around, Cosigner, Difference, Nobody, Window, WindowState};
-pub use desk::{Act, Desk, DeskFault, Doing, Found, LogDesk, Pending, Question, Sought, Warrant};
 pub use links::LINK_MS;
 
 /// How often new leaves are counted into the hours.
@@ -57,7 +57,7 @@ const CONNECTIONS: usize = 256;
 /// The console of one gateway.
 pub struct Console {
     house: Arc<House>,
-    desk: Box<dyn Desk>,
+    desk: Desk,
     around: Box<dyn Around>,
     sessions: Sessions,
     links: Links,
@@ -75,16 +75,10 @@ pub enum LinkFault {
 }
 
 impl Console {
-    /// A console whose desk is the log itself and that hears nothing of other gateways.
-    pub fn new(house: Arc<House>) -> Arc<Self> {
-        let desk = Box::new(LogDesk::new(house.clone()));
-        Self::with(house, desk, Box::new(Nobody))
-    }
-
-    pub fn with(house: Arc<House>, desk: Box<dyn Desk>, around: Box<dyn Around>) -> Arc<Self> {
+    pub fn new(house: Arc<House>, around: Box<dyn Around>) -> Arc<Self> {
         Arc::new(Self {
+            desk: Desk::new(house.clone()),
             house,
-            desk,
             around,
             sessions: Sessions::default(),
             links: Links::default(),
@@ -187,7 +181,7 @@ fn asker(console: &Console, request: &Request<Incoming>, conn: &ConnInfo, path: 
     let shown = guard::shown_pin(conn, now);
     let cookie = form::cookie(request.headers(), guard::SESSION_COOKIE).map(str::to_owned);
     // What a page fetches by itself keeps nobody signed in.
-    let busy = !path.starts_with("/log/") && path != "/integrity/progress";
+    let busy = !path.starts_with("/log/") && path != "/integrity/progress" && !path.ends_with("/bundle.json");
     let trust = console.house.trust.load();
     let visit = cookie
         .as_deref()

@@ -130,9 +130,10 @@ impl FindingKind {
             Self::CheckpointBehind => {
                 ("is older than a checkpoint that this log has signed", "早于本账本已签的检查点")
             }
-            Self::EvidenceMissing => {
-                ("names evidence that is missing, and no order in the tree says why", "的证据缺失，且无在账指令说明")
-            }
+            Self::EvidenceMissing => (
+                "names evidence that is missing, and no order in the tree says why",
+                "的证据缺失，且无在账指令说明",
+            ),
             Self::ErasureUnproven => {
                 ("is marked as erased by an order that does not say so", "标记为已删除，但所引指令并无此内容")
             }
@@ -160,7 +161,9 @@ impl FindingKind {
             Self::ProofInvalid => ("does not prove its leaf", "证明不成立"),
             Self::LeafExtra => ("was not selected", "不在所选范围"),
             Self::SelectionIncomplete => ("is not all that was selected", "所选内容不完整"),
-            Self::OrderUnproven => ("is said to be subject to an order that is not proven", "所引指令未获证明"),
+            Self::OrderUnproven => {
+                ("is said to be subject to an order that is not proven", "所引指令未获证明")
+            }
             Self::EvidenceExtra => ("has evidence here that does not belong", "附有不应存在的证据"),
             Self::SecretMissing => {
                 ("has no secret here, and no order in the tree says why", "缺少随机数，且无在账指令说明")

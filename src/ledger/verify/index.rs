@@ -108,7 +108,8 @@ impl IndexCheck {
         // Beside a running gateway: a row that was erased meanwhile leaves the index a moment later.
         let erased = vault.erased().unwrap_or_default();
         let indices: BTreeSet<u64> = differing.into_iter().map(|(index, ..)| index).collect();
-        let at = |index: &u64| Finding::new(FindingKind::SearchIndexChanged, self.file.clone()).at(origin, *index);
+        let at =
+            |index: &u64| Finding::new(FindingKind::SearchIndexChanged, self.file.clone()).at(origin, *index);
         let mut findings: Vec<Finding> =
             indices.iter().filter(|index| !erased.contains_key(index)).map(at).collect();
         if damaged || listed.is_err() || !walked {

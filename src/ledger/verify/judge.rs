@@ -183,7 +183,8 @@ impl Judge<'_> {
         if let Some(order) = self.orders.at(by) {
             return order.covers(OrderKind::Erase, of);
         }
-        let stored = SqliteShelf::of_data_dir(self.data).leaves(by.shard, by.index..by.index.saturating_add(1));
+        let stored =
+            SqliteShelf::of_data_dir(self.data).leaves(by.shard, by.index..by.index.saturating_add(1));
         let leaf = stored.ok().and_then(|mut leaves| leaves.pop()).and_then(|s| Leaf::from_bytes(&s.leaf));
         let order = leaf.and_then(|leaf| Order::read(&leaf, by));
         order.is_some_and(|order| order.covers(OrderKind::Erase, of))

@@ -28,9 +28,9 @@ pub use crate::store::StoreFault;
 
 pub use finding::{Finding, FindingKind};
 pub use judge::EvidenceReport;
+pub use look::{LookFault, ShownLeaf, find, proof};
 pub use range::{RangeFault, verify_range};
 pub use vaults::is_wrapped_key;
-pub use look::{LookFault, ShownLeaf, find, proof};
 
 /// Findings told; more are counted.
 pub const MOST_FINDINGS: usize = 100;
@@ -121,15 +121,19 @@ pub fn verify_as(data: &Path, asked: &Asked<'_>) -> Result<Verdict, StoreFault> 
             tell(walked.get().min(all), all);
         }
     };
-    let against =
-        log::Against { data, shelf: &shelf, key: asked.key, elsewhere: &asked.elsewhere, progress: &progress };
+    let against = log::Against {
+        data,
+        shelf: &shelf,
+        key: asked.key,
+        elsewhere: &asked.elsewhere,
+        progress: &progress,
+    };
     let (mut logs, mut orders, mut judged) = (Vec::new(), Orders::default(), Vec::new());
     let mut before = None;
     let last = shards.last().copied();
     for shard in shards {
         let kept = kept.get(&shard).map_or(&[][..], Vec::as_slice);
-        let checked =
-            log::check(&against, shard, kept, before.as_ref(), Some(shard) != last, &mut findings);
+        let checked = log::check(&against, shard, kept, before.as_ref(), Some(shard) != last, &mut findings);
         checked.orders.into_iter().for_each(|order| orders.add(order));
         if let Some(report) = checked.report {
             judged.push((shard, logs.len(), checked.months));
@@ -139,8 +143,7 @@ pub fn verify_as(data: &Path, asked: &Asked<'_>) -> Result<Verdict, StoreFault> 
     }
     for (shard, at, mut months) in judged {
         let Some(report) = logs.get_mut(at) else { continue };
-        let (evidence, more) =
-            judge::judge(data, shard, &report.origin, report.leaves, &mut months, &orders);
+        let (evidence, more) = judge::judge(data, shard, &report.origin, report.leaves, &mut months, &orders);
         report.evidence = evidence;
         findings.extend(more);
     }

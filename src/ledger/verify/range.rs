@@ -80,8 +80,7 @@ pub fn verify_range(data: &Path, asked: &Asked<'_>, range: Range<u64>) -> Result
             }
             let around = root_around((first, &left), (last, &right), c.size, &mut hashes.iter().copied());
             if findings.is_empty() && around != Some(c.root) {
-                findings
-                    .push(Finding::new(FindingKind::LeafRewritten, folder).at(log.origin(), first));
+                findings.push(Finding::new(FindingKind::LeafRewritten, folder).at(log.origin(), first));
             }
         }
     }

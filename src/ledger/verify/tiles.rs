@@ -39,7 +39,8 @@ impl Walk<'_> {
         match self.files.read(name) {
             Ok(Some(bytes)) => {
                 self.tiles += 1;
-                let longer = fs::metadata(self.files.path(name)).is_ok_and(|meta| meta.len() > FULL_TILE_BYTES);
+                let longer =
+                    fs::metadata(self.files.path(name)).is_ok_and(|meta| meta.len() > FULL_TILE_BYTES);
                 // Level 0 was compared leaf by leaf.
                 if longer || tile.level > 0 && !self.lost && to_hashes(&bytes) != tile.hashes {
                     self.found(Finding::new(FindingKind::TileChanged, file).of(&self.origin));

@@ -142,6 +142,8 @@ async fn holding_erasing_and_sampling_are_told_in_both_languages() {
     assert!(subject.contains("nothing found") && subject.contains(LI), "{subject}");
     let link = pair.xianan.run(&["console", "link", "nobody"]).ended(1);
     assert!(link.err.contains("no-such-account"), "{link:?}");
+    let link = pair.xianan.run(&["console", "link", LI]).ended(0).out;
+    assert!(link.starts_with(&format!("https://{}/link/", pair.xianan.doors.console)), "{link}");
     assert_eq!(serving.stop(), 0);
     assert!(pair.xianan.run(&["console", "link", LI]).ended(1).err.contains("no gateway runs"));
 }

@@ -41,7 +41,9 @@ fn month(data: &Path) -> PathBuf {
     let shard = only_below(&data.join("ledger"));
     let files = fs::read_dir(&shard).into_iter().flatten().map(|entry| entry.unwrap().path());
     files
+        // Vaults and indexes have a word between: 2026-11.other.db.
         .filter(|path| path.extension().is_some_and(|e| e == "db"))
+        .filter(|path| path.file_stem().is_some_and(|month| !month.to_string_lossy().contains('.')))
         .max()
         .unwrap_or_else(|| shard.join("none-yet"))
 }

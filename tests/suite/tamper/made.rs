@@ -13,8 +13,8 @@ use tongban::json::jcs;
 use tongban::keys::{Algorithm, SigningKey};
 use tongban::ledger::evidence::{AuditorKey, Evidence, Field, SearchKeys, Subject, SubjectKey};
 use tongban::ledger::{
-    Decision, Entry, Leaf, LeafHash, LeafKind, Ledger, LedgerKey, LedgerSettings, Place, RetentionClass, Shard,
-    VaultOrder, origin,
+    Decision, Entry, Leaf, LeafHash, LeafKind, Ledger, LedgerKey, LedgerSettings, Place, RetentionClass,
+    Shard, VaultOrder, origin,
 };
 
 use crate::process::copy;

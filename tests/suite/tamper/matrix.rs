@@ -98,7 +98,9 @@ impl Tampered<'_> {
     fn forge(&self, index: u64, text: &str) {
         let connection = Connection::open(self.db(LEAVES)).unwrap();
         let hash = leaf_hash(text.as_bytes());
-        connection.execute("UPDATE leaf SET leaf=?, hash=? WHERE idx=?", (text, hash, index.cast_signed())).unwrap();
+        connection
+            .execute("UPDATE leaf SET leaf=?, hash=? WHERE idx=?", (text, hash, index.cast_signed()))
+            .unwrap();
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         drop(connection);
         self.cover(&self.db(LEAVES));
@@ -106,7 +108,9 @@ impl Tampered<'_> {
 
     fn leaf_text(&self, index: u64) -> String {
         let connection = Connection::open(self.db(LEAVES)).unwrap();
-        connection.query_row("SELECT leaf FROM leaf WHERE idx=?", [index.cast_signed()], |row| row.get(0)).unwrap()
+        connection
+            .query_row("SELECT leaf FROM leaf WHERE idx=?", [index.cast_signed()], |row| row.get(0))
+            .unwrap()
     }
 }
 
@@ -289,7 +293,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "vault-flip",
-        act: |t| t.sql(VAULT, "UPDATE vault SET r=CAST(substr(r,1,9)||CASE substr(r,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(r,11) AS BLOB) WHERE idx=50"),
+        act: |t| {
+            t.sql(VAULT, "UPDATE vault SET r=CAST(substr(r,1,9)||CASE substr(r,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(r,11) AS BLOB) WHERE idx=50")
+        },
         file: VAULT,
         index: Some(LEAF),
     },
@@ -338,7 +344,12 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "vault-truncate",
-        act: |t| t.sql(VAULT, "UPDATE vault SET tokens=substr(tokens,1,17) WHERE idx=50; DELETE FROM vault WHERE idx>300"),
+        act: |t| {
+            t.sql(
+                VAULT,
+                "UPDATE vault SET tokens=substr(tokens,1,17) WHERE idx=50; DELETE FROM vault WHERE idx>300",
+            )
+        },
         file: VAULT,
         index: Some(302),
     },
@@ -350,7 +361,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "vault-splice",
-        act: |t| t.sql(VAULT, "UPDATE vault SET (r,tokens,sum)=(SELECT r,tokens,sum FROM b.vault WHERE idx=50) WHERE idx=50"),
+        act: |t| {
+            t.sql(VAULT, "UPDATE vault SET (r,tokens,sum)=(SELECT r,tokens,sum FROM b.vault WHERE idx=50) WHERE idx=50")
+        },
         file: VAULT,
         index: Some(LEAF),
     },
@@ -366,7 +379,12 @@ const CASES: &[Case] = &[
         file: INDEX,
         index: Some(LEAF),
     },
-    Case { name: "index-delete", act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx=50"), file: INDEX, index: Some(LEAF) },
+    Case {
+        name: "index-delete",
+        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx=50"),
+        file: INDEX,
+        index: Some(LEAF),
+    },
     Case {
         name: "index-insert",
         act: |t| t.sql(INDEX, "INSERT OR IGNORE INTO tok SELECT day, tok, 50 FROM tok WHERE idx IN (51,56)"),
@@ -375,14 +393,23 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "index-reorder",
-        act: |t| t.sql(INDEX, "UPDATE tok SET idx=9999 WHERE idx=50; UPDATE tok SET idx=50 WHERE idx=53; UPDATE tok SET idx=53 WHERE idx=9999"),
+        act: |t| {
+            t.sql(INDEX, "UPDATE tok SET idx=9999 WHERE idx=50; UPDATE tok SET idx=50 WHERE idx=53; UPDATE tok SET idx=53 WHERE idx=9999")
+        },
         file: INDEX,
         index: Some(LEAF),
     },
-    Case { name: "index-truncate", act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx>300"), file: INDEX, index: Some(302) },
+    Case {
+        name: "index-truncate",
+        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx>300"),
+        file: INDEX,
+        index: Some(302),
+    },
     Case {
         name: "index-splice",
-        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx=50; INSERT INTO tok SELECT * FROM b.tok WHERE idx=50"),
+        act: |t| {
+            t.sql(INDEX, "DELETE FROM tok WHERE idx=50; INSERT INTO tok SELECT * FROM b.tok WHERE idx=50")
+        },
         file: INDEX,
         index: Some(LEAF),
     },
@@ -422,7 +449,12 @@ const CASES: &[Case] = &[
         file: CHECKPOINT,
         index: None,
     },
-    Case { name: "checkpoint-truncate", act: |t| t.checkpoint(|b| b.truncate(b.len() - 9)), file: CHECKPOINT, index: None },
+    Case {
+        name: "checkpoint-truncate",
+        act: |t| t.checkpoint(|b| b.truncate(b.len() - 9)),
+        file: CHECKPOINT,
+        index: None,
+    },
     Case {
         name: "checkpoint-splice",
         act: |t| {

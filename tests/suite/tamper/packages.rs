@@ -45,7 +45,8 @@ fn window(ground: &Ground) -> (Selection, Warrant) {
 fn a_package_has_the_same_bytes_twice_and_is_sound() {
     let ground = ground();
     let trust = trust(ground);
-    let (path, exported) = package(ground, &ground.data, "range.tar", Selection::Range { from: 20, to: Some(60) });
+    let (path, exported) =
+        package(ground, &ground.data, "range.tar", Selection::Range { from: 20, to: Some(60) });
     assert_eq!((exported.leaves, exported.evidence.len()), (40, 39));
     let verdict = check(&path, &trust, None).unwrap();
     assert!(verdict.sound, "{:#?}", verdict.findings);
@@ -173,15 +174,31 @@ fn each_seeded_fault_is_found_although_the_manifest_is_signed_anew() {
             package(ground, &ground.other, "other-for-seed.tar", Selection::Range { from: 0, to: None });
         }
         let folder = tempfile::tempdir().unwrap();
-        let tar = std::process::Command::new("tar").arg("-xf").arg(&other).arg("-C").arg(folder.path()).status();
+        let tar =
+            std::process::Command::new("tar").arg("-xf").arg(&other).arg("-C").arg(folder.path()).status();
         assert!(tar.unwrap().success());
         fs::read(folder.path().join(name)).unwrap()
     };
     type Members = BTreeMap<String, Vec<u8>>;
     let faults: Vec<(&str, Box<dyn Fn(&mut Members, &mut Value)>, FindingKind, Option<u64>)> = vec![
-        ("a leaf inside the run", Box::new(|m, _| forge(m, 30, "permit", "error")), FindingKind::LeafChanged, Some(20)),
-        ("its first leaf", Box::new(|m, _| forge(m, 20, "permit", "error")), FindingKind::LeafChanged, Some(20)),
-        ("a leaf of another region", Box::new(|m, _| forge(m, 30, "421202", "331083")), FindingKind::LeafMalformed, Some(30)),
+        (
+            "a leaf inside the run",
+            Box::new(|m, _| forge(m, 30, "permit", "error")),
+            FindingKind::LeafChanged,
+            Some(20),
+        ),
+        (
+            "its first leaf",
+            Box::new(|m, _| forge(m, 20, "permit", "error")),
+            FindingKind::LeafChanged,
+            Some(20),
+        ),
+        (
+            "a leaf of another region",
+            Box::new(|m, _| forge(m, 30, "421202", "331083")),
+            FindingKind::LeafMalformed,
+            Some(30),
+        ),
         (
             "a leaf taken out",
             Box::new(|m, _| {
@@ -203,7 +220,12 @@ fn each_seeded_fault_is_found_although_the_manifest_is_signed_anew() {
             FindingKind::LeafMalformed,
             None,
         ),
-        ("evidence gone", Box::new(|m, _| drop(m.remove("evidence/50.json"))), FindingKind::EvidenceMissing, Some(50)),
+        (
+            "evidence gone",
+            Box::new(|m, _| drop(m.remove("evidence/50.json"))),
+            FindingKind::EvidenceMissing,
+            Some(50),
+        ),
         (
             "evidence of another leaf",
             Box::new(|m, _| {
@@ -228,7 +250,12 @@ fn each_seeded_fault_is_found_although_the_manifest_is_signed_anew() {
             FindingKind::EvidenceExtra,
             Some(36),
         ),
-        ("an erasure without its order", Box::new(|m, _| drop(m.remove("facts.jsonl"))), FindingKind::EvidenceMissing, Some(36)),
+        (
+            "an erasure without its order",
+            Box::new(|m, _| drop(m.remove("facts.jsonl"))),
+            FindingKind::EvidenceMissing,
+            Some(36),
+        ),
         (
             "an erasure that the order does not list",
             Box::new(|m, _| {
@@ -253,7 +280,12 @@ fn each_seeded_fault_is_found_although_the_manifest_is_signed_anew() {
             FindingKind::ProofInvalid,
             Some(20),
         ),
-        ("a member too many", Box::new(|m, _| drop(m.insert("proofs/33.tlog-proof".into(), vec![1]))), FindingKind::MemberExtra, None),
+        (
+            "a member too many",
+            Box::new(|m, _| drop(m.insert("proofs/33.tlog-proof".into(), vec![1]))),
+            FindingKind::MemberExtra,
+            None,
+        ),
         (
             "a range that is not all there",
             Box::new(|_, manifest| manifest["selection"]["to"] = json!(70)),

@@ -72,7 +72,8 @@ impl Checking {
             while reader.read_until(b'\n', &mut text)? > 0 {
                 let fact: Option<FactLine> = read_line(&text);
                 text.clear();
-                let Some((fact, at)) = fact.and_then(|fact| order_at(&fact.order).map(|at| (fact, at))) else {
+                let Some((fact, at)) = fact.and_then(|fact| order_at(&fact.order).map(|at| (fact, at)))
+                else {
                     self.found(FindingKind::PackageMalformed, FACTS, None);
                     continue;
                 };
@@ -110,8 +111,11 @@ impl Checking {
         if store.size(&name).is_none() {
             match gone {
                 Some((kind, by)) => {
-                    let count =
-                        if kind == FactKind::Erased { &mut self.evidence.erased } else { &mut self.evidence.dropped };
+                    let count = if kind == FactKind::Erased {
+                        &mut self.evidence.erased
+                    } else {
+                        &mut self.evidence.dropped
+                    };
                     *count += 1;
                     *self.evidence.orders.entry(name_of(by)).or_default() += 1;
                 }
@@ -157,7 +161,11 @@ impl Checking {
         let begins = first == 0 || ts(first).is_none_or(|ts| ts < matched.from);
         let ends = end == self.size || end == 0 || ts(end - 1).is_none_or(|ts| ts >= matched.to);
         if !begins || !ends {
-            self.found(FindingKind::SelectionIncomplete, "leaves.jsonl", Some(if begins { end } else { first }));
+            self.found(
+                FindingKind::SelectionIncomplete,
+                "leaves.jsonl",
+                Some(if begins { end } else { first }),
+            );
         }
     }
 

@@ -10,13 +10,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::super::manifest::{Manifest, Selected};
 use super::super::members::{LeafLine, proof_name, read_line};
 use super::{Checking, Store};
+use crate::ledger::RetentionClass;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::leaf::{Leaf, LeafHash, is_canonical};
 use crate::ledger::orders::class_of;
 use crate::ledger::proof::Proof;
 use crate::ledger::tree::{Hash, leaf_hash, root_around, verify_inclusion};
 use crate::ledger::verify::FindingKind;
-use crate::ledger::RetentionClass;
 
 const LEAVES: &str = "leaves.jsonl";
 
@@ -76,14 +76,7 @@ impl Checking {
         Ok(())
     }
 
-    fn run_of(
-        &mut self,
-        store: &Store,
-        note: &[u8],
-        checkpoint: Option<&Checkpoint>,
-        first: u64,
-        last: u64,
-    ) {
+    fn run_of(&mut self, store: &Store, note: &[u8], checkpoint: Option<&Checkpoint>, first: u64, last: u64) {
         let mut ends = Vec::new();
         for index in BTreeSet::from([first, last]) {
             let name = proof_name(index);
@@ -131,7 +124,8 @@ impl Checking {
                 (missing.collect(), extra.collect())
             }
             Selected::Exchanges { of } => {
-                let there: BTreeSet<&str> = self.leaves.values().filter_map(|seen| seen.x.as_deref()).collect();
+                let there: BTreeSet<&str> =
+                    self.leaves.values().filter_map(|seen| seen.x.as_deref()).collect();
                 if of.iter().any(|x| !there.contains(x.as_str())) {
                     self.found(FindingKind::SelectionIncomplete, LEAVES, None);
                 }

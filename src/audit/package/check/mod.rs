@@ -172,7 +172,11 @@ impl Checking {
             self.found(FindingKind::MemberExtra, name, None);
         }
         let order = std::iter::once("manifest.json").chain(manifest.members.iter().map(|m| m.name.as_str()));
-        if store.is_archive() && !extra && self.findings.is_empty() && !store.names().map(String::as_str).eq(order) {
+        if store.is_archive()
+            && !extra
+            && self.findings.is_empty()
+            && !store.names().map(String::as_str).eq(order)
+        {
             self.found(FindingKind::PackageMalformed, "manifest.json", None);
         }
         Ok(())

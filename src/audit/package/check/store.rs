@@ -136,9 +136,7 @@ impl Store {
             (Some(Place::In(at, size)), Some(file)) => {
                 Ok(Box::new(BufReader::with_capacity(PIECE, Slice { file, at: *at, left: *size })))
             }
-            (Some(Place::File(path)), _) => {
-                Ok(Box::new(BufReader::with_capacity(PIECE, File::open(path)?)))
-            }
+            (Some(Place::File(path)), _) => Ok(Box::new(BufReader::with_capacity(PIECE, File::open(path)?))),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }

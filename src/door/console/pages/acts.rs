@@ -5,12 +5,12 @@ use hyper::StatusCode;
 
 use crate::ledger::Standing;
 
-use super::super::desk::{Act, Warrant, shard_of};
+use super::super::desk::{Act, DeskFault, Warrant, shard_of};
 use super::super::markup::{El, Markup, el};
 use super::super::words::Lang;
 use super::parts::{leaf_path, panel};
 use super::people::{fault_shown, warrant_fields};
-use super::{Call, Page, exchange, missing};
+use super::{Call, Page, Shown, exchange, missing};
 
 /// What an auditor may ask for.
 const OFFERED: [(Act, &str, &str); 3] = [
@@ -45,17 +45,28 @@ pub fn forms(call: &Call<'_>, standing: &Standing) -> El {
     panel(call.t("处理此交换", "Act on this exchange"), form)
 }
 
-pub async fn act(call: &Call<'_>, shard: &str, index: &str) -> Page {
-    let Some(standing) = exchange::at_place(call, shard, index).await else { return missing(call) };
-    let Some(act) = call.fields.get("act").and_then(Act::from_word) else { return missing(call) };
-    let title = call.t("处理此交换", "Act on this exchange");
-    let done = match Warrant::new(call.fields.get("purpose"), call.fields.get("order")) {
-        Ok(warrant) => {
-            let place = format!("{}/{}", shard_of(&standing.origin), standing.index);
-            call.console.desk.act(&call.visit.account, &warrant, act, &place).await
+pub async fn act(call: &Call<'_>, shard: &str, index: &str) -> Shown {
+    let Some(standing) = exchange::at_place(call, shard, index).await else { return missing(call).into() };
+    let Some(act) = call.fields.get("act").and_then(Act::from_word) else { return missing(call).into() };
+    let warrant = Warrant::new(call.fields.get("purpose"), call.fields.get("order"));
+    let (desk, who) = (&call.console.desk, &call.visit.account);
+    let place = format!("{}/{}", shard_of(&standing.origin), standing.index);
+    let done = if act == Act::Export {
+        match desk.package(who, &warrant, &standing).await {
+            Ok(package) => {
+                let name = format!("{}-{}.tar", shard_of(&standing.origin), standing.index);
+                return exchange::download(&name, "application/x-tar", package).into();
+            }
+            Err(fault) => Err(fault),
         }
-        Err(fault) => Err(fault),
+    } else {
+        desk.act(who, &warrant, act, &place).await
     };
+    done_shown(call, &standing, done).into()
+}
+
+fn done_shown(call: &Call<'_>, standing: &Standing, done: Result<(String, String), DeskFault>) -> Page {
+    let title = call.t("处理此交换", "Act on this exchange");
     match done {
         Ok((zh, en)) => {
             let words = match call.lang {
@@ -66,7 +77,7 @@ pub async fn act(call: &Call<'_>, shard: &str, index: &str) -> Page {
         }
         Err(fault) => {
             let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let body = Markup::from(fault_shown(call, &fault)).and(forms(call, &standing));
+            let body = Markup::from(fault_shown(call, &fault)).and(forms(call, standing));
             Page { status, ..Page::new(title, body) }
         }
     }

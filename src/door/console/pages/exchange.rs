@@ -69,13 +69,13 @@ pub async fn proof(call: &Call<'_>, shard: &str, name: &str) -> Shown {
     let file = format!("{}-{}.tlog-proof", shard_of(&standing.origin), standing.index);
     let (origin, index) = (standing.origin, standing.index);
     match call.read(move |house| house.ledger.entry(&origin, index)).await.flatten() {
-        Some(entry) => download(&file, entry.proof).into(),
+        Some(entry) => download(&file, "text/plain; charset=utf-8", entry.proof).into(),
         None => missing(call).into(),
     }
 }
 
-fn download(name: &str, bytes: Vec<u8>) -> HttpAnswer {
-    let mut answer = answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", bytes);
+pub fn download(name: &str, media_type: &'static str, bytes: Vec<u8>) -> HttpAnswer {
+    let mut answer = answer::bytes(StatusCode::OK, media_type, bytes);
     // Half-year and index: nothing in it needs quoting.
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         answer.headers_mut().insert(CONTENT_DISPOSITION, value);

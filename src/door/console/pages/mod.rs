@@ -3,6 +3,7 @@
 
 mod acts;
 mod cases;
+mod evidence;
 mod exchange;
 mod integrity;
 mod overview;
@@ -69,6 +70,7 @@ pub const PAGES: &[Place] = &[
     unlisted("/exchanges", "交换", "Exchange", AUDIT),
     unlisted("/leaves", "记录", "Entry", AUDIT),
     unlisted("/proofs", "证明", "Proof", AUDIT),
+    place("/evidence", "证据", "Evidence", AUDIT),
     place("/partners", "伙伴", "Partners", WATCHING),
     place("/cases", "办件", "Cases", WATCHING),
     place("/integrity", "完整性", "Integrity", ALL),
@@ -188,7 +190,10 @@ async fn dispatch(call: &Call<'_>, path: &str, post: bool) -> Shown {
         (true, ["authorization"]) => people::authorization(call).await.into(),
         (false, ["exchanges", exchange]) => exchange::by_id(call, exchange).await.into(),
         (false, ["leaves", shard, index]) => exchange::by_place(call, shard, index).await.into(),
-        (true, ["leaves", shard, index]) => acts::act(call, shard, index).await.into(),
+        (true, ["leaves", shard, index]) => acts::act(call, shard, index).await,
+        (false, ["evidence"]) => evidence::list(call).await.into(),
+        (false, ["evidence", id]) => evidence::one(call, id).await.into(),
+        (false, ["evidence", id, "bundle.json"]) => evidence::bundle(call, id).await,
         (false, ["proofs", shard, name]) => exchange::proof(call, shard, name).await,
         (false, ["registers"]) => registers::page(call).await.into(),
         (false, ["approvals"]) => security::approvals(call).await.into(),

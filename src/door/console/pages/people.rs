@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hyper::StatusCode;
+use serde_json::Value;
 
 use crate::clock::Now;
 use crate::ledger::Standing;
@@ -13,7 +14,9 @@ use super::super::desk::{DeskFault, Found, MOST_ORDER, MOST_PURPOSE, Question, S
 use super::super::guard;
 use super::super::markup::{El, Markup, el, segment};
 use super::super::words::{Lang, moment};
-use super::parts::{Table, at, code, decision, exchange_path, facts, leaf_path, leaves, link, panel};
+use super::parts::{
+    Table, at, code, decision, exchange_path, facts, leaf_path, leaves, link, panel, text, theirs,
+};
 use super::{Call, Page, Shown, unreadable};
 
 /// Leaves looked through for a hash: about half a second.
@@ -137,7 +140,7 @@ async fn asked(call: &Call<'_>, sought: Option<Sought>, report: bool) -> Result<
     let sought = sought.ok_or_else(|| {
         DeskFault::new(StatusCode::UNPROCESSABLE_ENTITY, "请填写要查的号码", "Fill in what to look for")
     })?;
-    let warrant = Warrant::new(call.fields.get("purpose"), call.fields.get("order"))?;
+    let warrant = Warrant::new(call.fields.get("purpose"), call.fields.get("order"));
     let question = Question {
         sought,
         report,
@@ -271,7 +274,31 @@ fn report(call: &Call<'_>, found: &Found) -> Markup {
             call.t("报告", "Report"),
             Markup::from(head).and(table.or(call.t("没有查阅记录。", "Nobody looked."))),
         ))
+        .and(panel(call.t("审计人员的查阅", "Auditors' own acts"), acts(call, found)))
         .and(print)
+}
+
+fn acts(call: &Call<'_>, found: &Found) -> Markup {
+    let mut table = Table::new(
+        call.t("审计人员的查阅", "Auditors' own acts"),
+        &[
+            call.t("时间", "When"),
+            call.t("账号", "Account"),
+            call.t("事由", "Act"),
+            call.t("用途", "Purpose"),
+            call.t("文号", "Order"),
+        ],
+    );
+    for act in &found.acts {
+        table.row([
+            act.get("at").and_then(Value::as_i64).map(|ms| at(Now::from_ms(ms))).into(),
+            code(text(act, "/by")),
+            code(text(act, "/act")),
+            theirs(text(act, "/purpose")),
+            theirs(text(act, "/order")),
+        ]);
+    }
+    table.or(call.t("没有。", "None."))
 }
 
 /// `/authorization`.

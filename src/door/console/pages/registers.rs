@@ -86,7 +86,7 @@ async fn table(call: &Call<'_>, found: &[Standing]) -> Markup {
     for standing in found {
         let Some(leaf) = standing.leaf() else { continue };
         let entry = match &leaf.rd {
-            Some(rd) if leaf.by.is_some() => call.console.desk.entry(&rd.0).await.ok().flatten(),
+            Some(rd) if leaf.by.is_some() => call.console.desk.entry(&rd.0).await,
             _ => None,
         };
         let why = entry.as_ref().map(why);
