@@ -6,6 +6,7 @@
 //! line, and the vectors to `conformance/vectors/`.
 
 pub mod cases;
+mod change;
 pub mod keys;
 pub mod message;
 pub mod moment;

@@ -10,9 +10,10 @@ use super::super::tree::{Checkpoint, Hash, leaf_hash, open_checkpoint, open_proo
 use super::super::wire::{Answer, Request};
 use super::super::{b64url, sha256};
 use super::Stopped;
+use super::calls::post;
 use super::checks::{kid_of, need};
 use super::judge::{Heard, Judged};
-use super::steps::{LOOK_AGAIN, PROMISE, Play, post};
+use super::steps::{LOOK_AGAIN, PROMISE, Play};
 
 /// Hashes in a full tile.
 const TILE: u64 = 256;

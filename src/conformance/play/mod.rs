@@ -1,6 +1,7 @@
 //! Plays cases against a target and says what came of each.
 
 mod asking;
+mod calls;
 mod checks;
 mod door;
 mod judge;
