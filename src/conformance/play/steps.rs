@@ -20,8 +20,8 @@ use super::{Stage, Stopped, asking};
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// How long a promise may take to stand under a checkpoint (clause B-9), and a little for us.
 pub(super) const PROMISE: Duration = Duration::from_secs(11);
-/// Answers that a load case waits for.
-const WAVE: usize = 64;
+/// Messages at once in a load case: more than a default partner may send in two seconds.
+const WAVE: usize = 256;
 
 /// A case being played: its moment, and what was heard so far.
 pub(super) struct Play<'a> {
@@ -157,26 +157,34 @@ impl Play<'_> {
     /// Waves of messages until one answer is as `expect.some` says.
     async fn send_until(&mut self, send: &Value, expect: &Value) -> Result<(), Stopped> {
         let expect = expect.get("some").cloned().unwrap_or_default();
-        let begun = Instant::now();
+        let wanted = send.pointer("/rate/per_second").and_then(Value::as_u64).unwrap_or_default();
+        let (begun, mut sent) = (Instant::now(), 0u64);
         while begun.elapsed() < PROMISE {
             let messages: Result<Vec<_>, _> = (0..WAVE).map(|_| self.message(send)).collect();
             let messages = messages?;
-            let first = messages.first().cloned();
-            for answer in self.at_once(messages).await.into_iter().flatten() {
-                let signed_too = expect.get("signed") == Some(&Value::Bool(true));
+            let sender = messages.first().map(|message| message.sender.clone()).unwrap_or_default();
+            let requests = messages.into_iter().map(|message| post(Bytes::from(message.body))).collect();
+            sent += u64::try_from(WAVE).unwrap_or_default();
+            let answers = self.stage.wire.burst(&sender, requests).await;
+            for answer in answers.map_err(|silence| silence.to_string())? {
+                let signed = answer.header("content-type") != Some("application/problem+json");
                 let word = word_of(&Ok(answer.clone()));
                 if expect.get("code").and_then(Value::as_str) == Some(word.as_str())
-                    && (answer.header("content-type") == Some("application/problem+json")) != signed_too
+                    && expect.get("signed") == Some(&Value::Bool(signed))
                 {
-                    self.moment.sent.push(first);
-                    self.heard.push(None);
                     let plain =
                         serde_json::json!({"status": expect.get("status"), "check": expect.get("check")});
-                    let judged = Judged { expect: &plain, answer: &answer, message: None };
-                    self.judge(&judged).await?;
+                    self.judge(&Judged { expect: &plain, answer: &answer, message: None }).await?;
                     return Ok(());
                 }
             }
+        }
+        let reached = sent / begun.elapsed().as_secs().max(1);
+        if reached < wanted {
+            let why = format!(
+                "the limit was not told at {reached} messages a second, and {wanted} were not reached"
+            );
+            return Err(Stopped::NotRun(why));
         }
         Err("the limit was never told".into())
     }

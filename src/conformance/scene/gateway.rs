@@ -44,6 +44,7 @@ impl Home<'_> {
         store_private(&at("keys/tls.key"), &tls.key)?;
         store_private(&at("keys/local.token"), self.token)?;
         store(&at("keys/tls.crt"), &tls.chain)?;
+        store(&at("trust/auditors/auditor.jwk"), pretty(&key("auditor")?.public))?;
         store(&at("trust/ca.crt"), authority.pem())?;
         store(&at("trust/crl.pem"), authority.crl()?)?;
         for (name, card) in cards.iter().filter(|(name, _)| **name != self.name) {
@@ -157,6 +158,7 @@ key = "keys/sign.jwk"
 
 [ledger]
 key = "keys/ledger.key"
+auditors = ["trust/auditors/*.jwk"]
 
 [trust]
 partners = "trust/partners"

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::{HeaderMap, Request as HttpRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -25,6 +25,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -152,6 +153,22 @@ impl Wire {
         self.tls(identity, http2).await.map(Ready)
     }
 
+    /// Many calls on one HTTP/2 connection, as fast as it takes them.
+    pub async fn burst(&self, identity: &str, requests: Vec<Request>) -> Result<Vec<Answer>, Silence> {
+        let stream = TokioIo::new(self.tls(identity, true).await?);
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), stream).await.map_err(|_| Silence::Closed)?;
+        tokio::spawn(connection);
+        let mut under_way = JoinSet::new();
+        for request in requests {
+            let (mut sender, request) = (sender.clone(), http(&request, true)?);
+            under_way.spawn(async move { whole(sender.send_request(request).await.ok()?).await.ok() });
+        }
+        let answers =
+            tokio::time::timeout(PATIENCE, under_way.join_all()).await.map_err(|_| Silence::Late)?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
     /// Whether a second connection of the same caller goes on with the session of the first.
     pub async fn resumes(&self, identity: &str, request: &Request) -> Result<bool, Silence> {
         let config = Arc::clone(self.callers.get(identity).ok_or(Silence::Request)?);
@@ -178,8 +195,12 @@ async fn exchange(stream: TlsStream<TcpStream>, request: &Request) -> Result<Ans
         tokio::spawn(connection);
         sender.send_request(http(request, false)?).await.map_err(closed)?
     };
+    whole(answer).await
+}
+
+async fn whole(answer: hyper::Response<Incoming>) -> Result<Answer, Silence> {
     let (parts, body) = answer.into_parts();
-    let body = body.collect().await.map_err(closed)?.to_bytes();
+    let body = body.collect().await.map_err(|_| Silence::Closed)?.to_bytes();
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
