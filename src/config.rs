@@ -14,6 +14,7 @@ use crate::domain::{Calendar, Region};
 use crate::folder::FileFault;
 use crate::license::HttpRegisterSettings;
 use crate::webhook::{self, WebhookSettings};
+use crate::witness::Policy;
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -163,6 +164,9 @@ pub struct Ledger {
     /// Auditors' public JWKs (globs) that evidence is sealed to.
     #[serde(default)]
     pub auditors: Vec<String>,
+    /// Whose cosignatures are enough for our checkpoints (c2sp.org/tlog-policy); read at start.
+    #[serde(default)]
+    pub policy: Option<PathBuf>,
     /// Months that evidence is kept before its whole month is dropped: of exchanges that
     /// provided data, and of all else.
     #[serde(default = "default_keep_provision_months")]
@@ -316,6 +320,15 @@ impl Config {
             Some(folder) => crate::schema::load_calendar(&self.path(folder)),
             None => Ok(Calendar::shipped().clone()),
         }
+    }
+
+    /// Whose word about our own log is enough; `None` when nobody's is needed.
+    pub fn load_policy(&self) -> Result<Option<Policy>, Vec<(PathBuf, String)>> {
+        let Some(path) = self.ledger.policy.as_ref().map(|path| self.path(path)) else { return Ok(None) };
+        let told = |fault: String| (path.clone(), fault);
+        let bytes = std::fs::read(&path).map_err(|e| vec![told(format!("cannot be read ({})", e.kind()))])?;
+        let read = Policy::parse(&bytes);
+        read.map(Some).map_err(|faults| faults.iter().map(|fault| told(fault.to_string())).collect())
     }
 
     fn faults(&self) -> Vec<ConfigFault> {

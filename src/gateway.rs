@@ -10,8 +10,10 @@ mod desk;
 mod keys;
 mod pair;
 mod pull;
+pub mod reconciling;
 mod tending;
 mod watch;
+pub mod witnessing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,13 +33,16 @@ use crate::envelope::Replay;
 use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
 use crate::ledger::evidence::AuditorKey;
+use crate::ledger::held::Lost;
 use crate::ledger::{Leaf, LeafKind, Ledger, LedgerKey, LedgerSettings};
 use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
 use crate::peer::{self, ClientLimits, PartnerClients};
+use crate::reconcile::{Book, BookFault};
 use crate::telemetry::{DoorLabels, PartLabels};
 use crate::webhook::{Caller, WebhookSettings};
+use crate::witness::Witness;
 
 pub use couriers::webhooks;
 pub use desk::AtRest;
@@ -62,10 +67,25 @@ pub enum StartFault {
     ClockBehindLedger(i64),
     #[error("the exchange log cannot be opened: {0}")]
     Ledger(#[from] crate::ledger::LedgerFault),
+    #[error(
+        "this exchange log is an older copy: {origin} was signed with {size} leaves, as {by} knows; it is never \
+         continued; to go on in the next half-year start once with `tongban serve --after-restore` \
+         本机交换日志为旧副本：{origin} 已签发 {size} 条（{by} 存证），不得续写；确认后以 --after-restore 启动一次"
+    )]
+    OlderCopy { origin: String, size: u64, by: String },
+    #[error(
+        "--after-restore: nothing is known that this exchange log does not hold; start without it \
+         未发现日志缺失，请勿使用 --after-restore"
+    )]
+    NothingLost,
+    #[error("the witness cannot be opened: {0}")]
+    Witness(#[from] crate::witness::WitnessFault),
     #[error("the auditors' registers cannot be opened: {0}")]
     Desk(#[from] crate::audit::DeskFault),
     #[error("the casebook cannot be opened: {0}")]
     Casebook(#[from] CasebookFault),
+    #[error("the comparisons with partners cannot be opened: {0}")]
+    Reconcile(#[from] BookFault),
     #[error("the register cannot be opened: {0}")]
     Register(String),
     #[error("{listen}: cannot listen ({kind})")]
@@ -99,6 +119,9 @@ const MOST_RELOADS_WAITING: usize = 16;
 pub struct Options {
     /// Published example keys are accepted.
     pub demo: bool,
+    /// This directory is a restored copy: what was signed after it is given up, and the log goes
+    /// on in the next half-year.
+    pub after_restore: bool,
     /// How long a partner is waited for, and how many calls may wait.
     pub partner_limits: ClientLimits,
 }
@@ -113,6 +136,7 @@ pub struct Running {
     pub console: Option<Arc<door::console::Console>>,
     stop: channel::Sender<bool>,
     reload: mpsc::Sender<oneshot::Sender<()>>,
+    witness: mpsc::Sender<oneshot::Sender<()>>,
     tasks: JoinSet<()>,
 }
 
@@ -134,20 +158,34 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     if auditors.is_empty() {
         tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
     }
-    let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock).await?;
+    let clients = Arc::new(PartnerClients::with_limits(
+        keys.partner.credentials.clone(),
+        directory.clone(),
+        clock.clone(),
+        options.partner_limits.clone(),
+    ));
+    let witness = open_witness(&config, now)?;
+    let asking = witnessing::standing::Asking {
+        data: &config.data_dir(),
+        region: config.region.code,
+        public: keys.ledger_public,
+        clients: &clients,
+        directory: &directory.load(),
+        witness: &witness,
+        now,
+    };
+    // Before the first leaf and the first signature: an older copy must make neither.
+    let lost = witnessing::standing::stand(asking, options.after_restore).await.map_err(|f| vec![f])?;
+    let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock, lost).await?;
     desk::not_behind(&recovered, now)?;
+    // The ledger's lock is ours now: nobody else writes here.
+    let windows = Book::open(&config.data_dir()).map_err(|fault| vec![fault.into()])?;
     let desk = desk::open(&config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;
     let materials = materials(&config, now)?;
-    let clients = PartnerClients::with_limits(
-        keys.partner.credentials.clone(),
-        directory.clone(),
-        clock.clone(),
-        options.partner_limits.clone(),
-    );
-    let card = keys.card(&config, now);
+    let card = card::of_log(keys.card(&config, now), &ledger);
     let house = Arc::new(House::new(Rooms {
         web: pull::web_client(&config),
         lookup: Lookup::new(register),
@@ -159,7 +197,9 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         replay,
         ledger,
         casebook,
+        witness,
         desk,
+        windows,
         clients,
         materials,
         card,
@@ -194,6 +234,7 @@ async fn open_ledger(
     key: LedgerKey,
     auditors: Vec<Arc<AuditorKey>>,
     clock: &Clock,
+    lost: Option<Lost>,
 ) -> Result<(Ledger, Casebook, crate::ledger::Recovered), Vec<StartFault>> {
     let settings = LedgerSettings {
         data_dir: config.data_dir(),
@@ -205,7 +246,10 @@ async fn open_ledger(
     // Opening verifies the store against its last checkpoint: it reads the disk.
     let opened = tokio::task::spawn_blocking(move || {
         let (casebook, carrier) = Casebook::open(&settings.data_dir)?;
-        let (ledger, recovered) = Ledger::open_carrying(settings, carrier)?;
+        let (ledger, recovered) = match lost {
+            None => Ledger::open_carrying(settings, carrier)?,
+            Some(lost) => Ledger::open_after_restore(settings, carrier, lost)?,
+        };
         Ok::<_, StartFault>((ledger, casebook, recovered))
     });
     let (ledger, casebook, mut recovered) = match opened.await {
@@ -216,6 +260,14 @@ async fn open_ledger(
     let deeds = std::mem::take(&mut recovered.deeds);
     casebook.replay(deeds).await.map_err(|fault| vec![fault.into()])?;
     Ok((ledger, casebook, recovered))
+}
+
+fn open_witness(config: &Config, now: Now) -> Result<Witness, Vec<StartFault>> {
+    let policy = config.load_policy().map_err(|faults| {
+        let told = |(path, rule): (std::path::PathBuf, String)| (path.display().to_string(), rule);
+        faults.into_iter().map(told).map(|(path, rule)| StartFault::File { path, rule }).collect::<Vec<_>>()
+    })?;
+    Witness::open(&config.data_dir(), config.region.code, policy, now).map_err(|fault| vec![fault.into()])
 }
 
 fn remembered(used: &crate::ledger::UsedId) -> crate::envelope::UsedId {
@@ -321,9 +373,12 @@ async fn open_doors(
     tasks.spawn(tending::files(house.clone(), stopped.clone()));
     let links = console.clone().zip(console_addr).map(desk::links);
     desk::begin(&house, links, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
+    tasks.spawn(reconciling::pairs(house.clone(), stopped.clone()));
     couriers::start(&house, webhooks, &mut tasks, &stopped);
+    let (witness, asked) = mpsc::channel(MOST_RELOADS_WAITING);
+    tasks.spawn(witnessing::checkpoints(house.clone(), asked, stopped.clone()));
     tasks.spawn(watch::minutes(house.clone(), stopped));
-    Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, tasks })
+    Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, witness, tasks })
 }
 
 /// The auditors' door: TLS always, a certificate asked for and not needed.
@@ -407,6 +462,14 @@ impl Running {
         }
     }
 
+    /// Sends the newest checkpoint to every witness now and returns when all have answered.
+    pub async fn ask_witnesses(&self) {
+        let (told, asked) = oneshot::channel();
+        if self.witness.send(told).await.is_ok() {
+            let _ = asked.await;
+        }
+    }
+
     /// Stops accepting, lets exchanges in flight end, flushes the ledger.
     pub async fn stop(mut self) {
         self.house.drain();
@@ -423,10 +486,16 @@ impl Running {
         }
     }
 
-    /// Waits until the ledger can never be written again in this process (an I/O error).
+    /// Waits until the ledger can never be written again in this process: an I/O error, or a
+    /// witness that knows a longer log ([`Running::is_older_copy`]).
     pub async fn poisoned(&self) {
         while self.house.ledger.health().poisoned.is_none() && !self.house.casebook.is_stopped() {
             tokio::time::sleep(LOOK_AT_LEDGER).await;
         }
+    }
+
+    /// A witness proved that this log is an older copy of what was signed.
+    pub fn is_older_copy(&self) -> bool {
+        self.house.ledger.health().poisoned == Some(witnessing::standing::OLDER_COPY)
     }
 }

@@ -8,6 +8,7 @@ mod ready;
 pub mod subjects;
 mod trust;
 mod view;
+mod windows;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -33,9 +34,11 @@ use crate::license::{LicenseAnswer, Lookup};
 use crate::material::Shelf;
 use crate::peer::PartnerClients;
 use crate::policy::{Limited, QuotaPermit, Quotas};
+use crate::reconcile::Book;
 use crate::schema::Catalog;
 use crate::telemetry::{AnswerLabels, Metrics};
 use crate::web::WebClient;
+use crate::witness::{QUORUM_OVERDUE, Witness};
 
 pub use ready::Part;
 pub use trust::{Trust, TrustWatch, pulled_path};
@@ -61,9 +64,13 @@ pub struct House {
     pub lookup: Lookup,
     pub ledger: Ledger,
     pub casebook: Casebook,
+    /// Our eye on partners' logs, and theirs on ours.
+    pub witness: Witness,
     /// Where auditors' acts are done.
     pub desk: Desk,
-    pub clients: PartnerClients,
+    /// Ledgers compared with partners.
+    pub windows: Arc<Book>,
+    pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     /// For configured addresses that are no partner's.
     pub web: WebClient,
@@ -98,8 +105,10 @@ pub struct Rooms {
     pub lookup: Lookup,
     pub ledger: Ledger,
     pub casebook: Casebook,
+    pub witness: Witness,
     pub desk: Desk,
-    pub clients: PartnerClients,
+    pub windows: Book,
+    pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     pub web: WebClient,
     pub card: Value,
@@ -137,7 +146,9 @@ impl House {
             lookup: rooms.lookup,
             ledger: rooms.ledger,
             casebook: rooms.casebook,
+            witness: rooms.witness,
             desk: rooms.desk,
+            windows: Arc::new(rooms.windows),
             clients: rooms.clients,
             materials: rooms.materials,
             web: rooms.web,
@@ -172,8 +183,19 @@ impl House {
         self.quotas.enter_partner(&self.trust.load().policy, peer, self.me, now)
     }
 
-    /// May an exchange begin? Not with a clock that stepped back nor while draining is over.
+    /// May an exchange begin? Not with a clock that stepped back, nor while nobody has
+    /// witnessed our log for longer than the policy bears.
     pub fn may_serve(&self) -> bool {
+        self.clock_is_sane() && !self.witnessed_for_too_long(QUORUM_OVERDUE)
+    }
+
+    /// More than so many seconds since enough witnesses cosigned our log.
+    fn witnessed_for_too_long(&self, most: i64) -> bool {
+        self.witness.quorum_age(self.clock.now()).is_some_and(|age| age > most)
+    }
+
+    /// Has the clock not stepped back?
+    pub fn clock_is_sane(&self) -> bool {
         let now = self.clock.now().ms();
         let latest = self.latest.fetch_max(now, Ordering::Relaxed).max(now);
         let sane = now >= latest - CLOCK_STEP_MS;

@@ -6,6 +6,7 @@
 
 mod again;
 pub mod judge;
+mod reconcile;
 pub mod steps;
 
 use std::sync::{Arc, OnceLock};
@@ -120,6 +121,7 @@ impl Exchange<'_> {
             Asked::Ping => {
                 Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})).into()
             }
+            Asked::Reconcile(proposal) => self.compare(*proposal).await,
             Asked::License(asked) => self.look_up(*asked).await,
             Asked::Case(asked) => self.casework(self.house.take_case_message(*asked, self.from()).await),
             Asked::Question(asked) => self.casework(self.house.take_question(*asked, self.from()).await),

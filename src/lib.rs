@@ -17,12 +17,14 @@ pub mod store;
 pub mod ledger;
 pub mod material;
 pub mod casebook;
+pub mod witness;
 pub mod audit;
 
 // Rooms, in the order a request meets them.
 pub mod peer;
 pub mod web;
 pub mod envelope;
+pub mod reconcile;
 pub mod policy;
 pub mod authorization;
 pub mod license;

@@ -7,6 +7,7 @@
 
 pub mod outcome;
 pub mod parcel;
+pub mod reconcile;
 pub mod redeem;
 
 use std::sync::Arc;
@@ -166,6 +167,8 @@ impl Told<'_> {
         };
         let leaf = Leaf {
             rs: Some(LeafHash(sha256(response))),
+            rd: Some(LeafHash(sha256(&crate::json::jcs(&answer.outcome)))),
+            pl: serde_json::from_value(answer.log.clone()).ok(),
             status: Some(answer.status),
             code: code_of(&answer.outcome).map(str::to_owned),
             dec: Some(if answer.is_success() { Decision::Permit } else { Decision::Deny }),

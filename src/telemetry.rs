@@ -90,6 +90,9 @@ pub struct Metrics {
     pub ledger_queue: Gauge,
     pub ledger_size: Gauge,
     pub ledger_checkpoint_age: SecondsGauge,
+    pub quorum_age: Gauge,
+    pub witnessed_age: Family<PartnerLabels, Gauge>,
+    pub log_contradictions: Counter,
     pub replay_ids: Gauge,
     pub cache: Family<PartLabels, Gauge>,
     pub connections: Family<DoorLabels, Gauge>,
@@ -107,6 +110,12 @@ pub struct Metrics {
     pub breaker: Family<PartnerLabels, Gauge>,
     pub deliveries: Family<CourierLabels, Counter>,
     pub notices_told: Family<WebhookLabels, Counter>,
+    /// Windows compared with partners: agreed, differs, asked, failed.
+    pub windows: Family<CourierLabels, Counter>,
+    /// Exchanges that are not the same on both sides, by class.
+    pub window_differences: Family<CourierLabels, Counter>,
+    pub unsigned_seconds: Family<PartnerLabels, Gauge>,
+    pub windows_overdue: Family<PartnerLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -119,6 +128,9 @@ impl Default for Metrics {
             ledger_queue: Gauge::default(),
             ledger_size: Gauge::default(),
             ledger_checkpoint_age: SecondsGauge::default(),
+            quorum_age: Gauge::default(),
+            witnessed_age: Family::default(),
+            log_contradictions: Counter::default(),
             replay_ids: Gauge::default(),
             cache: Family::default(),
             connections: Family::default(),
@@ -134,6 +146,10 @@ impl Default for Metrics {
             breaker: Family::default(),
             deliveries: Family::default(),
             notices_told: Family::default(),
+            windows: Family::default(),
+            window_differences: Family::default(),
+            unsigned_seconds: Family::default(),
+            windows_overdue: Family::default(),
         };
         metrics.register();
         metrics
@@ -192,7 +208,28 @@ impl Metrics {
             "Changed trust and key files that were refused and changed nothing",
             self.trust_refused.clone(),
         );
+        self.register_witnesses();
         self.register_couriers();
+        self.register_windows();
+    }
+
+    fn register_witnesses(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "ledger_quorum_age_seconds",
+            "Since enough witnesses cosigned our log; -1 without a policy that asks for it",
+            self.quorum_age.clone(),
+        );
+        r.register(
+            "ledger_witnessed_age_seconds",
+            "Since a partner cosigned our log, by partner",
+            self.witnessed_age.clone(),
+        );
+        r.register(
+            "log_contradictions",
+            "Checkpoints of partners that contradict what we cosigned",
+            self.log_contradictions.clone(),
+        );
     }
 
     fn register_couriers(&mut self) {
@@ -224,6 +261,30 @@ impl Metrics {
             "notices_told",
             "Notices to webhooks: heard, failed tries, given up",
             self.notices_told.clone(),
+        );
+    }
+
+    fn register_windows(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "reconcile_windows",
+            "Windows of the ledger compared with a partner: agreed, differs, asked (it found a difference), failed",
+            self.windows.clone(),
+        );
+        r.register(
+            "reconcile_differences",
+            "Exchanges that are not the same in both ledgers, by class",
+            self.window_differences.clone(),
+        );
+        r.register(
+            "reconcile_unsigned_seconds",
+            "Since the end of the last window that both signed",
+            self.unsigned_seconds.clone(),
+        );
+        r.register(
+            "reconcile_overdue",
+            "1 if no window was signed with the partner for more than a day",
+            self.windows_overdue.clone(),
         );
     }
 

@@ -16,12 +16,15 @@ use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault};
 use crate::ledger::verify::{self, LookFault, ShownLeaf, StoreFault};
 use crate::ledger::{LedgerKey, Vkey};
+use crate::witness::Policy;
 
+mod witness;
 pub(super) mod errands;
 mod looking;
 mod opening;
 mod orders;
 mod proving;
+mod reconcile;
 mod sought;
 mod packages;
 mod verifying;
@@ -41,6 +44,10 @@ enum AuditCommand {
     Show(Show),
     /// Write one leaf's proof, or check such a file 生成或校验单条证明
     Proof(Prove),
+    /// Who watches our log, and whose we watch 互为见证
+    Witness(witness::WitnessCommand),
+    /// What the comparisons with partners came to 与伙伴对账的结果
+    Reconcile(reconcile::Reconcile),
     Search(Box<looking::Search>),
     Subject(looking::Subject),
     Authorization(looking::Authorization),
@@ -65,6 +72,8 @@ impl Audit {
             AuditCommand::Verify(command) => command.run(common),
             AuditCommand::Show(command) => command.run(common),
             AuditCommand::Proof(command) => command.run(common),
+            AuditCommand::Witness(command) => command.run(common),
+            AuditCommand::Reconcile(command) => command.run(common),
             AuditCommand::Search(command) => command.run(common),
             AuditCommand::Subject(command) => command.run(common),
             AuditCommand::Authorization(command) => command.run(common),
@@ -144,6 +153,9 @@ struct Prove {
     /// The ledger's key as on the region's card; without it, that of --config 账本验证公钥
     #[arg(long, requires = "check")]
     vkey: Option<String>,
+    /// Whose cosignatures the checkpoint must bear, and the log's key 见证策略文件
+    #[arg(long, requires = "check", value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// A data directory or its copy 数据目录或其副本
     #[arg(long, conflicts_with = "check")]
     dir: Option<PathBuf>,
@@ -152,7 +164,8 @@ struct Prove {
 impl Prove {
     fn run(self, common: &Common) -> Outcome {
         if let Some(file) = &self.check {
-            return check(file, self.vkey.as_deref(), common);
+            let policy = self.policy.as_deref().map(read_policy).transpose()?;
+            return check(file, self.vkey.as_deref(), policy.as_ref(), common);
         }
         let dir = data_dir(self.dir, common)?;
         let what = self.what.unwrap_or_default();
@@ -170,45 +183,58 @@ impl Prove {
     }
 }
 
-fn check(file: &Path, vkey: Option<&str>, common: &Common) -> Outcome {
+fn check(file: &Path, vkey: Option<&str>, policy: Option<&Policy>, common: &Common) -> Outcome {
     let named = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let size = std::fs::metadata(file).map_err(|e| Stop::usage(named(&e.kind())))?.len();
     if size > LARGEST_PROOF as u64 {
         return Err(Stop::usage(named(&ProofFault::Malformed)));
     }
     let bytes = std::fs::read(file).map_err(|e| Stop::usage(named(&e.kind())))?;
-    let found = |fault: ProofFault| {
+    let found = |fault: &dyn std::fmt::Display| {
         if common.json {
             out::json(&json!({"sound": false, "fault": fault.to_string()}));
         } else {
-            out::line(format_args!("✗ {} 证明不成立", named(&fault)));
+            out::line(format_args!("✗ {} 证明不成立", named(fault)));
         }
         Exit::Found
     };
     let proof = match Proof::parse(&bytes) {
         Ok(proof) => proof,
-        Err(fault) => return Ok(found(fault)),
+        Err(fault) => return Ok(found(&fault)),
     };
-    let vkey = match vkey {
-        Some(text) => parse_vkey(text)?,
-        None => {
-            let origin = Checkpoint::peek(&proof.checkpoint).map(|c| c.origin).unwrap_or_default();
+    let origin = Checkpoint::peek(&proof.checkpoint).map(|c| c.origin).unwrap_or_default();
+    let listed = policy.and_then(|policy| policy.log(&origin));
+    let judged = policy.map(|policy| witness::judge(policy, &proof.checkpoint));
+    let vkey = match (vkey, listed) {
+        (Some(text), _) => parse_vkey(text)?,
+        (None, Some(listed)) => listed,
+        (None, None) => {
             let own = own_key(common)?.vkey(&origin);
             own.ok_or_else(|| Stop::usage(named(&ProofFault::Malformed)))?
         }
     };
     let proven = match proof.verify(&vkey) {
         Ok(proven) => proven,
-        Err(fault) => return Ok(found(fault)),
+        Err(fault) => return Ok(found(&fault)),
     };
+    let by = match judged {
+        None => None,
+        Some(Some(judged)) if judged.quorum => Some(judged.by),
+        Some(_) => return Ok(found(&"its checkpoint is not cosigned by enough witnesses 见证不足")),
+    };
+    let witnesses: Option<Vec<String>> = by.map(|by| by.into_iter().map(|(name, _)| name).collect());
     let leaf: Value = serde_json::from_slice(&proven.leaf).unwrap_or_default();
     let (origin, size) = (&proven.checkpoint.origin, proven.checkpoint.size);
     if common.json {
         out::json(
-            &json!({"sound": true, "origin": origin, "index": proven.index, "size": size, "leaf": leaf}),
+            &json!({"sound": true, "origin": origin, "index": proven.index, "size": size, "witnesses": witnesses,
+                "leaf": leaf}),
         );
     } else {
         out::line(format_args!("proven 证明成立: leaf {} of {origin} under {size} leaves", proven.index));
+        if let Some(witnesses) = witnesses {
+            out::line(format_args!("witnessed by 见证 {}", witnesses.join(", ")));
+        }
         show_members(&leaf);
     }
     Ok(Exit::Well)
@@ -216,6 +242,15 @@ fn check(file: &Path, vkey: Option<&str>, common: &Common) -> Outcome {
 
 fn parse_vkey(text: &str) -> Result<Vkey, Stop> {
     Vkey::parse(text).map_err(|fault| Stop::usage(format_args!("--vkey {fault} 不是有效的账本公钥")))
+}
+
+/// A policy file; its faults end the command.
+fn read_policy(file: &Path) -> Result<Policy, Stop> {
+    let bytes =
+        std::fs::read(file).map_err(|e| Stop::usage(format_args!("{}: {}", file.display(), e.kind())))?;
+    Policy::parse(&bytes).map_err(|faults| {
+        Stop::Usage(faults.iter().map(|fault| format!("{}: {fault}", file.display())).collect())
+    })
 }
 
 /// The public half of the configured ledger key.

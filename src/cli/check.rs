@@ -29,6 +29,9 @@ impl Check {
         if let Err(of_webhooks) = gateway::webhooks(&config) {
             faults.extend(of_webhooks.iter().map(ToString::to_string));
         }
+        for (file, fault) in config.load_policy().err().unwrap_or_default() {
+            faults.push(format!("{}: {fault}", file.display()));
+        }
         let mut watch = match self.demo {
             true => TrustWatch::new(&config),
             false => TrustWatch::without_published_cas(&config),

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Common, Exit, Outcome, Stop, out};
 use crate::clock::Clock;
-use crate::gateway::{self, Options};
+use crate::gateway::{self, Options, StartFault};
 use crate::telemetry;
 
 /// Run the gateway 运行网关
@@ -15,6 +15,10 @@ pub struct Serve {
     /// Accept the published example keys of certs-example/ (never outside a demonstration)
     #[arg(long)]
     demo: bool,
+    /// This data directory is a restored copy: give up what was signed after it and go on in the next
+    /// half-year's log 数据目录系从备份恢复：放弃其后的日志，自下一账本继续
+    #[arg(long)]
+    after_restore: bool,
 }
 
 impl Serve {
@@ -25,7 +29,10 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|e| Stop::failed(format_args!("the runtime cannot start ({})", e.kind())))?;
-        runtime.block_on(serve(config, Options { demo: self.demo, ..Options::default() }))
+        runtime.block_on(serve(
+            config,
+            Options { demo: self.demo, after_restore: self.after_restore, ..Options::default() },
+        ))
     }
 }
 
@@ -33,9 +40,12 @@ async fn serve(config: crate::config::Config, options: Options) -> Outcome {
     let mut term = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let mut hangup = listen_for(SignalKind::hangup())?;
-    let running = gateway::start(config, Clock::system(), options)
-        .await
-        .map_err(|faults| Stop::Usage(faults.iter().map(ToString::to_string).collect()))?;
+    let running =
+        gateway::start(config, Clock::system(), options).await.map_err(|faults| match faults.as_slice() {
+            // Nothing in the configuration mends it.
+            [older @ StartFault::OlderCopy { .. }] => Stop::failed(older),
+            faults => Stop::Usage(faults.iter().map(ToString::to_string).collect()),
+        })?;
     out::note(format_args!(
         "通办 {} {} · partner door https://{} · local door {} · console {}",
         running.house.me,
@@ -53,7 +63,11 @@ async fn serve(config: crate::config::Config, options: Options) -> Outcome {
             _ = term.recv() => break,
             _ = interrupt.recv() => break,
             () = running.poisoned() => {
-                out::complain("the exchange log failed with an I/O error; stopping, nothing unrecorded was answered 交换日志读写错误,已停止服务");
+                if running.is_older_copy() {
+                    out::complain("a partner has a checkpoint under our key that this exchange log does not hold: it is an older copy; stopping 伙伴存有本网关密钥签发而本机日志没有的检查点：本机为旧副本，已停止服务");
+                } else {
+                    out::complain("the exchange log failed with an I/O error; stopping, nothing unrecorded was answered 交换日志读写错误,已停止服务");
+                }
                 running.stop().await;
                 return Ok(Exit::Failed);
             }

@@ -8,3 +8,4 @@ pub mod local;
 pub mod material;
 pub mod ops;
 pub mod partner;
+pub mod witness;

@@ -40,6 +40,10 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
             return refuse(Code::NotAMember.into());
         }
     };
+    let request = match super::witness::serve(&house, request, &peer).await {
+        Ok(answered) => return answered,
+        Err(request) => request,
+    };
     let path = request.uri().path();
     if path == "/v1/exchange" {
         return match *request.method() {

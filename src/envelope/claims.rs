@@ -46,10 +46,12 @@ pub enum Op {
     VerificationRequest,
     #[serde(rename = "verification.answer")]
     VerificationAnswer,
+    #[serde(rename = "ledger.reconcile")]
+    LedgerReconcile,
 }
 
 impl Op {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ping,
         Self::LicenseQuery,
         Self::ApplicationSubmit,
@@ -57,6 +59,7 @@ impl Op {
         Self::ApplicationStatus,
         Self::VerificationRequest,
         Self::VerificationAnswer,
+        Self::LedgerReconcile,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Op {
             Self::ApplicationStatus => "application.status",
             Self::VerificationRequest => "verification.request",
             Self::VerificationAnswer => "verification.answer",
+            Self::LedgerReconcile => "ledger.reconcile",
         }
     }
 
@@ -112,7 +116,7 @@ impl Op {
 }
 
 /// Claims of a request after its envelope schema. The business members are there for
-/// every op but `ping` (the schema sees to it).
+/// every op but `ping` and `ledger.reconcile` (the schema sees to it).
 #[derive(Clone, Debug, Deserialize)]
 pub struct RequestClaims {
     pub ver: i64,

@@ -188,6 +188,7 @@ const fn result_of(op: Op) -> Option<Kind> {
         Op::ApplicationSubmit | Op::ApplicationEvent => Some(Kind::ApplicationReceipt),
         Op::ApplicationStatus => Some(Kind::ApplicationStatusResult),
         Op::VerificationRequest | Op::VerificationAnswer => Some(Kind::VerificationReceipt),
+        Op::LedgerReconcile => Some(Kind::ReconcileResult),
     }
 }
 

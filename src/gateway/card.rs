@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Now;
 use crate::config::Config;
-use crate::ledger::{Vkey, current_origin};
+use crate::ledger::{Ledger, Vkey, current_origin};
 
 use super::keys::Keys;
 
@@ -37,6 +37,16 @@ pub fn card(config: &Config, keys: &PublicKeys, now: Now) -> Value {
         "contact": config.region.contact.as_deref().unwrap_or_default(),
         "status": "active",
     })
+}
+
+/// The card of a running gateway, whose log may be a half-year ahead after a restore.
+pub fn of_log(mut card: Value, ledger: &Ledger) -> Value {
+    let origin = ledger.origin();
+    let vkey = ledger.vkey(&origin).map(|vkey| vkey.to_string());
+    if let Some(named) = card.pointer_mut("/ledger") {
+        *named = json!({ "origin": origin, "vkey": vkey });
+    }
+    card
 }
 
 impl Keys {

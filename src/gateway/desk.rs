@@ -106,7 +106,8 @@ impl AtRest {
             vec![StartFault::File { path: path.display().to_string(), rule: fault.to_string() }]
         })?;
         let (trust, _) = TrustWatch::new(config).look(None, clock.now());
-        let (ledger, casebook, recovered) = open_ledger(config, key, trust.auditors.to_vec(), &clock).await?;
+        let (ledger, casebook, recovered) =
+            open_ledger(config, key, trust.auditors.to_vec(), &clock, None).await?;
         not_behind(&recovered, clock.now())?;
         let desk = open(config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
         Ok(Self { desk, accounts: trust.accounts, ledger, _casebook: casebook })

@@ -113,7 +113,7 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
         tracing::info!(target: "trust", file = %renewed.file.display(), change = word);
         leaves.push(Leaf { code: Some(word.into()), ..Leaf::new(LeafKind::Key) });
         if renewed.taken {
-            house.renew_card(watched.keys.card(&house.config, now));
+            house.renew_card(super::card::of_log(watched.keys.card(&house.config, now), &house.ledger));
         }
     }
     leaves

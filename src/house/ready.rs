@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::telemetry::PartLabels;
+use crate::witness::{QUORUM_LATE, QUORUM_OVERDUE};
 
 use super::House;
 
@@ -43,8 +44,8 @@ impl House {
         let now = self.clock.now();
         let health = self.ledger.health();
         let trust = self.trust.load();
-        self.may_serve();
-        vec![
+        self.clock_is_sane();
+        let mut parts = vec![
             Part::new(
                 "store",
                 health.writable,
@@ -87,7 +88,23 @@ impl House {
                 "draining before the stop",
                 "正在停止,不再接收新请求",
             ),
-        ]
+        ];
+        parts.extend(self.witnesses());
+        parts
+    }
+
+    /// Whether enough witnesses keep up with our log; nothing where nobody has to.
+    fn witnesses(&self) -> Option<Part> {
+        self.witness.quorum_age(self.clock.now())?;
+        let (why, zh) = (
+            "the log has not been cosigned by enough witnesses for an hour; after four no exchange begins",
+            "交换日志逾一小时未获足够见证，逾四小时将停止新的交换",
+        );
+        let late = self.witnessed_for_too_long(QUORUM_LATE);
+        Some(match self.witnessed_for_too_long(QUORUM_OVERDUE) {
+            true => Part::new("witnesses", false, why, zh),
+            false => Part::guarding("witnesses", !late, why, zh),
+        })
     }
 
     /// Reads what is measured at scrape time.
@@ -97,6 +114,8 @@ impl House {
         self.metrics.ledger_queue.set(gauge(health.queue_depth));
         self.metrics.ledger_size.set(health.size.try_into().unwrap_or(i64::MAX));
         self.metrics.ledger_checkpoint_age.set(health.checkpoint_age.unwrap_or_default().as_secs_f64());
+        // -1 where no policy asks for witnesses: a gauge that is not there cannot be watched.
+        self.metrics.quorum_age.set(self.witness.quorum_age(now).unwrap_or(-1));
         self.metrics.replay_ids.set(gauge(self.replay.live()));
         for part in self.readiness() {
             self.metrics

@@ -59,7 +59,7 @@ pub fn add(subjects: &mut Vec<Subject>, field: Field, value: String) {
 /// How long an exchange's evidence must be kept.
 pub fn class_of(op: Option<Op>) -> RetentionClass {
     match op {
-        Some(Op::Ping) | None => RetentionClass::Other,
+        Some(Op::Ping | Op::LedgerReconcile) | None => RetentionClass::Other,
         Some(_) => RetentionClass::Provision,
     }
 }

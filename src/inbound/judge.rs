@@ -17,11 +17,13 @@ use crate::envelope::{
     self, Claim, EnvelopeFault, FreshId, MOST_SHORT_MESSAGE_BYTES, Op, Opened, Replay, RequestClaims,
     SignedMessage, Typ, times,
 };
+use crate::fault::Fault;
 use crate::house::subjects;
 use crate::ledger::evidence::Subject;
 use crate::license::LicenseQuery;
 use crate::peer::PeerIdentity;
 use crate::policy::{Grant, LicensePermit, Limited, Policy, QuotaPermit};
+use crate::reconcile::Proposal;
 use crate::schema::{Catalog, LicenseType};
 
 use super::steps::Step;
@@ -80,6 +82,8 @@ pub struct Seen {
 /// A request that passed every check.
 pub enum Asked {
     Ping,
+    /// A window of both ledgers to compare.
+    Reconcile(Box<Proposal>),
     License(Box<LicenseAsked>),
     /// Something about a case.
     Case(Box<CaseAsked>),
@@ -158,9 +162,13 @@ fn claims_and_body(
     if let Some(again) = first_use(bench, &claims, opened, memory, seen)? {
         return Ok(again);
     }
-    if claims.op == Op::Ping {
-        bench.catalog.admit::<envelope::PingBody>(&claims.body).map_err(body_faults).at(Step::Body)?;
-        return Ok(Asked::Ping);
+    match claims.op {
+        Op::Ping => {
+            bench.catalog.admit::<envelope::PingBody>(&claims.body).map_err(body_faults).at(Step::Body)?;
+            return Ok(Asked::Ping);
+        }
+        Op::LedgerReconcile => return window(bench, &claims.body),
+        _ => {}
     }
     let grant = bench
         .policy
@@ -172,6 +180,16 @@ fn claims_and_body(
         return license::license(bench, peer, &claims, opened, &grant, memory, seen);
     }
     application::application(bench, peer.region(), claims, &grant)
+}
+
+/// A window to compare; whether it is over is told by our clock.
+fn window(bench: &Bench<'_>, body: &Value) -> Result<Asked, Stopped> {
+    let proposal: Proposal = bench.catalog.admit(body).map_err(body_faults).at(Step::Body)?.into_inner();
+    if let Err(fault) = proposal.window.check(bench.now) {
+        let [pointer, rule, message, message_zh] = fault.told();
+        return stop(Step::Body, body_faults(vec![Fault::new(pointer, rule, message, message_zh)]));
+    }
+    Ok(Asked::Reconcile(Box::new(proposal)))
 }
 
 /// characters → parts → header → typ → kid → alg → signature → strict payload.

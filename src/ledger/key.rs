@@ -1,4 +1,5 @@
-//! The ledger key: Ed25519, signs checkpoints and the manifests of packages, nothing else.
+//! The ledger key: Ed25519, signs checkpoints, reconciliation notes and the manifests of packages,
+//! nothing else.
 //!
 //! Reads PKCS#8 in PEM, version 1 (`openssl genpkey`) and version 2 (RFC 5958, with the
 //! public key). Who may read the file is the caller's check ([`crate::keys`]).
@@ -32,12 +33,7 @@ pub struct LedgerKey {
 impl LedgerKey {
     /// From the bytes of `keys/ledger.key`.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LedgerKeyFault> {
-        let text = std::str::from_utf8(pem).map_err(|_| LedgerKeyFault::Pem)?.trim();
-        let body = text.strip_prefix(BEGIN).and_then(|t| t.strip_suffix(END)).ok_or(LedgerKeyFault::Pem)?;
-        let base64: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
-        let der = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| LedgerKeyFault::Pem)?);
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| LedgerKeyFault::Pkcs8)?;
-        Ok(Self { pair })
+        Ok(Self { pair: pair_from_pem(pem)? })
     }
 
     /// A fresh key as PKCS#8 version 1 PEM, which every tool reads.
@@ -76,6 +72,15 @@ impl LedgerKey {
     pub fn sign_jws(&self, input: &str) -> Option<Vec<u8>> {
         (!input.contains('\n')).then(|| self.pair.sign(input.as_bytes()).as_ref().to_vec())
     }
+}
+
+/// An Ed25519 pair out of PKCS#8 PEM, whatever its role.
+pub(crate) fn pair_from_pem(pem: &[u8]) -> Result<Ed25519KeyPair, LedgerKeyFault> {
+    let text = std::str::from_utf8(pem).map_err(|_| LedgerKeyFault::Pem)?.trim();
+    let body = text.strip_prefix(BEGIN).and_then(|t| t.strip_suffix(END)).ok_or(LedgerKeyFault::Pem)?;
+    let base64: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
+    let der = Zeroizing::new(STANDARD.decode(base64.as_bytes()).map_err(|_| LedgerKeyFault::Pem)?);
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| LedgerKeyFault::Pkcs8)
 }
 
 #[cfg(test)]

@@ -159,7 +159,11 @@ pub struct Leaf {
     /// Region on the other side.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peer: Option<String>,
-    /// SHA-256 of JCS(result or problem), answering side; of an auditor's act, of JCS(register entry).
+    /// What the answering side's signed answer promised (protocol §3.2).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pl: Option<Promise>,
+    /// SHA-256 of JCS(result or problem), on both sides; of an auditor's act, of JCS(register entry); of
+    /// what a `recon` leaf agreed or found.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rd: Option<LeafHash>,
     /// `SHA-256(r)[0:16]` of the evidence's erasable secret.
@@ -193,6 +197,19 @@ pub struct Leaf {
     /// Exchange id: the request's jti.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub x: Option<String>,
+}
+
+/// The code of a `genesis` and an `incident` after a copy of the log was put back: the log
+/// before has no `close`, and `ck` is the last checkpoint of it that a witness kept.
+pub const RESTORED: &str = "restored";
+/// The `log` of a signed answer: where the other side's ledger holds the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promise {
+    pub index: u64,
+    /// Hash of the leaf there.
+    pub leaf: LeafHash,
+    pub origin: String,
 }
 
 /// How an exchange was decided.
@@ -236,6 +253,7 @@ impl Leaf {
             op: None,
             past: None,
             peer: None,
+            pl: None,
             rd: None,
             rh: None,
             rq: None,
@@ -261,7 +279,8 @@ impl Leaf {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let leaf: Self = serde_json::from_slice(bytes).ok()?;
         let signed = [Some(leaf.ts), leaf.iat].into_iter().flatten().map(i64::unsigned_abs);
-        let mut numbers = signed.chain(leaf.n).chain(leaf.of.iter().copied());
+        let promised = leaf.pl.as_ref().map(|promise| promise.index);
+        let mut numbers = signed.chain(leaf.n).chain(promised).chain(leaf.of.iter().copied());
         numbers.all(|number| number <= MOST_EXACT).then_some(leaf)
     }
 }
@@ -308,6 +327,8 @@ mod tests {
         leaf.op = Some("license.query".into());
         leaf.past = Some("tongban/421202/2026h1".into());
         leaf.peer = Some("331083".into());
+        leaf.pl =
+            Some(Promise { index: 4711, leaf: LeafHash([0xfb; 32]), origin: "tongban/331083/2026h2".into() });
         leaf.rd = hash;
         leaf.rh = Some("AAAAAAAAAAAAAAAAAAAAAA".into());
         leaf.rq = hash;

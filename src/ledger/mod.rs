@@ -11,11 +11,13 @@ mod carrier;
 mod case_tag;
 pub mod checkpoint;
 pub mod evidence;
+pub mod held;
 pub mod extract;
 pub mod key;
 pub mod leaf;
 pub mod note;
 pub mod orders;
+mod own;
 pub mod proof;
 mod reading;
 mod recover;
@@ -49,11 +51,12 @@ use search::{Finder, ToIndexer};
 use shared::Shared;
 use writer::{Job, Record, row_of};
 
-pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, UsedId, VaultOrder};
+pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, StoredLeaf, UsedId, VaultOrder};
 pub use carrier::Carrier;
 pub use key::{LedgerKey, LedgerKeyFault};
-pub use leaf::{Decision, Leaf, LeafHash, LeafKind};
+pub use leaf::{Decision, Leaf, LeafHash, LeafKind, Promise};
 pub use note::Vkey;
+pub use own::RECONCILIATION;
 pub use reading::{KeptCheckpoint, LookedBack, Standing};
 pub use served::{EntryProof, ReadFault};
 pub use shared::Health;
@@ -240,6 +243,24 @@ impl Ledger {
         Self::start(settings, hands, Some(lock))
     }
 
+    /// [`Ledger::open_carrying`] on a copy that is older than what was signed: the log goes on
+    /// in the next half-year, whose first leaves say what was lost. Nothing is added to the
+    /// log that was cut off, and nothing signed for it.
+    pub fn open_after_restore(
+        settings: LedgerSettings,
+        carrier: Box<dyn Carrier>,
+        lost: held::Lost,
+    ) -> Result<(Self, Recovered), LedgerFault> {
+        let (lock, engine, heads, shelf) = sqlite::open(&settings.data_dir)?;
+        let hands = start::Hands {
+            engine: Box::new(engine),
+            heads: Box::new(heads),
+            shelf: Box::new(shelf),
+            carrier,
+        };
+        Self::start_after(settings, hands, Some(lock), Some(lost))
+    }
+
     /// Makes an entry durable and says where it stands. A caller that stops waiting may
     /// still have recorded.
     pub async fn record(&self, entry: Entry) -> Result<Place, RecordFault> {
@@ -337,9 +358,9 @@ impl Ledger {
 
     /// The log that is being written (or was, if a half-year turns right now).
     pub fn origin(&self) -> String {
-        let published = self.inner.shared.published.load();
-        let shard = published.as_ref().map_or_else(|| Shard::at(self.inner.clock.now()), |p| p.shard);
-        origin(self.inner.region, shard)
+        let writing = self.inner.shared.writing.load();
+        let begins = || current_origin(self.inner.region, self.inner.clock.now());
+        writing.as_ref().map_or_else(begins, |origin| origin.to_string())
     }
 
     /// Signs a checkpoint over everything recorded so far; `false` if that failed.
@@ -350,6 +371,18 @@ impl Ledger {
 
     pub fn health(&self) -> Health {
         self.inner.shared.health()
+    }
+
+    /// Origin, size and note of the checkpoint that was signed last.
+    pub fn newest_checkpoint(&self) -> Option<(String, u64, Vec<u8>)> {
+        let published = self.inner.shared.published.load();
+        published.as_ref().map(|p| (origin(self.inner.region, p.shard), p.size, p.note.clone()))
+    }
+
+    /// Stops recording for good: the process must end. For a log that is proven to be another
+    /// than the one that was signed.
+    pub fn stop_recording(&self, why: &'static str) {
+        self.inner.shared.poison(why);
     }
 }
 

@@ -50,13 +50,8 @@ impl Vkey {
     }
 
     pub fn parse(text: &str) -> Result<Self, VkeyFault> {
-        // The name holds no '+', the base64 part may.
-        let (name, rest) = text.split_once('+').ok_or(VkeyFault)?;
-        let (id, key) = rest.split_once('+').ok_or(VkeyFault)?;
-        let key = STANDARD.decode(key).map_err(|_| VkeyFault)?;
-        let (&ED25519_TYPE, public) = key.split_first().ok_or(VkeyFault)? else { return Err(VkeyFault) };
-        let vkey = Self::new(name, public.try_into().map_err(|_| VkeyFault)?).ok_or(VkeyFault)?;
-        if hex::encode(vkey.key_id()) == id { Ok(vkey) } else { Err(VkeyFault) }
+        let (name, public) = read_vkey(text, ED25519_TYPE)?;
+        Ok(Self { name, public })
     }
 
     pub fn name(&self) -> &str {
@@ -69,12 +64,7 @@ impl Vkey {
 
     /// `SHA256(name ‖ 0x0A ‖ 0x01 ‖ public key)[0:4]`.
     pub fn key_id(&self) -> [u8; 4] {
-        let mut bytes = Vec::with_capacity(self.name.len() + 34);
-        bytes.extend_from_slice(self.name.as_bytes());
-        bytes.extend_from_slice(&[b'\n', ED25519_TYPE]);
-        bytes.extend_from_slice(&self.public);
-        let [a, b, c, d, ..] = sha256(&bytes);
-        [a, b, c, d]
+        key_id(&self.name, ED25519_TYPE, &self.public)
     }
 
     fn holds(&self, text: &str, signature: &[u8]) -> bool {
@@ -89,10 +79,37 @@ impl Vkey {
 
 impl std::fmt::Display for Vkey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut key = vec![ED25519_TYPE];
-        key.extend_from_slice(&self.public);
-        write!(f, "{}+{}+{}", self.name, hex::encode(self.key_id()), STANDARD.encode(key))
+        f.write_str(&write_vkey(&self.name, ED25519_TYPE, &self.public))
     }
+}
+
+/// `SHA256(name ‖ 0x0A ‖ type ‖ public key)[0:4]`.
+pub fn key_id(name: &str, kind: u8, public: &[u8; 32]) -> [u8; 4] {
+    let mut bytes = Vec::with_capacity(name.len() + 34);
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(&[b'\n', kind]);
+    bytes.extend_from_slice(public);
+    let [a, b, c, d, ..] = sha256(&bytes);
+    [a, b, c, d]
+}
+
+/// Name and public key of a verifier key of signature type `kind`.
+pub fn read_vkey(text: &str, kind: u8) -> Result<(String, [u8; 32]), VkeyFault> {
+    // The name holds no '+', the base64 part may.
+    let (name, rest) = text.split_once('+').ok_or(VkeyFault)?;
+    let (id, key) = rest.split_once('+').ok_or(VkeyFault)?;
+    let key = STANDARD.decode(key).map_err(|_| VkeyFault)?;
+    let (found, public) = key.split_first().ok_or(VkeyFault)?;
+    let public: [u8; 32] = public.try_into().map_err(|_| VkeyFault)?;
+    let own = *found == kind && is_key_name(name) && hex::encode(key_id(name, kind, &public)) == id;
+    if own { Ok((name.to_owned(), public)) } else { Err(VkeyFault) }
+}
+
+/// A verifier key as text.
+pub fn write_vkey(name: &str, kind: u8, public: &[u8; 32]) -> String {
+    let mut key = vec![kind];
+    key.extend_from_slice(public);
+    format!("{name}+{}+{}", hex::encode(key_id(name, kind, public)), STANDARD.encode(key))
 }
 
 /// A key name stands in one line between spaces: no Unicode space, no `+`, not empty.
@@ -166,7 +183,8 @@ impl Note {
 }
 
 impl SignatureLine {
-    fn parse(line: &str) -> Option<Self> {
+    /// Reads one line, without its newline.
+    pub fn parse(line: &str) -> Option<Self> {
         let (name, blob) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
         let blob = STANDARD.decode(blob).ok()?;
         let (key_id, signature) = blob.split_first_chunk::<4>()?;
@@ -178,11 +196,26 @@ impl SignatureLine {
     }
 }
 
+impl std::fmt::Display for SignatureLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let blob = [&self.key_id[..], &self.signature].concat();
+        write!(f, "\u{2014} {} {}", self.name, STANDARD.encode(blob))
+    }
+}
+
+/// The note of `text` (ending in a newline) with these signature lines.
+pub fn note_of<'a>(text: &str, lines: impl IntoIterator<Item = &'a SignatureLine>) -> Vec<u8> {
+    let mut note = format!("{text}\n");
+    for line in lines {
+        note.push_str(&format!("{line}\n"));
+    }
+    note.into_bytes()
+}
+
 /// Writes the note of `text` (ending in a newline) with one signature line.
 pub fn assemble(text: &str, key: &Vkey, signature: &[u8]) -> Vec<u8> {
-    let mut blob = key.key_id().to_vec();
-    blob.extend_from_slice(signature);
-    format!("{text}\n\u{2014} {} {}\n", key.name, STANDARD.encode(blob)).into_bytes()
+    let line = SignatureLine { name: key.name.clone(), key_id: key.key_id(), signature: signature.to_vec() };
+    note_of(text, [&line])
 }
 
 #[cfg(test)]

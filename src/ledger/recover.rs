@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use super::checkpoint::Checkpoint;
+use super::held::{Lost, shard_of};
 use super::key::LedgerKey;
 use super::leaf::{Leaf, LeafKind};
 use super::tile_files::TileFiles;
@@ -85,6 +86,35 @@ pub(super) fn stand(
     let closed = leaf(size - 1)?.is_some_and(|leaf| leaf.t == LeafKind::Close);
     let month = shelf.newest_month(shard)?.unwrap_or(shard.first_month());
     Ok(Standing { shard, month, size, closed, edge, head, full })
+}
+
+/// The half-year after everything that is known of: where a log goes on that was cut off.
+pub(super) fn begin_after(
+    lost: &Lost,
+    region: Region,
+    shelf: &dyn Shelf,
+    heads: &mut dyn Heads,
+    now: Now,
+) -> Result<Standing, LedgerFault> {
+    let mut last = shard_of(region, &lost.origin).ok_or(LedgerFault::Origin)?;
+    for shard in shelf.shards()? {
+        if shelf.size(shard)? > 0 {
+            last = last.max(shard);
+        }
+    }
+    if let Some((head, _)) = heads.newest()? {
+        last = last.max(head);
+    }
+    let shard = last.next().max(Shard::at(now));
+    Ok(Standing {
+        shard,
+        month: Month::at(now),
+        size: 0,
+        closed: false,
+        edge: Edge::default(),
+        head: None,
+        full: Vec::new(),
+    })
 }
 
 /// The store's head, or the published file if that is newer: then the head's file was lost

@@ -34,10 +34,12 @@ pub(super) enum ToSealer {
     Grew(Vec<Hash>),
     /// The log ends here: seal it now and tell its final note.
     Close(SyncSender<Option<Vec<u8>>>),
-    /// A new log begins with this leaf.
-    Begin(Shard, Hash),
+    /// A new log begins with these leaves.
+    Begin(Shard, Vec<Hash>),
     /// Seal now; told whether a checkpoint covers everything that came before.
     Flush(oneshot::Sender<bool>),
+    /// Sign this note: the key lives here alone.
+    Sign(String, oneshot::Sender<Option<Vec<u8>>>),
     Stop,
 }
 
@@ -92,14 +94,20 @@ impl Sealer {
                     let note = self.try_seal().then(|| self.final_note()).flatten();
                     let _ = told.send(note);
                 }
-                Ok(ToSealer::Begin(shard, genesis)) => {
+                Ok(ToSealer::Begin(shard, first)) => {
                     (self.shard, self.edge, self.sealed) = (shard, Edge::default(), 0);
                     self.full.clear();
-                    self.edge.push(genesis, &mut self.full);
+                    for hash in first {
+                        self.edge.push(hash, &mut self.full);
+                    }
                 }
                 Ok(ToSealer::Flush(told)) => {
                     let sealed = self.try_seal();
                     let _ = told.send(sealed);
+                }
+                Ok(ToSealer::Sign(text, told)) => {
+                    let name = super::origin(self.region, self.shard);
+                    let _ = told.send(self.key.sign_note(&text, &name));
                 }
                 Err(RecvTimeoutError::Timeout) if self.edge.size() > self.sealed => {
                     self.try_seal();

@@ -4,15 +4,23 @@
 //! there. All of this reads files: call it where blocking is allowed.
 
 use std::io;
+use std::time::Duration;
 
 use super::checkpoint::Checkpoint;
+use super::held::shard_of;
 use super::leaf::Leaf;
 use super::proof::Proof;
+use super::shared::Cosigned;
 use super::tile_files::{PublishedTree, TileFiles};
 use super::tiles::{Level, TILE_WIDTH, TileName};
 use super::tree::inclusion_proof;
+use super::tree::{Hash, consistency_proof};
 use super::{Inner, Ledger, origin};
 use crate::store::{Shard, StoreFault, StoredLeaf};
+
+/// How long a cosigned checkpoint is shown after a newer one was signed. With the second that
+/// signing takes, a promise stands under what is served within the ten of protocol §7.
+const COSIGNED_FRESH: Duration = Duration::from_secs(8);
 
 /// One leaf with its proof, and whom it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +45,61 @@ pub enum ReadFault {
 }
 
 impl Ledger {
-    /// The signed checkpoint of one of our logs.
+    /// The checkpoint of one of our logs that is shown to everybody: with its witnesses'
+    /// cosignatures while those are of now, else signed by the log alone.
     pub fn checkpoint(&self, origin: &str) -> Option<Vec<u8>> {
+        let own = self.own_checkpoint(origin)?;
+        Some(self.fresh_cosigned(origin, &own).unwrap_or(own))
+    }
+
+    /// The checkpoint that was signed last; without anybody's cosignature.
+    pub fn own_checkpoint(&self, origin: &str) -> Option<Vec<u8>> {
         let shard = self.inner.shard_of(origin)?;
         if let Some(published) = self.inner.shared.published.load().as_ref().filter(|p| p.shard == shard) {
             return Some(published.note.clone());
         }
         TileFiles::new(&self.inner.data, origin).checkpoint().ok().flatten()
+    }
+
+    /// A cosigned note of ours that met its quorum, to be served from now on. It is a copy in
+    /// the tile files, for readers of the directory; whoever gathers them keeps them.
+    pub fn show_cosigned(&self, origin: &str, note: Vec<u8>) -> Result<(), ReadFault> {
+        let checkpoint = self.inner.open_checkpoint(origin, &note)?;
+        TileFiles::new(&self.inner.data, origin).write_cosigned(&note)?;
+        self.inner.shared.cosigned.store(Some(std::sync::Arc::new(Cosigned {
+            origin: origin.to_owned(),
+            size: checkpoint.size,
+            note,
+            at: std::time::Instant::now(),
+        })));
+        Ok(())
+    }
+
+    /// That the first `old` of `new` leaves were not changed; `None` when no checkpoint covers
+    /// `new` yet.
+    pub fn consistency(&self, origin: &str, old: u64, new: u64) -> Result<Option<Vec<Hash>>, ReadFault> {
+        let Some(checkpoint) = self.verified_checkpoint(origin)? else { return Ok(None) };
+        if new > checkpoint.size {
+            return Ok(None);
+        }
+        let files = TileFiles::new(&self.inner.data, origin);
+        let tree = PublishedTree { files: &files, size: checkpoint.size };
+        Ok(consistency_proof(&tree, old, new)?)
+    }
+
+    /// A cosigned note covers what was promised up to ten seconds ago (protocol §7), or all
+    /// there is.
+    fn fresh_cosigned(&self, origin: &str, own: &[u8]) -> Option<Vec<u8>> {
+        let size = Checkpoint::peek(own).ok()?.size;
+        let cosigned = self.inner.shared.cosigned.load();
+        if let Some(cosigned) = cosigned.as_ref().filter(|c| c.origin == origin) {
+            let fresh = cosigned.size == size || cosigned.at.elapsed() < COSIGNED_FRESH;
+            return fresh.then(|| cosigned.note.clone());
+        }
+        // A log that has ended: its last word does not change any more.
+        let note = TileFiles::new(&self.inner.data, origin).cosigned().ok().flatten()?;
+        let cosigned = self.inner.open_checkpoint(origin, &note).ok()?;
+        (cosigned.size == size).then_some(note)
     }
 
     /// A hash tile or an entry bundle, `path` being `tile/…` as the client wrote it.
@@ -71,7 +127,11 @@ impl Ledger {
     /// checkpoint covers it. The caller checks that the asker is a party ([`EntryProof::peer`]).
     pub fn entry(&self, origin: &str, index: u64) -> Result<Option<EntryProof>, ReadFault> {
         let Some(shard) = self.inner.shard_of(origin) else { return Ok(None) };
-        let Some(note) = self.checkpoint(origin) else { return Ok(None) };
+        let Some(own) = self.own_checkpoint(origin) else { return Ok(None) };
+        // Under cosignatures where they reach so far.
+        let cosigned = self.fresh_cosigned(origin, &own);
+        let reaches = |note: &Vec<u8>| Checkpoint::peek(note).is_ok_and(|c| c.size > index);
+        let note = cosigned.filter(reaches).unwrap_or(own);
         let checkpoint = self.inner.open_checkpoint(origin, &note)?;
         let Some(end) = index.checked_add(1).filter(|end| *end <= checkpoint.size) else { return Ok(None) };
         let Some(stored) = self.inner.shelf.leaves(shard, index..end)?.pop() else { return Ok(None) };
@@ -96,14 +156,13 @@ impl Ledger {
     }
 
     fn verified_checkpoint(&self, origin: &str) -> Result<Option<Checkpoint>, ReadFault> {
-        self.checkpoint(origin).map(|note| self.inner.open_checkpoint(origin, &note)).transpose()
+        self.own_checkpoint(origin).map(|note| self.inner.open_checkpoint(origin, &note)).transpose()
     }
 }
 
 impl Inner {
     pub(super) fn shard_of(&self, asked: &str) -> Option<Shard> {
-        let shard = asked.rsplit('/').next().and_then(Shard::parse)?;
-        (origin(self.region, shard) == asked).then_some(shard)
+        shard_of(self.region, asked)
     }
 
     fn open_checkpoint(&self, origin: &str, note: &[u8]) -> Result<Checkpoint, ReadFault> {

@@ -17,6 +17,14 @@ pub struct Published {
     pub note: Vec<u8>,
 }
 
+/// The last checkpoint whose witnesses were enough.
+pub struct Cosigned {
+    pub origin: String,
+    pub size: u64,
+    pub note: Vec<u8>,
+    pub at: Instant,
+}
+
 /// How the ledger is, for `/readyz`, `/metrics` and the gateway's decision to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -52,6 +60,9 @@ pub(super) struct Shared {
     pub size: AtomicU64,
     pub last_commit_us: AtomicU64,
     pub published: ArcSwapOption<Published>,
+    pub cosigned: ArcSwapOption<Cosigned>,
+    /// The log that is being written; `None` before the first has begun.
+    pub writing: ArcSwapOption<String>,
     times: Mutex<Times>,
     uses: RwLock<Uses>,
 }

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use super::case_tag::CaseTags;
 use super::evidence::{Epochs, Sealing, SearchKeys};
+use super::held::Lost;
 use super::sealer::{Sealer, ToSealer};
 use super::search::{Indexer, ToIndexer};
 use super::shared::{Published, Shared};
@@ -34,10 +35,22 @@ impl Ledger {
         hands: Hands,
         lock: Option<sqlite::StoreLock>,
     ) -> Result<(Self, Recovered), LedgerFault> {
+        Self::start_after(settings, hands, lock, None)
+    }
+
+    pub(super) fn start_after(
+        settings: LedgerSettings,
+        hands: Hands,
+        lock: Option<sqlite::StoreLock>,
+        lost: Option<Lost>,
+    ) -> Result<(Self, Recovered), LedgerFault> {
         let Hands { engine, mut heads, shelf, carrier } = hands;
         let LedgerSettings { data_dir: data, region, key, auditors, clock } = settings;
         let now = clock.now();
-        let standing = recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?;
+        let standing = match &lost {
+            None => recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?,
+            Some(lost) => recover::begin_after(lost, region, &*shelf, &mut *heads, now)?,
+        };
         let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
         let sealing =
             Arc::new(Sealing { epochs: Epochs::new(auditors), keys: SearchKeys::of_data_dir(&data) });
@@ -94,6 +107,7 @@ impl Ledger {
             origin: origin_now.into(),
             next: standing.size,
             closed: standing.closed,
+            lost,
             disk_seen: None,
         };
         let mut inner = Inner {
@@ -115,6 +129,10 @@ impl Ledger {
             _lock: lock,
         };
         let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
+        if standing.size > 0 {
+            inner.sealing.keys.write_to(writer.shard);
+            inner.shared.writing.store(Some(Arc::new(writer.origin.to_string())));
+        }
         writer.look_at_disk();
         writer.turn(now).map_err(|()| LedgerFault::NotBegun)?;
         let recovered = Recovered {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <data>/tiles/tongban/421202/2026h2/checkpoint
+//! <data>/tiles/tongban/421202/2026h2/cosigned          the last one with its witnesses' word
 //! <data>/tiles/tongban/421202/2026h2/tile/0/000        a full tile, 8 192 bytes, never changed
 //! <data>/tiles/tongban/421202/2026h2/tile/0/001.p/17   a partial one, gone when 001 is full
 //! ```
@@ -55,6 +56,19 @@ impl TileFiles {
     /// Not flushed either: the store's head is what counts.
     pub fn write_checkpoint(&self, note: &[u8]) -> io::Result<()> {
         write_whole(&self.checkpoint_path(), note, Flush::No)
+    }
+
+    /// The last checkpoint with its witnesses' cosignatures; kept elsewhere too.
+    pub fn write_cosigned(&self, note: &[u8]) -> io::Result<()> {
+        write_whole(&self.cosigned_path(), note, Flush::No)
+    }
+
+    pub fn cosigned(&self) -> io::Result<Option<Vec<u8>>> {
+        read_if_there(&self.cosigned_path())
+    }
+
+    pub fn cosigned_path(&self) -> PathBuf {
+        self.root.join("cosigned")
     }
 
     pub fn checkpoint(&self) -> io::Result<Option<Vec<u8>>> {

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::evidence::Sealing;
-use super::leaf::{Leaf, LeafHash, LeafKind};
+use super::held::Lost;
+use super::leaf::{Leaf, LeafHash, LeafKind, RESTORED};
 use super::note::Vkey;
 use super::sealer::ToSealer;
 use super::shared::Shared;
@@ -62,6 +63,8 @@ pub(super) struct Writer {
     pub next: u64,
     /// The last leaf of `shard` is its `close`.
     pub closed: bool,
+    /// The first log of this run begins after one that was cut off.
+    pub lost: Option<Lost>,
     pub disk_seen: Option<Instant>,
 }
 
@@ -196,7 +199,8 @@ impl Writer {
         }
         // A clock that steps back does not reopen a month.
         let month = Month::at(now).max(self.month);
-        let month = if month.shard() == self.shard { month } else { self.month };
+        // A log that was begun ahead of its half-year has months of the one before.
+        let month = if month.shard() <= self.shard { month } else { self.month };
         let begun = Instant::now();
         if let Err(fault) = self.engine.append(self.shard, month, self.next, rows) {
             tracing::error!(%fault, leaves = rows.len(), "leaves could not be stored");
@@ -240,22 +244,34 @@ impl Writer {
             genesis.ck = Some(LeafHash(sha256(&note)));
             due.max(self.shard.next())
         } else {
-            due
+            due.max(self.shard)
         };
+        let mut rows = Vec::new();
+        if let Some(lost) = &self.lost {
+            genesis.code = Some(RESTORED.into());
+            genesis.past = Some(lost.origin.clone());
+            genesis.ck = Some(LeafHash(lost.note));
+            let incident = Leaf { n: Some(lost.size), ..genesis.clone() };
+            rows.push(self.own_row(Leaf { t: LeafKind::Incident, ..incident }, now).ok_or(())?);
+        }
         let origin: Arc<str> = origin(self.region, next).into();
         genesis.vkey = Vkey::new(&origin, self.public).map(|vkey| vkey.to_string());
-        let row = self.own_row(genesis, now).ok_or(())?;
-        let hash = row.hash;
-        let month = Month::at(now).max(next.first_month());
-        if let Err(fault) = self.engine.append(next, month, 0, &[row]) {
+        rows.insert(0, self.own_row(genesis, now).ok_or(())?);
+        let hashes: Vec<Hash> = rows.iter().map(|row| row.hash).collect();
+        let month = Month::at(now);
+        if let Err(fault) = self.engine.append(next, month, 0, &rows) {
             tracing::error!(%fault, "a new log could not be begun");
             self.fail(&fault);
             return Err(());
         }
-        (self.shard, self.month, self.origin, self.next, self.closed) = (next, month, origin, 1, false);
-        self.shared.size.store(1, Ordering::Release);
+        let size = rows.len() as u64;
+        (self.shard, self.month, self.origin, self.next, self.closed) = (next, month, origin, size, false);
+        self.lost = None;
+        self.sealing.keys.write_to(self.shard);
+        self.shared.writing.store(Some(Arc::new(self.origin.to_string())));
+        self.shared.size.store(size, Ordering::Release);
         self.shared.grew();
-        self.to_sealer.send(ToSealer::Begin(next, hash)).map_err(|_| ())
+        self.to_sealer.send(ToSealer::Begin(next, hashes)).map_err(|_| ())
     }
 
     fn own_row(&self, mut leaf: Leaf, now: Now) -> Option<Row> {

@@ -175,15 +175,37 @@ impl PartnerClients {
         self.call(region, Ask::get(path).ok_or(SendFault::Path)?).await
     }
 
+    /// `POST /v1/log/add-checkpoint`. Watching is no business: whether a partner is up is told
+    /// by exchanges.
+    pub async fn add_checkpoint(&self, region: Region, body: Bytes) -> Result<PartnerAnswer, SendFault> {
+        self.call_quietly(region, Ask::post("/v1/log/add-checkpoint", body, "text/plain; charset=utf-8"))
+            .await
+    }
+
+    /// `GET` for watching a partner, which says nothing about its being up.
+    pub async fn watch(&self, region: Region, path: &str) -> Result<PartnerAnswer, SendFault> {
+        self.call_quietly(region, Ask::get(path).ok_or(SendFault::Path)?).await
+    }
+
     async fn call(&self, region: Region, ask: Ask) -> Result<PartnerAnswer, SendFault> {
+        let answer = self.call_quietly(region, ask).await;
+        match &answer {
+            // These were not sent, and say nothing about the partner.
+            Err(
+                SendFault::NoSuchPartner(_) | SendFault::NotActive(_) | SendFault::Settings | SendFault::Busy,
+            ) => {}
+            answered => self.note(region, answered.is_ok()),
+        }
+        answer
+    }
+
+    async fn call_quietly(&self, region: Region, ask: Ask) -> Result<PartnerAnswer, SendFault> {
         let now = Instant::now();
         let deadline = now + self.limits.total;
         let partner = self.partner(region)?;
         let place = timeout_at(deadline.min(now + self.limits.queue), partner.places().calls.acquire_owned());
         let _place = place.await.ok().and_then(Result::ok).ok_or(SendFault::Busy)?;
-        let answer = partner.call(&ask, deadline).await;
-        self.note(region, answer.is_ok());
-        answer
+        partner.call(&ask, deadline).await
     }
 
     pub(super) fn note(&self, region: Region, up: bool) {

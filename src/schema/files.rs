@@ -21,7 +21,7 @@ macro_rules! files {
 }
 
 /// Everything but the license types and the forms.
-pub(super) static DOCUMENTS: [File; 22] = files![
+pub(super) static DOCUMENTS: [File; 24] = files![
     "types",
     "codes",
     "request",
@@ -39,6 +39,8 @@ pub(super) static DOCUMENTS: [File; 22] = files![
     "verification-request",
     "verification-answer",
     "verification-receipt",
+    "reconcile",
+    "reconcile-result",
     "card",
     "authority",
     "agreement",

@@ -42,6 +42,8 @@ pub enum Kind {
     VerificationRequest,
     VerificationAnswer,
     VerificationReceipt,
+    Reconcile,
+    ReconcileResult,
     Card,
     Agreement,
     Authority,
@@ -51,7 +53,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Request,
         Self::Response,
         Self::Authorization,
@@ -66,6 +68,8 @@ impl Kind {
         Self::VerificationRequest,
         Self::VerificationAnswer,
         Self::VerificationReceipt,
+        Self::Reconcile,
+        Self::ReconcileResult,
         Self::Card,
         Self::Agreement,
         Self::Authority,
@@ -91,6 +95,8 @@ impl Kind {
             Self::VerificationRequest => "verification-request",
             Self::VerificationAnswer => "verification-answer",
             Self::VerificationReceipt => "verification-receipt",
+            Self::Reconcile => "reconcile",
+            Self::ReconcileResult => "reconcile-result",
             Self::Card => "card",
             Self::Agreement => "agreement",
             Self::Authority => "authority",

@@ -24,6 +24,7 @@ pub(super) fn check(kind: Kind, value: &Value, birthdays: Birthdays, faults: &mu
         Kind::LicenseQuery | Kind::VerificationRequest => query(value, birthdays, faults),
         Kind::ApplicationSubmit => submit(value, birthdays, faults),
         Kind::Agreement => agreement(value, faults),
+        Kind::Reconcile => window(value, faults),
         Kind::CalendarYear => super::calendar::check(value, faults),
         Kind::Card
         | Kind::Problem
@@ -35,6 +36,7 @@ pub(super) fn check(kind: Kind, value: &Value, birthdays: Birthdays, faults: &mu
         | Kind::ApplicationStatusResult
         | Kind::VerificationAnswer
         | Kind::VerificationReceipt
+        | Kind::ReconcileResult
         | Kind::Authority
         | Kind::LicenseHeader => {}
     }
@@ -47,6 +49,17 @@ fn expiry(value: &Value, faults: &mut Faults) {
         && exp <= iat
     {
         faults.push(Fault::new("/exp", "expiry", "is not later than iat", "不晚于iat"));
+    }
+}
+
+/// From one minute to one hour (protocol §7.4).
+fn window(value: &Value, faults: &mut Faults) {
+    let time = |pointer| value.pointer(pointer).and_then(Value::as_i64);
+    if let (Some(from), Some(to)) = (time("/window/from"), time("/window/to"))
+        && !(60..=3_600).contains(&to.saturating_sub(from))
+    {
+        let words = ("is not one minute to one hour after from", "须晚于from一分钟至一小时");
+        faults.push(Fault::new("/window/to", "window", words.0, words.1));
     }
 }
 

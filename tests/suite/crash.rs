@@ -173,6 +173,8 @@ fn a_request_of_ours_that_a_crash_left_open_gets_its_end() {
     // A partner that takes the call and says nothing.
     let silent = TcpListener::bind(pair.xianan.doors.partner).unwrap();
     let mut asking = pair.yuhuan.serve();
+    // It asked at its start what this partner knows of its log.
+    let _watching = silent.accept().unwrap();
     let leaves = |kind: &str| -> Vec<Value> {
         pair.yuhuan.leaves().into_iter().map(|(_, leaf)| leaf).filter(|leaf| leaf["t"] == kind).collect()
     };

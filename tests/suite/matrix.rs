@@ -135,7 +135,12 @@ fn message_of(court: &Court, member: &Member, op: &str) -> Draft {
     let by = json!({"org": WINDOW, "officer": "YH0123"});
     let body = match op {
         "ping" => return scene.ping_of(member),
-        "ledger.reconcile" => return scene.ping_of(member).with("/op", op),
+        "ledger.reconcile" => {
+            let from = scene.now() - scene.now() % 60 - 3_600;
+            let body = json!({"window": {"from": from, "to": from + 60}, "count": 0,
+                "root": "r".repeat(43), "note": "n".repeat(300)});
+            return scene.ping_of(member).with("/op", op).with("/body", body);
+        }
         "license.query" => {
             let token = scene.authorization().with("/client_id", member.urn());
             return scene.lookup_of(member).authorized(&token.with("/cnf/jkt", member.signing.kid()));

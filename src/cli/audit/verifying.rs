@@ -36,7 +36,7 @@ pub struct Verify {
 impl Verify {
     pub fn run(self, common: &Common) -> Outcome {
         if let Some(file) = &self.proof {
-            return check(file, self.vkey.as_deref(), common);
+            return check(file, self.vkey.as_deref(), None, common);
         }
         let key = match (&self.vkey, &self.dir) {
             (Some(text), _) => Some(*parse_vkey(text)?.public()),

@@ -59,7 +59,7 @@ pub(super) fn application(
             let answer: VerificationAnswerBody = admit(bench, &claims.body)?;
             Ok(Asked::Answer(Box::new(Answered { case, item, answer, body: claims.body })))
         }
-        Op::Ping | Op::LicenseQuery => stop(Step::Envelope, Code::UnknownOp),
+        Op::Ping | Op::LicenseQuery | Op::LedgerReconcile => stop(Step::Envelope, Code::UnknownOp),
     }
 }
 

@@ -84,6 +84,8 @@ impl Subject {
 pub struct SearchKeys {
     folder: PathBuf,
     present: ArcSwapOption<ShardKey>,
+    /// The log that is being written, where that is ahead of the calendar.
+    ahead: ArcSwapOption<Shard>,
 }
 
 /// The key of one half-year. No `Debug`, no `Clone`.
@@ -102,12 +104,22 @@ pub struct SubjectKey {
 
 impl SearchKeys {
     pub fn of_data_dir(data: &Path) -> Self {
-        Self { folder: data.join("ledger").join("search"), present: ArcSwapOption::empty() }
+        Self {
+            folder: data.join("ledger").join("search"),
+            present: ArcSwapOption::empty(),
+            ahead: ArcSwapOption::empty(),
+        }
     }
 
-    /// The key of the half-year of this moment.
+    /// The key of the log that is written at this moment.
     pub fn of(&self, now: Now) -> Result<Arc<ShardKey>, KeyFileFault> {
-        self.of_shard(Shard::at(now))
+        let ahead = self.ahead.load().as_ref().map(|ahead| **ahead);
+        self.of_shard(ahead.map_or(Shard::at(now), |ahead| ahead.max(Shard::at(now))))
+    }
+
+    /// This log is being written now: after a restore it is a half-year ahead.
+    pub fn write_to(&self, shard: Shard) {
+        self.ahead.store(Some(Arc::new(shard)));
     }
 
     /// The key of a half-year; made when it is not there.

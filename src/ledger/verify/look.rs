@@ -69,7 +69,11 @@ pub fn proof(data: &Path, what: &str) -> Result<Proof, LookFault> {
     let stored = shelf.leaves(shard, index..index + 1)?.pop().ok_or(LookFault::NoSuchLeaf)?;
     let origin = origin_of(&shelf, shard, &stored)?;
     let files = TileFiles::new(data, &origin);
-    let note = files.checkpoint()?.ok_or(LookFault::NotSealed)?;
+    let own = files.checkpoint()?.ok_or(LookFault::NotSealed)?;
+    // Under cosignatures where they reach so far.
+    let reaches =
+        |note: &Vec<u8>| Checkpoint::peek(note).is_ok_and(|c| c.origin == origin && c.size > stored.index);
+    let note = files.cosigned()?.filter(reaches).unwrap_or(own);
     let checkpoint = Checkpoint::peek(&note).map_err(|_| ReadFault::Checkpoint)?;
     prove(&files, stored, checkpoint.size, note)?.ok_or(LookFault::NotSealed)
 }

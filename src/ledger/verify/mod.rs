@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::leaf::{Leaf, RESTORED};
 use super::orders::Orders;
 use crate::store::sqlite::{SqliteHeads, SqliteShelf, integrity, is_untouched};
 use crate::store::{Head, Shard, Shelf as _};
@@ -130,10 +131,11 @@ pub fn verify_as(data: &Path, asked: &Asked<'_>) -> Result<Verdict, StoreFault> 
     };
     let (mut logs, mut orders, mut judged) = (Vec::new(), Orders::default(), Vec::new());
     let mut before = None;
-    let last = shards.last().copied();
-    for shard in shards {
+    for (at, shard) in shards.iter().copied().enumerate() {
         let kept = kept.get(&shard).map_or(&[][..], Vec::as_slice);
-        let checked = log::check(&against, shard, kept, before.as_ref(), Some(shard) != last, &mut findings);
+        // The last log is still being written, and one that was cut off has no end.
+        let must_be_closed = shards.get(at + 1).is_some_and(|next| !begins_after_restore(&shelf, *next));
+        let checked = log::check(&against, shard, kept, before.as_ref(), must_be_closed, &mut findings);
         checked.orders.into_iter().for_each(|order| orders.add(order));
         if let Some(report) = checked.report {
             judged.push((shard, logs.len(), checked.months));
@@ -150,6 +152,12 @@ pub fn verify_as(data: &Path, asked: &Asked<'_>) -> Result<Verdict, StoreFault> 
     let more = findings.len().saturating_sub(MOST_FINDINGS);
     findings.truncate(MOST_FINDINGS);
     Ok(Verdict { sound: findings.is_empty(), data_dir: data.to_owned(), logs, findings, more })
+}
+
+fn begins_after_restore(shelf: &SqliteShelf, shard: Shard) -> bool {
+    let first = shelf.leaves(shard, 0..1).ok().and_then(|mut leaves| leaves.pop());
+    let genesis = first.and_then(|stored| Leaf::from_bytes(&stored.leaf));
+    genesis.is_some_and(|genesis| genesis.code.as_deref() == Some(RESTORED))
 }
 
 fn kept_checkpoints(data: &Path, findings: &mut Vec<Finding>) -> BTreeMap<Shard, Vec<Head>> {

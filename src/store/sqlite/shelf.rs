@@ -36,7 +36,8 @@ impl SqliteShelf {
         let mut months: Vec<Month> = names(&self.root.join(shard.to_string()))?
             .iter()
             .filter_map(|name| Month::parse(name.strip_suffix(".db")?))
-            .filter(|month| month.shard() == shard)
+            // A log that was begun ahead of its half-year has months of the one before.
+            .filter(|month| month.shard() <= shard)
             .collect();
         months.sort_unstable();
         // A stop between making a month's file and its tables: the writer begins it again. A

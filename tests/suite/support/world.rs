@@ -13,7 +13,7 @@ use tongban::cli::init::{Doors, create};
 use tongban::cli::pki::{CertificateAuthority, Validity};
 use tongban::clock::{Clock, Now};
 use tongban::config::Config;
-use tongban::gateway::{self, Options, Running};
+use tongban::gateway::{self, Options, Running, StartFault};
 use tongban::keys::write_private_file;
 use tongban::license;
 use tongban::peer::ClientLimits;
@@ -219,6 +219,13 @@ impl Gateway {
     pub async fn start(&mut self, clock: &Clock) {
         let started = gateway::start(self.config(), clock.clone(), self.options.clone()).await;
         self.running = Some(started.unwrap_or_else(|faults| panic!("{faults:?}")));
+    }
+
+    /// As `tongban serve --after-restore`, or not: what it says when it does not start.
+    pub async fn try_start(&mut self, clock: &Clock, after_restore: bool) -> Result<(), Vec<StartFault>> {
+        let options = Options { after_restore, ..self.options.clone() };
+        self.running = Some(gateway::start(self.config(), clock.clone(), options).await?);
+        Ok(())
     }
 
     pub async fn stop(&mut self) {

@@ -46,7 +46,7 @@ pub(super) fn vaults_of(root: &Path, shard: Shard) -> Result<Vec<(Month, Retenti
             let (month, class) = name.strip_suffix(".db")?.split_once('.')?;
             Month::parse(month).zip(RetentionClass::parse(class))
         })
-        .filter(|(month, _)| month.shard() == shard)
+        .filter(|(month, _)| month.shard() <= shard)
         .collect();
     found.sort_unstable();
     Ok(found)

@@ -1,0 +1,194 @@
+//! Our checkpoints on their way to the partners that witness them, again and again.
+//!
+//! Promises: a partner is sent one checkpoint at a time, within [`CALL`], and less often when
+//! it fails; nobody is asked while there is nothing new, but for a cosignature that would
+//! grow old; what comes back is kept, and shown as soon as it is enough. A witness that proves
+//! this log to be an older copy stops it ([`standing`]).
+//! Leaves to others: what a cosignature is ([`crate::witness`]), what is served (the ledger).
+
+mod send;
+pub mod standing;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::domain::Region;
+use crate::house::House;
+use crate::peer::Status;
+use crate::relay::backoff::{self, Backoff};
+use crate::telemetry::PartnerLabels;
+use crate::witness::Policy;
+
+use send::{Checkpointed, Sent, Told, Witnessing};
+
+/// A log that grows is cosigned this often (`reference`: 10 cosignatures a second for a hundred
+/// counties with six witnesses each).
+const EVERY: Duration = Duration::from_secs(60);
+/// Where a quorum decides what is shown: a promise stands under what is shown within ten
+/// seconds (protocol §7), and a second of them went into signing.
+const EVERY_FOR_QUORUM: Duration = Duration::from_secs(5);
+/// Leaves after which nobody waits for the time.
+const LEAVES: u64 = 4096;
+/// A log that does not grow is cosigned anew before its cosignatures are an hour old.
+const REFRESH: Duration = Duration::from_secs(1800);
+/// How often it is looked whether anything is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// One call to a partner in all.
+const CALL: Duration = Duration::from_secs(10);
+/// Waits after failures.
+const FAILED: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
+
+/// What is known of one partner as our witness.
+#[derive(Default)]
+struct Line {
+    witnessing: Witnessing,
+    /// When it was last sent anything that it took.
+    at: Option<Instant>,
+    failures: u32,
+    not_before: Option<Instant>,
+    under_way: bool,
+}
+
+/// When each partner last cosigned (seconds since 1970), for the metrics.
+type Board = Arc<Mutex<HashMap<Region, i64>>>;
+
+/// Sends checkpoints until `stopped`; at once when asked, answering when all have answered.
+pub async fn checkpoints(
+    house: Arc<House>,
+    mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let began = Instant::now();
+    let board = Board::default();
+    show(&house, board.clone());
+    let mut rounds = Rounds { lines: remembered(&house).await, began, board };
+    let mut under_way = JoinSet::new();
+    loop {
+        let asker = tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => None,
+            Some(sent) = under_way.join_next() => {
+                if let Ok(sent) = sent {
+                    rounds.take(&house, sent);
+                }
+                continue;
+            }
+            Some(asker) = asked.recv() => Some(asker),
+            _ = stopped.changed() => return,
+        };
+        rounds.begin(&house, asker.is_some(), &mut under_way);
+        if let Some(asker) = asker {
+            while let Some(sent) = under_way.join_next().await {
+                if let Ok(sent) = sent {
+                    rounds.take(&house, sent);
+                }
+            }
+            // Whoever asked and went away does not mind.
+            let _ = asker.send(());
+        }
+    }
+}
+
+struct Rounds {
+    lines: HashMap<Region, Line>,
+    began: Instant,
+    board: Board,
+}
+
+impl Rounds {
+    /// Starts what is due.
+    fn begin(&mut self, house: &Arc<House>, now_please: bool, under_way: &mut JoinSet<Sent>) {
+        let Some((origin, size, note)) = house.ledger.newest_checkpoint() else { return };
+        let newest = Checkpointed { origin, size, note };
+        let partners: Vec<Region> = {
+            let trust = house.trust.load();
+            let active = trust.directory.cards().filter(|card| card.status() == Status::Active);
+            active.map(|card| card.region()).collect()
+        };
+        self.lines.retain(|region, _| partners.contains(region));
+        let quorum = house.witness.policy().is_some_and(Policy::needs_witnesses);
+        let every = if quorum { EVERY_FOR_QUORUM } else { EVERY };
+        for region in partners {
+            let began = self.began;
+            let line = self.lines.entry(region).or_default();
+            if line.under_way || !(now_please || line.is_due(&newest, every, began)) {
+                continue;
+            }
+            line.under_way = true;
+            let (house, newest) = (house.clone(), newest.clone());
+            let witnessing = std::mem::take(&mut line.witnessing);
+            under_way.spawn(send::send(house, region, witnessing, newest));
+        }
+    }
+
+    /// Learns what came of a sending.
+    fn take(&mut self, house: &House, sent: Sent) {
+        let Sent { region, witnessing, told } = sent;
+        let Some(line) = self.lines.get_mut(&region) else { return };
+        line.under_way = false;
+        line.witnessing = witnessing;
+        match told {
+            Told::Cosigned => {
+                (line.at, line.failures, line.not_before) = (Some(Instant::now()), 0, None);
+                let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+                board.insert(region, house.clock.now().secs());
+            }
+            told => {
+                if line.failures == 0 {
+                    tracing::warn!(target: "witness", partner = region.as_str(), ?told, "our checkpoint was not cosigned");
+                }
+                line.failures = line.failures.saturating_add(1);
+                let wait = FAILED.wait_at_least_half(line.failures, backoff::draw());
+                line.not_before = Some(Instant::now() + wait);
+            }
+        }
+    }
+}
+
+impl Line {
+    fn is_due(&self, newest: &Checkpointed, every: Duration, began: Instant) -> bool {
+        if self.not_before.is_some_and(|not_before| Instant::now() < not_before) {
+            return false;
+        }
+        // The first time too: gateways that are started together do not all call at once.
+        let since = self.at.unwrap_or(began).elapsed();
+        let new = match &self.witnessing.last {
+            Some(last) if last.origin == newest.origin => newest.size.saturating_sub(last.size),
+            _ => newest.size,
+        };
+        (new > 0 && since >= every) || new >= LEAVES || since >= REFRESH
+    }
+}
+
+/// What each partner cosigned in earlier runs.
+async fn remembered(house: &Arc<House>) -> HashMap<Region, Line> {
+    let witness = house.witness.clone();
+    let shown = tokio::task::spawn_blocking(move || witness.shown()).await;
+    let own = shown.ok().and_then(Result::ok).unwrap_or_default().own;
+    let mut lines: HashMap<Region, Line> = HashMap::new();
+    // In the order of their origins: the newest is the last.
+    for row in own {
+        let Ok(region) = Region::parse(&row.partner) else { continue };
+        lines.entry(region).or_default().witnessing.last = Some(Checkpointed {
+            origin: row.cosigned.origin,
+            size: row.cosigned.size,
+            note: row.cosigned.note,
+        });
+    }
+    lines
+}
+
+fn show(house: &Arc<House>, board: Board) {
+    let clock = house.clock.clone();
+    house.on_scrape(move |metrics| {
+        let board = board.lock().unwrap_or_else(PoisonError::into_inner);
+        for (region, at) in board.iter() {
+            let labels = PartnerLabels { partner: region.to_string() };
+            metrics.witnessed_age.get_or_create(&labels).set(clock.now().secs() - at);
+        }
+    });
+}
