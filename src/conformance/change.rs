@@ -164,5 +164,5 @@ pub(super) fn edited(bytes: &[u8], how: &Value) -> Result<Vec<u8>, Unfilled> {
 pub(super) fn respelled(part: &str) -> Option<String> {
     let (body, last) = part.split_at_checked(part.len().checked_sub(1)?)?;
     let next = B64URL.get(B64URL.find(last)? + 1..)?.chars().next()?;
-    (part.len() % 4 != 0).then(|| format!("{body}{next}"))
+    (!part.len().is_multiple_of(4)).then(|| format!("{body}{next}"))
 }

@@ -96,7 +96,7 @@ pub(super) async fn check(
         }
         "tile" => {
             need(
-                heard.answer.body.len() % 32 == 0 && !heard.answer.body.is_empty(),
+                heard.answer.body.len().is_multiple_of(32) && !heard.answer.body.is_empty(),
                 "the tile is not of hashes",
             )?;
         }
@@ -145,6 +145,10 @@ pub(super) async fn check(
                 need(entry.get(name).is_some(), &format!("the entry has no {name}"))?;
             }
         }
+        "recon-note" | "recon-count" => {
+            super::reconcile::note(play, heard.result().ok_or("there is no result")?)?;
+        }
+        "recon-items" => super::reconcile::items(heard.result().ok_or("there is no result")?)?,
         "witness-vkey" => {
             super::witness::vkey(&heard.answer.text(), play.moment.scene.region(play.stage.target))?;
         }

@@ -7,6 +7,7 @@ mod door;
 mod judge;
 mod local;
 mod log;
+mod reconcile;
 mod schemas;
 mod steps;
 mod witness;

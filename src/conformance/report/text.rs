@@ -8,7 +8,7 @@ const BAR: usize = 30;
 
 /// One line of progress.
 pub fn line(done: usize, of: usize, failed: usize) -> String {
-    let filled = if of == 0 { BAR } else { done * BAR / of };
+    let filled = (done * BAR).checked_div(of).unwrap_or(BAR);
     let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR.saturating_sub(filled)));
     format!("{bar} {done}/{of} · {failed} failed 未通过")
 }
