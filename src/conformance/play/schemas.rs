@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = files![
     "application-status-result",
     "verification-receipt",
     "card",
+    "reconcile-result",
 ];
 
 pub(super) struct Schemas(BTreeMap<&'static str, Validator>);
