@@ -142,8 +142,7 @@ impl Orders {
     /// The hold in force on a leaf.
     pub fn hold_on(&self, of: Mark) -> Option<&Order> {
         self.about(of)
-            .filter(|order| matches!(order.kind, OrderKind::Hold | OrderKind::Release))
-            .next_back()
+            .rfind(|order| matches!(order.kind, OrderKind::Hold | OrderKind::Release))
             .filter(|order| order.kind == OrderKind::Hold)
     }
 

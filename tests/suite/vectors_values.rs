@@ -12,6 +12,9 @@ use tongban::domain::{
 use crate::support::*;
 use crate::vectors::{rows, text, vectors, whole};
 
+/// From an identifier to the word of its verdict.
+type Judge<'a> = &'a dyn Fn(&str) -> &'static str;
+
 fn word(result: Result<(), IdentifierFault>) -> &'static str {
     match result {
         Ok(()) => "ok",
@@ -33,7 +36,7 @@ fn identifiers_are_judged_as_their_vectors_say() {
         let exception = found.as_ref().is_ok_and(Uscc::is_exception);
         if exception { "ok-exception" } else { word(found.map(drop)) }
     };
-    let judges: [(&str, &dyn Fn(&str) -> &'static str); 5] = [
+    let judges: [(&str, Judge<'_>); 5] = [
         ("id", &|code| word(ResidentId::parse(code, today).map(drop))),
         ("uscc", &uscc),
         ("license_id", &|code| word(check_license_id(code))),

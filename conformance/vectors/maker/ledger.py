@@ -214,6 +214,7 @@ def submissions(keys):
 
 def reconciliation(keys):
     """One window of 421202 and 331083 (protocol W-8, W-9)."""
+    known_window(keys["asking-ledger"])
     start, end = 1_899_996_360, 1_899_996_420
     rows, items = [], []
     for n, outcome in enumerate([1, 2, 1, 0, 1]):
@@ -230,3 +231,13 @@ def reconciliation(keys):
     return {"window": {"from": start, "to": end}, "exchanges": rows, "ordered": [b64url(item) for item in sorted(items)],
             "count": len(counted), "root": b64url(root), "text": text, "note": note, "note_b64url": b64url(note.encode()),
             "vkeys": [t.vkey(name, 1, key.raw) for name, key in lines]}
+
+
+def known_window(key):
+    """A note that was computed elsewhere: items n = 7 and 9 of 16 × n ‖ 32 × (n+1) ‖ 32 × (n+2) ‖ 1."""
+    items = [bytes([n]) * 16 + bytes([n + 1]) * 32 + bytes([n + 2]) * 32 + b"\x01" for n in (7, 9)]
+    text = f"exchange-recon/v1\n331083 421202\n1900000020 1900000080\n2\n{t.b64(Tree(items).root())}\n"
+    line = t.signature_line("tongban/331083/2030h1", 1, key, text)
+    assert "iYd4ZlKHHhxJGjzYk8M208lJ92OWvaKn4njI7vEJHj8=" in text
+    assert "b243MzzPcG/PGoRxYw2DOxCaNw6nH6o4urhgLGRuidSmK0B7745se1ypYg4k1t1Ra96CZMNvgmKxk2mmcK0tJz/H6AI=" in line
+    assert sha256(b"0190f3a2-7c1e-7d4b-9a51-5c3e0e8f1a22")[:16].hex() == "50b4978da2a35683d1dd8409c6e793db"

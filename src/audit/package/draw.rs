@@ -55,7 +55,7 @@ impl<'a> Draw<'a> {
             return Err(ExportFault::Nothing);
         }
         let window = match selection {
-            Selection::Window { subject, from, to, .. } => Some((subject, *from..*to)),
+            Selection::Window { subject, from, to, .. } => Some((subject.as_ref(), *from..*to)),
             _ => None,
         };
         let mut pass = Pass { log, window, orders: log.orders()?, found: Found::default() };

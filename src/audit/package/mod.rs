@@ -56,7 +56,7 @@ pub enum Selection {
     /// A period in milliseconds, with everything that shows that the search in it was complete.
     Window {
         field: Field,
-        subject: SubjectKey,
+        subject: Box<SubjectKey>,
         from: i64,
         to: i64,
     },

@@ -20,13 +20,13 @@ pub fn header(name: &str, size: u64) -> Option<[u8; BLOCK]> {
     text.extend_from_slice(name.as_bytes());
     text.resize(LONGEST_NAME, 0);
     // Mode, user, group, size, time, checksum (as spaces while it is summed), a plain file.
-    text.extend_from_slice(b"0000644\00000000\00000000\0");
+    text.extend_from_slice(b"0000644\x000000000\x000000000\x00");
     text.extend_from_slice(format!("{size:011o}\0").as_bytes());
     text.extend_from_slice(b"00000000000\0        0");
     text.resize(257, 0);
-    text.extend_from_slice(b"ustar\000");
+    text.extend_from_slice(b"ustar\x0000");
     text.resize(329, 0);
-    text.extend_from_slice(b"0000000\00000000\0");
+    text.extend_from_slice(b"0000000\x000000000\x00");
     text.resize(BLOCK, 0);
     let sum: u32 = text.iter().map(|octet| u32::from(*octet)).sum();
     let mut block: [u8; BLOCK] = text.try_into().ok()?;

@@ -118,7 +118,10 @@ impl ExportArgs {
             let warrant = read_warrant(path)?;
             let subject = warrant.key().ok_or_else(|| Stop::usage("the warrant holds no key 检索令无效"))?;
             let Warrant { field, from, to, .. } = warrant;
-            return Ok((Selection::Window { field, subject, from, to }, Some(warrant.shard)));
+            return Ok((
+                Selection::Window { field, subject: Box::new(subject), from, to },
+                Some(warrant.shard),
+            ));
         }
         match (self.leaves.is_empty(), self.exchanges.is_empty()) {
             (false, _) => Ok((Selection::Leaves(self.leaves.clone()), None)),

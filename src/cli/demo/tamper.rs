@@ -15,7 +15,9 @@ pub fn copy_with_one_byte_flipped(data: &Path, copy: &Path) -> Result<usize, Str
     copy_at_rest(data, copy)?;
     let kind = |e: std::io::Error| e.kind().to_string();
     let databases = files_below(&copy.join("ledger")).map_err(kind)?.into_iter();
-    for file in databases.filter(|file| file.extension().is_some_and(|kind| kind == "db")) {
+    for file in
+        databases.filter(|file| is_of_leaves(file) && file.extension().is_some_and(|kind| kind == "db"))
+    {
         let mut bytes = std::fs::read(&file).map_err(kind)?;
         if let Some(at) = bytes.windows(RECORDED.len()).position(|window| window == RECORDED)
             && let Some(byte) = bytes.get_mut(at)
@@ -44,13 +46,20 @@ fn copy_at_rest(data: &Path, copy: &Path) -> Result<(), String> {
     }
 }
 
+/// A month's leaves or the checkpoints: not a vault or an index beside them, which stay open
+/// and hold no leaf.
+fn is_of_leaves(file: &Path) -> bool {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    name.matches('.').count() == 1
+}
+
 fn copied_at_rest(data: &Path, copy: &Path) -> std::io::Result<bool> {
     if copy.exists() {
         std::fs::remove_dir_all(copy)?;
     }
     copy_folder(data, copy)?;
     let files = files_below(&copy.join("ledger"))?;
-    let mut logs = files.iter().filter(|file| file.to_string_lossy().ends_with("-wal"));
+    let mut logs = files.iter().filter(|file| is_of_leaves(file) && file.to_string_lossy().ends_with("-wal"));
     Ok(logs.all(|log| log.metadata().is_ok_and(|meta| meta.len() == 0)))
 }
 
@@ -61,7 +70,8 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_folder(&entry.path(), &target)?;
-        } else {
+        } else if entry.file_type()?.is_file() {
+            // The admin socket is no file.
             std::fs::copy(entry.path(), target)?;
         }
     }

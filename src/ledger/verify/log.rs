@@ -5,32 +5,22 @@
 //! goes on with the undisputed hash, so that one change is one finding.
 
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::checkpoint::Checkpoint;
-use super::super::leaf::{Leaf, LeafHash, LeafKind, RESTORED, is_canonical};
-use super::super::note::Vkey;
+use super::super::leaf::{Leaf, LeafKind, is_canonical};
 use super::super::orders::Order;
 use super::super::tile_files::TileFiles;
 use super::super::tiles::Edge;
-use super::super::tree::{Hash, leaf_hash, sha256};
+use super::super::tree::{Hash, leaf_hash};
+use super::checkpoints::{Awaited, End, behind, checkpoints, choose_key, kept_elsewhere};
 use super::judge::EvidenceReport;
 use super::vaults::{MonthSeen, Watch};
-use super::{Finding, FindingKind, KeySource, LogReport, MOST_FINDINGS};
-use crate::store::sqlite::{Columns, MonthFile, SqliteHeads, SqliteShelf, is_untouched};
+use super::{Finding, FindingKind, LogReport, MOST_FINDINGS};
+use crate::store::sqlite::{Columns, MonthFile, SqliteShelf, is_untouched};
 use crate::store::{Head, Mark, Shard, Shelf as _, StoredLeaf};
-
-/// Where the gateway keeps what it has signed.
-const STATE: &str = "ledger/state.db";
-/// What somebody else kept has no file here.
-const ELSEWHERE: &str = "(kept elsewhere 他处留存)";
-/// How often, and how long apart, a published checkpoint is looked at until it has caught up
-/// with the signed one: three seconds, the gateway takes milliseconds.
-const PUBLISH_LOOKS: u32 = 30;
-const PUBLISH_LOOK: Duration = Duration::from_millis(100);
 
 /// A checked log, and its end for the next one's first leaf.
 #[derive(Default)]
@@ -50,19 +40,6 @@ pub(super) struct Against<'a> {
     /// Checkpoints that somebody else kept.
     pub elsewhere: &'a [Vec<u8>],
     pub progress: &'a dyn Fn(u64),
-}
-
-pub(super) struct End {
-    origin: String,
-    /// SHA-256 of the final checkpoint note.
-    note: Hash,
-}
-
-/// A checkpoint waiting for the walk to reach its size.
-pub(super) struct Awaited {
-    size: u64,
-    root: Hash,
-    file: String,
 }
 
 pub(super) struct Walk<'a> {
@@ -169,122 +146,6 @@ pub(super) fn check(
         evidence: EvidenceReport::default(),
     };
     Checked { report: Some(report), end: end.map(|note| End { origin, note }), orders, months }
-}
-
-fn choose_key(
-    origin: &str,
-    given: Option<[u8; 32]>,
-    genesis: Option<&Leaf>,
-    findings: &mut Vec<Finding>,
-    shard: Shard,
-    before: Option<&End>,
-) -> (Option<Vkey>, KeySource) {
-    let file = || format!("ledger/{shard}");
-    if let (Some(end), Some(leaf)) = (before, genesis) {
-        // After a restore the end that is named is not here: witnesses have it.
-        let cut_off = leaf.code.as_deref() == Some(RESTORED) && leaf.past.is_some() && leaf.ck.is_some();
-        let named = leaf.past.as_deref() == Some(&end.origin) && leaf.ck == Some(LeafHash(end.note));
-        let chained = named || cut_off;
-        if !chained {
-            findings.push(Finding::new(FindingKind::ChainBroken, file()).at(origin, 0));
-        }
-    }
-    let named = genesis.and_then(|leaf| Vkey::parse(leaf.vkey.as_deref()?).ok());
-    let given = given.and_then(|public| Vkey::new(origin, public));
-    match (given, named) {
-        (Some(given), named) => {
-            if named.is_some_and(|named| named != given) {
-                findings.push(Finding::new(FindingKind::KeyDiffers, file()).at(origin, 0));
-            }
-            (Some(given), KeySource::Given)
-        }
-        (None, Some(named)) => (Some(named), KeySource::Genesis),
-        (None, None) => (None, KeySource::Unknown),
-    }
-}
-
-/// The checkpoints to hold the tree against: kept ones and the published file.
-fn checkpoints(
-    data: &Path,
-    files: &TileFiles,
-    origin: &str,
-    kept: &[Head],
-    vkey: Option<&Vkey>,
-    findings: &mut Vec<Finding>,
-) -> (Vec<Awaited>, Option<Hash>) {
-    let published = relative(data, &files.checkpoint_path());
-    let mut all: Vec<(String, Option<u64>, Vec<u8>)> =
-        kept.iter().map(|head| (STATE.to_owned(), Some(head.size), head.note.clone())).collect();
-    match files.checkpoint() {
-        Ok(Some(note)) => all.push((published, None, note)),
-        Ok(None) if kept.is_empty() => {}
-        Ok(None) => findings.push(Finding::new(FindingKind::CheckpointMissing, published).of(origin)),
-        Err(_) => findings.push(Finding::new(FindingKind::FileDamaged, published).of(origin)),
-    }
-    if let Ok(Some(note)) = files.cosigned() {
-        all.push((relative(data, &files.cosigned_path()), None, note));
-    }
-    let mut awaited = Vec::new();
-    let mut end: Option<(u64, Hash)> = None;
-    for (file, size, note) in all {
-        let opened = vkey.and_then(|vkey| Checkpoint::open(&note, vkey).ok());
-        match opened.filter(|c| size.is_none_or(|size| size == c.size)) {
-            Some(checkpoint) => {
-                if end.is_none_or(|(size, _)| checkpoint.size > size) {
-                    end = Some((checkpoint.size, sha256(&note)));
-                }
-                awaited.push(Awaited { size: checkpoint.size, root: checkpoint.root, file });
-            }
-            None => findings.push(Finding::new(FindingKind::CheckpointInvalid, file).of(origin)),
-        }
-    }
-    (awaited, end.map(|(_, note)| note))
-}
-
-/// A published checkpoint that is older than the signed one, or the other way round: one of the
-/// two was put back. The gateway signs first and publishes then.
-fn behind(data: &Path, files: &TileFiles, origin: &str, awaited: &[Awaited], findings: &mut Vec<Finding>) {
-    let published = relative(data, &files.checkpoint_path());
-    let newest = |file: &str| awaited.iter().filter(|c| c.file == file).map(|c| c.size).max();
-    let (Some(signed), Some(mut told)) = (newest(STATE), newest(&published)) else { return };
-    // Beside a running gateway the file follows within moments.
-    for _ in 0..PUBLISH_LOOKS {
-        if told >= signed {
-            break;
-        }
-        std::thread::sleep(PUBLISH_LOOK);
-        let note = files.checkpoint().ok().flatten();
-        told = note.and_then(|note| Checkpoint::peek(&note).ok()).map_or(told, |c| c.size.max(told));
-    }
-    if told < signed {
-        findings.push(Finding::new(FindingKind::CheckpointBehind, published).of(origin));
-    } else if told > signed {
-        let signed_by_now = SqliteHeads::kept(&data.join(STATE)).unwrap_or_default();
-        let ours = |head: &Head| Checkpoint::peek(&head.note).is_ok_and(|c| c.origin == origin);
-        if !signed_by_now.iter().any(|(_, head)| head.size >= told && ours(head)) {
-            findings.push(Finding::new(FindingKind::CheckpointBehind, STATE).of(origin));
-        }
-    }
-}
-
-/// Checkpoints that a witness or an auditor kept: the log must reach them and agree.
-fn kept_elsewhere(
-    notes: &[Vec<u8>],
-    origin: &str,
-    vkey: Option<&Vkey>,
-    awaited: &mut Vec<Awaited>,
-    findings: &mut Vec<Finding>,
-) {
-    for note in notes {
-        if Checkpoint::peek(note).is_ok_and(|c| c.origin != origin) {
-            continue;
-        }
-        match vkey.and_then(|vkey| Checkpoint::open(note, vkey).ok()) {
-            Some(c) => awaited.push(Awaited { size: c.size, root: c.root, file: ELSEWHERE.to_owned() }),
-            None => findings.push(Finding::new(FindingKind::CheckpointInvalid, ELSEWHERE).of(origin)),
-        }
-    }
-    awaited.sort_by_key(|c| std::cmp::Reverse(c.size));
 }
 
 impl Walk<'_> {
@@ -471,8 +332,4 @@ impl Walk<'_> {
             self.findings.push(finding);
         }
     }
-}
-
-pub(super) fn relative(data: &Path, path: &Path) -> String {
-    path.strip_prefix(data).unwrap_or(path).display().to_string()
 }

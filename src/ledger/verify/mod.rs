@@ -5,6 +5,8 @@
 //! leaf. CLI and console read the ledger through here. Leaves to witnesses what one
 //! region's data cannot show: leaves that were never written.
 
+mod bits;
+mod checkpoints;
 mod finding;
 mod index;
 mod judge;
@@ -180,4 +182,9 @@ fn kept_checkpoints(data: &Path, findings: &mut Vec<Finding>) -> BTreeMap<Shard,
         Err(_) => findings.push(Finding::new(FindingKind::FileDamaged, name)),
     }
     kept
+}
+
+/// A file's path below the data directory.
+fn relative(data: &Path, path: &Path) -> String {
+    path.strip_prefix(data).unwrap_or(path).display().to_string()
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::super::tile_files::to_hashes;
 use super::super::tiles::{FullTile, Level, TILE_WIDTH, TileName};
 use super::super::tree::Hash;
-use super::log::{Walk, relative};
-use super::{Finding, FindingKind};
+use super::log::Walk;
+use super::{Finding, FindingKind, relative};
 
 /// Octets of a full tile's file.
 const FULL_TILE_BYTES: u64 = TILE_WIDTH * 32;

@@ -132,7 +132,7 @@ impl Checking {
             return Ok(());
         };
         let vkey = self.trust.key_for(&manifest.log);
-        if !vkey.as_ref().is_some_and(|vkey| Manifest::open(&bytes, vkey).is_ok()) {
+        if vkey.as_ref().is_none_or(|vkey| Manifest::open(&bytes, vkey).is_err()) {
             // Gone on with: what was changed besides is worth knowing.
             self.found(FindingKind::ManifestInvalid, "manifest.json", None);
         }
