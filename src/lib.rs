@@ -47,3 +47,6 @@ pub mod outbound;
 pub mod door;
 pub mod gateway;
 pub mod cli;
+
+// The suite that plays any gateway from outside: shares no room with ours.
+pub mod conformance;

@@ -8,6 +8,7 @@ pub mod authorize;
 mod card;
 mod case;
 mod check;
+mod conformance;
 mod console;
 mod demo;
 mod document;
@@ -104,6 +105,8 @@ enum Command {
     Case(case::CaseCommand),
     /// Sign test authorizations as a development authority 开发用授权签发方
     Authorize(authorize::Authorize),
+    /// Check any gateway against the published protocol 一致性测试
+    Conformance(conformance::Conformance),
 }
 
 impl Command {
@@ -124,6 +127,7 @@ impl Command {
             Self::Apply(command) => command.run(common),
             Self::Case(command) => command.run(common),
             Self::Authorize(command) => command.run(common),
+            Self::Conformance(command) => command.run(common),
         }
     }
 }

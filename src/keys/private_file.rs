@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -105,6 +106,10 @@ pub fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), KeyFileFault>
 /// The `N` random bytes a file of ours holds; made (0600, durable under its name) when it is not
 /// there. A file of another length is not ours.
 pub fn read_or_make_secret<const N: usize>(path: &Path) -> Result<Zeroizing<[u8; N]>, KeyFileFault> {
+    // Who comes first makes it, everybody else reads that: two makers would each go on with a
+    // secret of their own, and one of them would be lost.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     if !path.exists() {
         let mut secret = Zeroizing::new([0_u8; N]);
         aws_lc_rs::rand::fill(secret.as_mut()).map_err(|_| KeyFileFault::NoRandom)?;
@@ -129,6 +134,25 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_secret_that_many_need_at_once_is_one_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        for nth in 0..20 {
+            let path = dir.path().join(format!("search/{nth}.key"));
+            let start = std::sync::Barrier::new(8);
+            let made: Vec<[u8; 32]> = std::thread::scope(|scope| {
+                let maker = || {
+                    start.wait();
+                    *read_or_make_secret::<32>(&path).unwrap()
+                };
+                let makers: Vec<_> = (0..8).map(|_| scope.spawn(maker)).collect();
+                makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+            });
+            assert!(made.iter().all(|secret| *secret == made[0]));
+            assert_eq!(read_private_file(&path).unwrap().as_slice(), made[0]);
+        }
+    }
 
     #[test]
     fn what_is_written_is_read_back_and_is_private() {

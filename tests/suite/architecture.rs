@@ -62,8 +62,11 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
             "outbound",
             "door",
             "gateway",
+            "conformance",
         ],
     ),
+    // What plays gateways from outside shares nothing with ours but plain values.
+    ("conformance", &["clock", "domain"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

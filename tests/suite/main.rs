@@ -31,6 +31,7 @@ mod audit_desk;
 mod backlog;
 mod checks;
 mod concurrency;
+mod conformance;
 mod console;
 mod conformance_catalogue;
 mod cli;
