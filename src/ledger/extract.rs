@@ -59,8 +59,20 @@ pub struct Extract {
 }
 
 impl Extract {
-    /// Opens the newest log, or the one named.
+    /// Opens the newest log, or the one named, under its newest checkpoint.
     pub fn open(data: &Path, shard: Option<Shard>) -> Result<Self, ExtractFault> {
+        Self::open_under(data, shard, Under::Published)
+    }
+
+    /// The same under the last checkpoint that witnesses cosigned; `None` when there is none.
+    pub fn open_cosigned(data: &Path, shard: Option<Shard>) -> Result<Option<Self>, ExtractFault> {
+        match Self::open_under(data, shard, Under::Cosigned) {
+            Err(ExtractFault::NotSealed) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    fn open_under(data: &Path, shard: Option<Shard>, under: Under) -> Result<Self, ExtractFault> {
         let shelf = SqliteShelf::of_data_dir(data);
         let shards = shelf.shards()?;
         let shard = match shard {
@@ -68,7 +80,7 @@ impl Extract {
             None => shards.last().copied(),
         };
         let shard = shard.ok_or(ExtractFault::NoLog)?;
-        let (origin, checkpoint, size) = published(data, &shelf, shard)?;
+        let (origin, checkpoint, size) = checkpoint_of(data, &shelf, shard, under)?;
         let (mut vaults, mut erased, mut held) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let folder = Vaults::of_data_dir(data);
         for (month, class) in folder.list(shard)? {
@@ -138,7 +150,7 @@ impl Extract {
         if at.shard == self.shard {
             return self.proof(at.index);
         }
-        let (origin, note, size) = published(&self.data, &self.shelf, at.shard)?;
+        let (origin, note, size) = checkpoint_of(&self.data, &self.shelf, at.shard, Under::Published)?;
         self.proof_under(at.shard, &origin, at.index, size, note)
     }
 
@@ -197,12 +209,29 @@ impl Extract {
     }
 }
 
-/// Origin, note and size of a log's published checkpoint.
-fn published(data: &Path, shelf: &SqliteShelf, shard: Shard) -> Result<(String, Vec<u8>, u64), ExtractFault> {
+/// Which of a log's checkpoints.
+#[derive(Clone, Copy)]
+enum Under {
+    Published,
+    Cosigned,
+}
+
+/// Origin, note and size of a log's checkpoint.
+fn checkpoint_of(
+    data: &Path,
+    shelf: &SqliteShelf,
+    shard: Shard,
+    under: Under,
+) -> Result<(String, Vec<u8>, u64), ExtractFault> {
     let first = shelf.leaves(shard, 0..1)?.pop().ok_or(ExtractFault::NoLog)?;
     let me = Leaf::from_bytes(&first.leaf).and_then(|leaf| leaf.me).ok_or(ExtractFault::NoLog)?;
     let origin = format!("tongban/{me}/{shard}");
-    let note = TileFiles::new(data, &origin).checkpoint().map_err(|_| ReadFault::Checkpoint)?;
+    let files = TileFiles::new(data, &origin);
+    let note = match under {
+        Under::Published => files.checkpoint(),
+        Under::Cosigned => files.cosigned(),
+    };
+    let note = note.map_err(|_| ReadFault::Checkpoint)?;
     let note = note.ok_or(ExtractFault::NotSealed)?;
     let size = Checkpoint::peek(&note).map_err(|_| ReadFault::Checkpoint)?.size;
     Ok((origin, note, size))

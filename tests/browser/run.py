@@ -13,7 +13,7 @@ from stage import Stage
 from visitor import Visitor
 
 SECURITY_ONLY = ["/registers", "/approvals", "/accounts"]
-AUDIT_ONLY = ["/search", "/subject", "/authorization", "/exchanges/x", "/leaves/2026h2/0"]
+AUDIT_ONLY = ["/search", "/subject", "/authorization", "/exchanges/x", "/leaves/2026h2/0", "/evidence"]
 
 
 def main(program: str, pictures: Path) -> None:

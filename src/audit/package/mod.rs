@@ -105,13 +105,24 @@ pub enum ExportFault {
     Changed,
 }
 
-/// Writes the package of a selection to `out`.
+/// Writes the package of a selection to `out`: under the last checkpoint that witnesses cosigned
+/// where it covers all of it, else under the newest.
 pub fn export(request: &Export<'_>, out: &mut dyn Write) -> Result<Exported, ExportFault> {
-    let log = Extract::open(request.data, request.shard)?;
+    if let Some(log) = Extract::open_cosigned(request.data, request.shard)? {
+        match export_under(&log, request, out) {
+            // Nothing has been written then.
+            Err(ExportFault::Extract(ExtractFault::NotSealed)) => {}
+            made => return made,
+        }
+    }
+    export_under(&Extract::open(request.data, request.shard)?, request, out)
+}
+
+fn export_under(log: &Extract, request: &Export<'_>, out: &mut dyn Write) -> Result<Exported, ExportFault> {
     let vkey = request.key.vkey(log.origin()).ok_or(ExportFault::OtherKey)?;
     let signed = crate::ledger::checkpoint::Checkpoint::open(log.checkpoint(), &vkey);
     signed.map_err(|_| ExportFault::OtherKey)?;
-    let draw = draw::Draw::plan(&log, &request.selection)?;
+    let draw = draw::Draw::plan(log, &request.selection)?;
     let policy = request.policy.clone().unwrap_or_else(|| format!("log {vkey}\nquorum none\n"));
     let fixed = [("README.md", README), ("verify.py", VERIFIER), ("policy", policy.as_str())];
     let mut members: Vec<(String, draw::Content)> = Vec::new();

@@ -15,6 +15,7 @@ use crate::audit::{Errand, ExportFacts};
 use crate::cli::{Common, Exit, Outcome, Stop, out};
 use crate::ledger::Shard;
 use crate::ledger::verify::KeySource;
+use crate::witness::{Policy, PolicyFault};
 
 /// Octets of a warrant or policy file: a page of text.
 const LARGEST_FILE: u64 = 256 << 10;
@@ -151,9 +152,12 @@ impl CheckArgs {
     pub fn run(self, common: &Common) -> Outcome {
         let trust = match (&self.vkey, &self.policy) {
             (Some(vkey), _) => Trust::vkey(parse_vkey(vkey)?),
-            (None, Some(path)) => Trust::policy(&read_text(path)?).ok_or_else(|| {
-                Stop::usage(format_args!("{}: is not a policy 不是信任策略", path.display()))
-            })?,
+            (None, Some(path)) => {
+                let faults = |faults: Vec<PolicyFault>| {
+                    Stop::Usage(faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect())
+                };
+                Trust::policy(Policy::parse(read_text(path)?.as_bytes()).map_err(faults)?)
+            }
             (None, None) => Trust::default(),
         };
         let warrant = self.warrant.as_deref().map(read_warrant).transpose()?;

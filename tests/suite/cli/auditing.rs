@@ -87,15 +87,21 @@ async fn a_running_ledger_and_its_copy_are_verified_shown_and_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_package_is_made_beside_the_gateway_and_checked_without_it() {
+async fn a_package_is_made_for_a_reason_and_checked_without_the_gateway() {
     let (pair, serving, ids) = exchanges().await;
+    // Accounts are read when somebody acts: here the command itself, with the store in its hand.
+    assert_eq!(serving.stop(), 0);
     let home = &pair.xianan;
     let vkey = home.card["ledger"]["vkey"].as_str().unwrap();
     let path = |name: &str| pair.root.path().join(name).to_str().unwrap().to_owned();
     let (whole, one) = (path("whole.tar"), path("one.tar"));
-    let made = home.run(&["audit", "export", "--range", "0..", "-o", &whole, "--json"]).ended(0).json();
-    home.run(&["audit", "export", "--exchange", &ids[1], "-o", &one]).ended(0);
-    assert_eq!(serving.stop(), 0);
+    fs::create_dir_all(home.dir.join("trust/console")).unwrap();
+    let account = json!({"name": "li-auditor", "title": "李审计", "role": "audit", "spki_sha256": [], "status": "active"});
+    fs::write(home.dir.join("trust/console/li-auditor.json"), account.to_string()).unwrap();
+    let why = ["--as", "li-auditor", "--purpose", "投诉核查", "--order", "咸审〔2026〕1号"];
+    let export = |what: &[&str], out: &str| home.run(&[&["audit", "export", "-o", out], what, &why].concat());
+    let made = export(&["--range", "0..", "--json"], &whole).ended(0).json();
+    export(&["--exchange", &ids[1]], &one).ended(0);
     let verdict = audit(&["check", &whole, "--vkey", vkey, "--json"]).ended(0).json();
     assert_eq!((&verdict["sound"], &verdict["leaves"]), (&json!(true), &made["leaves"]));
     let told = audit(&["check", &one]).ended(0).out;
@@ -108,8 +114,8 @@ async fn a_package_is_made_beside_the_gateway_and_checked_without_it() {
     fs::write(&one, bytes).unwrap();
     assert!(audit(&["check", &one, "--vkey", vkey]).ended(2).out.contains("✗"));
     audit(&["check", "/nowhere"]).ended(1);
-    home.run(&["audit", "export", "-o", &one]).ended(64);
-    home.run(&["audit", "export", "--exchange", "0190f3a2-7c1e-7d4b-9a51-000000000000", "-o", &one]).ended(1);
+    export(&[], &one).ended(64);
+    export(&["--exchange", "0190f3a2-7c1e-7d4b-9a51-000000000000"], &one).ended(1);
     // A part of a log, proven alone.
     let range = home.run(&["audit", "verify", "--range", "1..3", "--json"]).ended(0).json();
     assert_eq!(range["logs"][0]["leaves"], 2);

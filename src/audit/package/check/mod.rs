@@ -18,8 +18,10 @@ use super::manifest::{Manifest, Selected};
 use super::members::Warrant;
 use crate::ledger::Vkey;
 use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::note::Note;
 use crate::ledger::tree::sha256;
 use crate::ledger::verify::{EvidenceReport, Finding, FindingKind, KeySource};
+use crate::witness::Policy;
 use store::Store;
 
 /// Findings told; more are counted.
@@ -29,28 +31,45 @@ const MOST_FINDINGS: usize = 1000;
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     keys: Vec<Vkey>,
+    /// With it, a quorum of witnesses must have cosigned.
+    policy: Option<Policy>,
     source: Option<KeySource>,
 }
 
 impl Trust {
     /// The log's key, as on the region's card.
     pub fn vkey(vkey: Vkey) -> Self {
-        Self { keys: vec![vkey], source: Some(KeySource::Given) }
+        Self { keys: vec![vkey], policy: None, source: Some(KeySource::Given) }
     }
 
-    /// The `log` lines of a c2sp.org/tlog-policy; `None` when it has none.
-    pub fn policy(text: &str) -> Option<Self> {
-        let trust = Self { source: Some(KeySource::Given), ..Self::of_policy(text) };
-        (!trust.keys.is_empty()).then_some(trust)
+    /// A c2sp.org/tlog-policy: logs, and witnesses of whom a quorum must have cosigned.
+    pub fn policy(policy: Policy) -> Self {
+        Self { keys: Vec::new(), policy: Some(policy), source: Some(KeySource::Given) }
     }
 
-    fn of_policy(text: &str) -> Self {
+    /// The `log` lines of the policy in a package: its own word.
+    fn own_word(text: &str) -> Self {
         let lines = text.lines().filter_map(|line| line.strip_prefix("log ")?.split(' ').next());
-        Self { keys: lines.filter_map(|vkey| Vkey::parse(vkey).ok()).collect(), source: None }
+        let keys = lines.filter_map(|vkey| Vkey::parse(vkey).ok()).collect();
+        Self { keys, policy: None, source: Some(KeySource::Genesis) }
+    }
+
+    /// A checkpoint of the log that its key signed, and enough witnesses.
+    fn open(&self, note: &[u8]) -> Option<Checkpoint> {
+        let origin = Checkpoint::peek(note).ok()?.origin;
+        let checkpoint = Checkpoint::open(note, &self.key_for(&origin)?).ok()?;
+        let enough = match &self.policy {
+            Some(policy) => policy.judge(&Note::parse(note).ok()?).is_ok_and(|judged| judged.quorum),
+            None => true,
+        };
+        enough.then_some(checkpoint)
     }
 
     /// The key of a log: its own, or the same key under the name of another half-year.
     fn key_for(&self, origin: &str) -> Option<Vkey> {
+        if let Some(policy) = &self.policy {
+            return policy.log(origin);
+        }
         let region = |name: &str| name.rsplit_once('/').map(|(region, _)| region.to_owned());
         let exact = self.keys.iter().find(|key| key.name() == origin);
         let near = || self.keys.iter().find(|key| region(key.name()) == region(origin));
@@ -104,9 +123,9 @@ pub fn check(path: &Path, trust: &Trust, warrant: Option<&Warrant>) -> Result<Pa
     }
     let own_word = || {
         let policy = store.read("policy").unwrap_or_default();
-        Trust { source: Some(KeySource::Genesis), ..Trust::of_policy(&String::from_utf8_lossy(&policy)) }
+        Trust::own_word(&String::from_utf8_lossy(&policy))
     };
-    checking.trust = if trust.keys.is_empty() { own_word() } else { trust.clone() };
+    checking.trust = if trust.source.is_none() { own_word() } else { trust.clone() };
     checking.run(&store, warrant)?;
     Ok(checking.verdict())
 }
@@ -140,8 +159,8 @@ impl Checking {
         self.selection = Some(manifest.selection.clone());
         self.members(store, &manifest)?;
         let note = store.read("checkpoint").unwrap_or_default();
-        let checkpoint = vkey.as_ref().and_then(|vkey| Checkpoint::open(&note, vkey).ok());
-        let checkpoint = checkpoint.filter(|c| c.size == manifest.size);
+        let checkpoint = self.trust.open(&note);
+        let checkpoint = checkpoint.filter(|c| c.size == manifest.size && c.origin == manifest.log);
         if checkpoint.is_none() {
             self.found(FindingKind::CheckpointInvalid, "checkpoint", None);
         }

@@ -209,6 +209,7 @@ fn checked(call: &Call<'_>, leaf: &Leaf) -> Markup {
         let (class, word) = match stopped {
             Some(at) if step == at => ("badge bad", call.t("未通过", "failed")),
             Some(at) if step > at => ("badge", call.t("未进行", "not reached")),
+            _ if !applies(step, leaf) => ("badge", call.t("不适用", "not asked for")),
             _ => ("badge good", call.t("通过", "passed")),
         };
         el("li").add(badge(class, word)).add(" ").add(call.lang.pick(zh, en))
@@ -221,6 +222,17 @@ fn checked(call: &Call<'_>, leaf: &Leaf) -> Markup {
         _ => None,
     };
     Markup::from(el("ol").class("checks").each(rows)).and(after)
+}
+
+/// Did this exchange ask for what the step judges? The leaf names agreement, license type and
+/// authorization where there were any.
+fn applies(step: Step, leaf: &Leaf) -> bool {
+    match step {
+        Step::Agreement => leaf.agr.is_some(),
+        Step::License => leaf.lt.is_some(),
+        Step::Authorization => leaf.auth.is_some(),
+        _ => true,
+    }
 }
 
 /// The step that gives this refusal; `None` for what comes after the checks.
@@ -268,7 +280,9 @@ async fn ladder(call: &Call<'_>, standing: &Standing) -> El {
     };
     let checkpoint = Checkpoint::peek(&proof.checkpoint).ok();
     let hash = |bytes: &[u8]| code(STANDARD.encode(bytes));
-    let rung = |name: &str, value: Markup| el("li").add(el("span").class("rung").add(name)).add(value);
+    let rung = |name: &str, value: Markup| {
+        el("li").add(el("span").class("rung").add(name)).add(el("span").add(value))
+    };
     let mut rungs = vec![rung(call.t("记录哈希", "leaf hash"), hash(&standing.hash))];
     rungs.extend(
         proof
