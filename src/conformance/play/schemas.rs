@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = files![
     "application-status-result",
     "verification-receipt",
     "card",
+    "reconcile",
     "reconcile-result",
 ];
 
