@@ -4,6 +4,7 @@
 //! Start-up is a list: keys → trust → clock → ledger → register → rooms → doors. What is
 //! wrong is told before the first door opens, all of it at once where it can be.
 
+mod around;
 pub mod card;
 mod couriers;
 mod desk;
@@ -203,10 +204,11 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     }));
     show_materials(&house);
     begin(&house, recovered.open_sends).await?;
-    if house.ledger.auditors() == 0 {
+    let running = open_doors(house, keys, webhooks, watch, directory).await?;
+    if running.house.ledger.auditors() == 0 {
         tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
     }
-    open_doors(house, keys, webhooks, watch, directory).await
+    Ok(running)
 }
 
 fn trust(
@@ -395,7 +397,11 @@ async fn open_console(
     let stats = Arc::new(listener::ListenerStats::default());
     show(house, "console", stats.clone());
     let (socket, addr) = bind(section.listen).await?;
-    let console = door::console::Console::new(house.clone(), Box::new(door::console::Nobody));
+    let console = {
+        let around = around::Neighbours::default();
+        tasks.spawn(around.clone().look(house.clone(), stopped.clone()));
+        door::console::Console::new(house.clone(), Box::new(around))
+    };
     let served = console.clone();
     tasks.spawn(listener::serve(
         socket,

@@ -78,8 +78,3 @@ pub trait Around: Send + Sync {
         None
     }
 }
-
-/// Nobody told anything.
-pub struct Nobody;
-
-impl Around for Nobody {}

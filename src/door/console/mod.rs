@@ -45,7 +45,7 @@ use tally::Tally;
 use verification::Verification;
 use words::Lang;
 
-pub use around::{Around, Cosigner, Difference, Nobody, Window, WindowState};
+pub use around::{Around, Cosigner, Difference, Window, WindowState};
 pub use links::LINK_MS;
 
 /// How often new leaves are counted into the hours.

@@ -248,6 +248,7 @@ mod tests {
         /exchanges      audit
         /leaves         audit
         /proofs         audit
+        /evidence       audit
         /partners       system audit
         /cases          system audit
         /integrity      system audit security
