@@ -155,9 +155,6 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         return Err(vec![StartFault::ClockBeforeBuild]);
     }
     let auditors = trust.load().auditors.to_vec();
-    if auditors.is_empty() {
-        tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
-    }
     let clients = Arc::new(PartnerClients::with_limits(
         keys.partner.credentials.clone(),
         directory.clone(),
@@ -206,6 +203,9 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     }));
     show_materials(&house);
     begin(&house, recovered.open_sends).await?;
+    if house.ledger.auditors() == 0 {
+        tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
+    }
     open_doors(house, keys, webhooks, watch, directory).await
 }
 

@@ -129,6 +129,8 @@ impl Indexer {
                     None => self.open_index(shard, month)?,
                 };
                 self.take_in_month(&mut open)?;
+                open.facets.rest()?;
+                open.tokens.iter().try_for_each(|(_, index)| index.rest())?;
                 self.open = Some(open);
             }
         }

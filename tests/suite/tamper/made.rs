@@ -102,9 +102,9 @@ impl County {
         };
         let x = format!("0190f3a2-7c1e-7d4b-9a51-{n:012}");
         let request = self.keys.jws(&json!({"jti": x, "op": op, "iat": self.clock.now().secs()}));
-        let result = jcs(&json!({"found": n % 2 == 0, "n": n}));
+        let result = jcs(&json!({"found": n.is_multiple_of(2), "n": n}));
         let mut subjects = vec![Subject::new(Field::Operator, format!("331083:YH{:04}", n % 7))];
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             subjects.push(Subject::new(Field::Citizen, CITIZEN));
         }
         let leaf = Leaf {

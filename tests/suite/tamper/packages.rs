@@ -180,7 +180,8 @@ fn each_seeded_fault_is_found_although_the_manifest_is_signed_anew() {
         fs::read(folder.path().join(name)).unwrap()
     };
     type Members = BTreeMap<String, Vec<u8>>;
-    let faults: Vec<(&str, Box<dyn Fn(&mut Members, &mut Value)>, FindingKind, Option<u64>)> = vec![
+    type Forging = Box<dyn Fn(&mut Members, &mut Value)>;
+    let faults: Vec<(&str, Forging, FindingKind, Option<u64>)> = vec![
         (
             "a leaf inside the run",
             Box::new(|m, _| forge(m, 30, "permit", "error")),

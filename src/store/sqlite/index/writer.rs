@@ -135,6 +135,11 @@ impl IndexWriter {
         })
     }
 
+    /// Leaves nothing in the WAL, unless a reader stands in the way.
+    pub fn rest(&self) -> Result<(), StoreFault> {
+        rest::checkpoint(&self.connection, &self.path).map(drop)
+    }
+
     /// Tokens of these leaves leave the index and its WAL.
     pub fn forget(&mut self, of: &[u64]) -> Result<(), StoreFault> {
         let mut forget = || -> rusqlite::Result<()> {
