@@ -17,7 +17,7 @@ use crate::clock::Now;
 const UNLISTED: &str = "urn:tongban:gw:320981";
 
 /// What our own gateway has on a written scene, of what cases may need.
-const HAS: [&str; 4] = ["register", "cases", "crl", "submitted"];
+const HAS: [&str; 5] = ["register", "cases", "crl", "submitted", "reconcile"];
 
 /// Where everybody on stage listens.
 #[derive(Clone, Copy, Debug)]
