@@ -17,7 +17,7 @@ pub struct SubjectReport {
     pub field: Field,
     /// Newest first.
     pub rows: Vec<FoundRow>,
-    /// There were more than [`MOST_IN_A_REPORT`].
+    /// There were more than a report holds.
     pub more: bool,
     /// Auditors' acts that sought this subject or concerned these exchanges, oldest first.
     pub acts: Vec<Registered>,

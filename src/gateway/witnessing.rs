@@ -1,6 +1,6 @@
 //! Our checkpoints on their way to the partners that witness them, again and again.
 //!
-//! Promises: a partner is sent one checkpoint at a time, within [`CALL`], and less often when
+//! Promises: a partner is sent one checkpoint at a time, within ten seconds, and less often when
 //! it fails; nobody is asked while there is nothing new, but for a cosignature that would
 //! grow old; what comes back is kept, and shown as soon as it is enough. A witness that proves
 //! this log to be an older copy stops it ([`standing`]).

@@ -46,7 +46,7 @@ pub enum Outcome {
 /// `x[16] ‖ rq[32] ‖ rd[32] ‖ outcome[1]`; items are ordered as their bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item {
-    /// SHA-256(jti)[0:16].
+    /// `SHA-256(jti)[0:16]`.
     pub x: [u8; 16],
     /// SHA-256 of the request JWS.
     pub rq: Hash,

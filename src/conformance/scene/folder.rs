@@ -152,7 +152,7 @@ fn card(
 }
 
 impl Ground {
-    /// Reads a folder that [`write`] made.
+    /// Reads a folder that [`write()`] made.
     pub fn read(dir: &Path) -> Result<Self, ConformanceFault> {
         let text = |path: &str| {
             let path = dir.join(path);

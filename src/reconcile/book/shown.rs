@@ -43,7 +43,7 @@ pub struct DifferenceRow {
     pub peer: String,
     #[serde(flatten)]
     pub window: Window,
-    /// SHA-256(jti)[0:16], hexadecimal.
+    /// `SHA-256(jti)[0:16]`, hexadecimal.
     pub x: String,
     pub kind: &'static str,
     /// What stands behind it; see `reconcile::proof`.
