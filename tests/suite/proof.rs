@@ -379,7 +379,7 @@ fn files(at: &Path, all: &mut BTreeMap<String, Vec<u8>>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, all);
-        } else if !path.file_name().unwrap().to_str().unwrap().starts_with("register.db") {
+        } else if path.is_file() && !path.file_name().unwrap().to_str().unwrap().starts_with("register.db") {
             all.insert(path.display().to_string(), fs::read(&path).unwrap());
         }
     }
