@@ -26,7 +26,6 @@ pub(super) struct Neighbours(Arc<ArcSwap<Seen>>);
 
 #[derive(Default)]
 struct Seen {
-    quorum: usize,
     cosigners: Vec<(String, Cosigner)>,
     windows: HashMap<String, Vec<Window>>,
     differences: HashMap<String, Vec<Difference>>,
@@ -58,7 +57,7 @@ impl Neighbours {
 fn seen_by(house: &House) -> Result<Seen, String> {
     let (now, data) = (house.clock.now(), house.config.data_dir());
     let shown = house.witness.shown().map_err(|fault| fault.to_string())?;
-    let mut seen = Seen { quorum: usize::from(house.witness.quorum_age(now).is_some()), ..Seen::default() };
+    let mut seen = Seen::default();
     for own in shown.own {
         let cosigner = Cosigner { name: own.partner, size: own.cosigned.size, at: own.cosigned.at };
         seen.cosigners.push((own.cosigned.origin, cosigner));
@@ -106,10 +105,6 @@ impl Around for Neighbours {
     fn cosigners(&self, origin: &str) -> Vec<Cosigner> {
         let seen = self.0.load();
         seen.cosigners.iter().filter(|(of, _)| of == origin).map(|(_, cosigner)| cosigner.clone()).collect()
-    }
-
-    fn quorum(&self) -> usize {
-        self.0.load().quorum
     }
 
     fn windows(&self, partner: Region, since: i64) -> Vec<Window> {
