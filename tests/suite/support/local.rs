@@ -9,8 +9,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
-use super::partner::Told;
+use super::partner::{Told, answered, hold};
 
 /// A caller with its token, or without one.
 #[derive(Clone)]
@@ -43,7 +44,8 @@ impl Local {
         let stream = TcpStream::connect(self.door).await.map_err(|e| e.to_string())?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-        tokio::spawn(connection);
+        let (held, open) = watch::channel(());
+        tokio::spawn(hold(connection, held));
         let mut request = Request::builder().method(method).uri(path).header("host", "local");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -52,7 +54,7 @@ impl Local {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).unwrap();
-        let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let answer = answered(sender.send_request(request), open).await?;
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
         Ok(Told { status: parts.status.as_u16(), headers: parts.headers, body })

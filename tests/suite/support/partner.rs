@@ -1,7 +1,9 @@
 //! A partner's side of the wire, raw: any certificate, any bytes, HTTP/1.1 or HTTP/2.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -15,12 +17,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::member::Member;
 
 pub const REQUEST_TYPE: &str = "application/tongban-request+jwt";
+
+/// For an answer that was read before its connection ended to reach its caller.
+const AFTER_THE_END: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Http {
@@ -30,7 +36,14 @@ pub enum Http {
 
 /// One open connection. Clones share it.
 #[derive(Clone)]
-pub enum Line {
+pub struct Line {
+    way: Way,
+    /// Without a sender once the connection is over.
+    open: watch::Receiver<()>,
+}
+
+#[derive(Clone)]
+enum Way {
     One(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
     Two(http2::SendRequest<Full<Bytes>>),
 }
@@ -62,19 +75,46 @@ pub async fn dial(door: SocketAddr, member: Option<&Member>, http: Http) -> Resu
     let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     assert_eq!(agreed.as_deref(), Some(alpn(http)), "the door speaks what was asked for");
     let io = TokioIo::new(stream);
-    match http {
+    let (held, open) = watch::channel(());
+    let way = match http {
         Http::One => {
             let (sender, connection) = http1::handshake(io).await.map_err(|e| e.to_string())?;
-            tokio::spawn(connection);
-            Ok(Line::One(Arc::new(Mutex::new(sender))))
+            tokio::spawn(hold(connection, held));
+            Way::One(Arc::new(Mutex::new(sender)))
         }
         Http::Two => {
             let (sender, connection) =
                 http2::handshake(TokioExecutor::new(), io).await.map_err(|e| e.to_string())?;
-            tokio::spawn(connection);
-            Ok(Line::Two(sender))
+            tokio::spawn(hold(connection, held));
+            Way::Two(sender)
         }
-    }
+    };
+    Ok(Line { way, open })
+}
+
+/// Drives a connection to its end, which drops `held`.
+pub async fn hold<T>(connection: impl Future<Output = T>, held: watch::Sender<()>) {
+    connection.await;
+    drop(held);
+}
+
+/// The answer on a connection that is `open` until its sender is dropped. A request that is
+/// handed over in the moment its connection ends is never answered by hyper, not even with an
+/// error: what is not there a little after the end will not come.
+pub async fn answered<T>(
+    answer: impl Future<Output = hyper::Result<T>>,
+    mut open: watch::Receiver<()>,
+) -> Result<T, String> {
+    let mut answer = pin!(answer);
+    let answer = tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        _ = open.changed() => match timeout(AFTER_THE_END, answer).await {
+            Ok(answer) => answer,
+            Err(_) => return Err("the connection ended".to_owned()),
+        },
+    };
+    answer.map_err(|e| format!("{e:?}"))
 }
 
 /// The certificate that a door shows, in DER.
@@ -153,19 +193,21 @@ impl Line {
             request = request.header(*name, *value);
         }
         let body = Full::new(Bytes::from(body));
-        let answer = match self {
-            Self::One(sender) => {
-                let request = request.uri(path).header(HOST, host).body(body).unwrap();
-                let mut sender = sender.lock().await;
-                sender.ready().await.map_err(|e| e.to_string())?;
-                sender.send_request(request).await
-            }
-            Self::Two(sender) => {
-                let request = request.uri(format!("https://{host}{path}")).body(body).unwrap();
-                sender.clone().send_request(request).await
+        let answer = async {
+            match &self.way {
+                Way::One(sender) => {
+                    let request = request.uri(path).header(HOST, host).body(body).unwrap();
+                    let mut sender = sender.lock().await;
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+                Way::Two(sender) => {
+                    let request = request.uri(format!("https://{host}{path}")).body(body).unwrap();
+                    sender.clone().send_request(request).await
+                }
             }
         };
-        let (parts, body) = answer.map_err(|e| format!("{e:?}"))?.into_parts();
+        let (parts, body) = answered(answer, self.open.clone()).await?.into_parts();
         let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
         Ok(Told { status: parts.status.as_u16(), headers: parts.headers, body })
     }
