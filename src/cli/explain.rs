@@ -18,6 +18,7 @@ use crate::clock::{Clock, Now};
 use crate::config::Config;
 use crate::domain::Region;
 use crate::house::Trust;
+use crate::inbound::checks::{self, Outcome as Checked};
 use crate::inbound::judge::{Bench, FreshMemory, Seen, Stopped, judge};
 use crate::inbound::steps::Step;
 use crate::schema::Catalog;
@@ -221,16 +222,8 @@ impl Verdict {
     }
 
     /// Each check with its outcome.
-    fn checks(&self) -> impl Iterator<Item = (Step, &'static str)> {
-        let failed = self.stopped.as_ref().map(|stopped| stopped.step);
-        Step::ALL.into_iter().map(move |step| {
-            let outcome = match failed {
-                Some(failed) if step == failed => "failed",
-                Some(failed) if step > failed => "not-reached",
-                _ => "passed",
-            };
-            (step, outcome)
-        })
+    fn checks(&self) -> impl Iterator<Item = (Step, Checked)> {
+        checks::stopped_at(self.stopped.as_ref().map(|stopped| stopped.step))
     }
 
     fn whole(&self) -> Value {
@@ -244,7 +237,10 @@ impl Verdict {
                 .checks()
                 .map(|(step, outcome)| {
                     let (says, says_zh) = step.says();
-                    json!({"check": step.word(), "outcome": outcome, "says": says, "says_zh": says_zh})
+                    json!({
+                        "check": step.word(), "outcome": outcome.word(), "clause": step.clause(), "says": says,
+                        "says_zh": says_zh,
+                    })
                 })
                 .collect();
             object.insert("checks".into(), checks.into());
@@ -255,8 +251,8 @@ impl Verdict {
     fn print(&self) {
         for (step, outcome) in self.checks() {
             let mark = match outcome {
-                "passed" => "✓",
-                "failed" => "✗",
+                Checked::Passed => "✓",
+                Checked::Failed => "✗",
                 _ => "·",
             };
             let (says, says_zh) = step.says();
