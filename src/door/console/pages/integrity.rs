@@ -134,9 +134,10 @@ fn verdict_shown(call: &Call<'_>, verdict: &Verdict, when: &str) -> Markup {
         };
         el("li").add(message)
     });
+    let findings = (!verdict.sound).then(|| el("ul").class("findings").each(findings));
     Markup::from(words)
         .and(el("p").class("nothing").add(when))
-        .and(el("ul").class("findings").each(findings))
+        .and(findings)
         .and(logs.or(""))
 }
 
