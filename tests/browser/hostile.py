@@ -59,7 +59,8 @@ def rolled_back_log(visitor: Visitor) -> None:
 
 
 def altered_register(visitor: Visitor) -> None:
-    """Somebody with the disk puts another name to a search: the check names the entry and its leaf."""
+    """Somebody with the disk puts another name to a search: the check names the entry and its leaf.
+    The last thing that happens: the registers stay as they are then."""
     page, stage = visitor.page, visitor.stage
     stage.registers("UPDATE entry SET doc=replace(doc, 'li-auditor', 'zhao-system') WHERE n=1")
     visitor.open("/integrity")
@@ -68,10 +69,6 @@ def altered_register(visitor: Visitor) -> None:
     expect(page.locator(".findings")).to_contain_text("第 1 号登记被改动")
     visitor.verified()
     visitor.accessible("an altered register")
-    stage.registers("UPDATE entry SET doc=replace(doc, 'zhao-system', 'li-auditor') WHERE n=1")
-    visitor.open("/integrity")
-    page.get_by_role("button", name="核验").click()
-    expect(page.locator("#registers-bound")).to_contain_text("登记簿与账本一致", timeout=30_000)
     visitor.well()
 
 
