@@ -135,10 +135,7 @@ fn verdict_shown(call: &Call<'_>, verdict: &Verdict, when: &str) -> Markup {
         el("li").add(message)
     });
     let findings = (!verdict.sound).then(|| el("ul").class("findings").each(findings));
-    Markup::from(words)
-        .and(el("p").class("nothing").add(when))
-        .and(findings)
-        .and(logs.or(""))
+    Markup::from(words).and(el("p").class("nothing").add(when)).and(findings).and(logs.or(""))
 }
 
 /// The registers against the leaves of auditors' acts.

@@ -77,8 +77,8 @@ fn sides(call: &Call<'_>, peer: Option<&str>) -> El {
 
 fn question(call: &Call<'_>, exchange: &str) -> El {
     let about = call.t(
-        "向对方索取其账本中的记录与包含证明,并与本方逐项比对;不会改变任何一方的账本。",
-        "Fetches the partner's own entry with its proof and holds it against ours; neither log is changed.",
+        "本方请求的:向对方索取其记录与包含证明并逐项比对;本方答复的:以双方签署的对账窗口复算。不改变任何一方的账本。",
+        "Where we asked, its own entry is fetched with its proof; where we answered, the window that both signed is reckoned again. Neither log is changed.",
     );
     let button =
         el("button").attr("type", "submit").class("primary").add(call.t("向对方核对", "Ask the partner"));
