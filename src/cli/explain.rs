@@ -1,8 +1,12 @@
 //! `explain`: a received message through the door's own checks, without acting. Shows each
-//! check as passed, failed or not reached, then the verdict.
+//! check as passed, failed or not reached, with what it expected and found, then the verdict, and
+//! what the bytes show of its cause. `--all` prints the advice of every code instead.
 //!
 //! Ids and uses count as unused and nothing is stored. The file of a message, standard
 //! input, or with `--jsonl` one `{"id","peer","at","body"}` a line.
+
+mod page;
+mod verdict;
 
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
@@ -10,25 +14,27 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::answer::{Code, Refusal};
+use crate::answer::Code;
 use crate::authorization::Authorizer;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
+use crate::diagnosis;
 use crate::domain::Region;
 use crate::house::Trust;
-use crate::inbound::judge::{Bench, FreshMemory, Seen, Stopped, judge};
+use crate::inbound::judge::{Bench, FreshMemory, Seen, judge};
 use crate::inbound::steps::Step;
 use crate::schema::Catalog;
 
 use super::{Common, Exit, Outcome, Stop, out};
+use verdict::Verdict;
 
 /// Judge a received message with the door's own checks, without acting 用与网关相同的检查解释报文
 #[derive(Args)]
 pub struct Explain {
     /// The region whose gateway sent the message (with --jsonl each line names its `peer`).
-    #[arg(long = "as", value_name = "REGION", required_unless_present = "jsonl")]
+    #[arg(long = "as", value_name = "REGION", required_unless_present_any = ["jsonl", "all"])]
     peer: Option<String>,
     /// Judge at this moment instead of now (Unix seconds).
     #[arg(long, value_name = "UNIXTIME")]
@@ -36,6 +42,12 @@ pub struct Explain {
     /// One {"id","peer","at","body"} per line in, one verdict per line out.
     #[arg(long)]
     jsonl: bool,
+    /// The advice on every refusal code instead of a message's 输出全部拒绝码的说明
+    #[arg(long, conflicts_with_all = ["peer", "at", "jsonl", "file"])]
+    all: bool,
+    /// With --all: the page docs/refusals.md 以 Markdown 输出
+    #[arg(long, requires = "all")]
+    markdown: bool,
     /// The message; standard input when absent or `-`.
     file: Option<PathBuf>,
 }
@@ -49,13 +61,11 @@ struct Line {
     body: String,
 }
 
-/// Where a message stopped, if it did.
-struct Verdict {
-    stopped: Option<Stopped>,
-}
-
 impl Explain {
     pub fn run(self, common: &Common) -> Outcome {
+        if self.all {
+            return Ok(page::print(common.json, self.markdown));
+        }
         let config = common.load()?;
         let now = self.at.map_or_else(|| Clock::system().now(), Now::from_secs);
         let mut view = View::of(config);
@@ -74,8 +84,14 @@ impl Explain {
         let mut body = Vec::new();
         input.read_to_end(&mut body).context("the message cannot be read")?;
         // A file saved by an editor ends in a newline that never was on the wire.
-        let body = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
-        let verdict = view.judge(peer, body, now)?;
+        let message = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
+        let verdict = view.explained(peer, message, now)?;
+        if message.len() < body.len() {
+            out::note(
+                "the file ends in a line end, which was left away; sent like that the message is malformed \
+                 文件末尾的换行已略去;若如此发送则为 malformed",
+            );
+        }
         if common.json {
             out::json(&verdict.whole())
         } else {
@@ -160,7 +176,23 @@ impl View {
             now,
         };
         let judged = judge(&bench, &peer, body, &FreshMemory, &mut Seen::default());
-        Ok(Verdict { stopped: judged.err() })
+        Ok(Verdict::of(judged.err()))
+    }
+
+    /// The same, with what the bytes show.
+    fn explained(&mut self, peer: &str, body: &[u8], now: Now) -> Result<Verdict, Stop> {
+        let verdict = self.judge(peer, body, now)?;
+        let me = self.me;
+        let trust = self.trust.at(now)?;
+        let view = diagnosis::View {
+            me,
+            peer: Region::parse(peer).ok(),
+            directory: &trust.directory,
+            authorities: &trust.authorities,
+            policy: &trust.policy,
+            now,
+        };
+        Ok(verdict.looked_into(&view, body))
     }
 }
 
@@ -196,83 +228,5 @@ impl TrustAt {
             out::complain(format_args!("left out: {}", told(file)));
         }
         Ok(Reading { at, trust, whole })
-    }
-}
-
-impl Verdict {
-    fn stopped(step: Step, code: Code) -> Self {
-        Self { stopped: Some(Stopped { step, refusal: code.into() }) }
-    }
-
-    fn refusal(&self) -> Option<&Refusal> {
-        self.stopped.as_ref().map(|stopped| &stopped.refusal)
-    }
-
-    /// The answer to one line of `--jsonl`.
-    fn line(&self, id: &Value) -> Value {
-        let refusal = self.refusal();
-        json!({
-            "id": id,
-            "accepted": refusal.is_none(),
-            "status": refusal.map_or(200, |r| r.code.status()),
-            "code": refusal.map(|r| r.code.word()),
-            "reason": refusal.and_then(|r| r.reason),
-        })
-    }
-
-    /// Each check with its outcome.
-    fn checks(&self) -> impl Iterator<Item = (Step, &'static str)> {
-        let failed = self.stopped.as_ref().map(|stopped| stopped.step);
-        Step::ALL.into_iter().map(move |step| {
-            let outcome = match failed {
-                Some(failed) if step == failed => "failed",
-                Some(failed) if step > failed => "not-reached",
-                _ => "passed",
-            };
-            (step, outcome)
-        })
-    }
-
-    fn whole(&self) -> Value {
-        let mut whole = self.line(&Value::Null);
-        if let Some(object) = whole.as_object_mut() {
-            object.shift_remove("id");
-            object.insert("step".into(), self.stopped.as_ref().map(|s| s.step.word()).into());
-            object.insert("signed".into(), self.refusal().map(Refusal::is_signed).into());
-            object.insert("errors".into(), json!(self.refusal().map_or(&[][..], |r| &r.errors)));
-            let checks: Vec<Value> = self
-                .checks()
-                .map(|(step, outcome)| {
-                    let (says, says_zh) = step.says();
-                    json!({"check": step.word(), "outcome": outcome, "says": says, "says_zh": says_zh})
-                })
-                .collect();
-            object.insert("checks".into(), checks.into());
-        }
-        whole
-    }
-
-    fn print(&self) {
-        for (step, outcome) in self.checks() {
-            let mark = match outcome {
-                "passed" => "✓",
-                "failed" => "✗",
-                _ => "·",
-            };
-            let (says, says_zh) = step.says();
-            out::line(format_args!("{mark} {:<14} {says_zh} / {says}", step.word()));
-        }
-        let Some(refusal) = self.refusal() else {
-            out::line("\naccepted / 通过: every check passed; the door would act on it");
-            return;
-        };
-        let code = refusal.code;
-        let reason = refusal.reason.map(|r| format!(" · {r}")).unwrap_or_default();
-        out::line(format_args!("\nrefused / 拒绝: {} {}{reason}", code.status(), code.word()));
-        out::line(format_args!("{} / {}", code.title_zh(), code.title()));
-        out::line(refusal.detail());
-        for fault in &refusal.errors {
-            out::line(format_args!("  {fault}"));
-        }
     }
 }

@@ -73,6 +73,30 @@ impl Step {
         }
     }
 
+    /// The clause of `conformance/PROTOCOL.md` behind it.
+    pub const fn clause(self) -> &'static str {
+        match self {
+            Step::Member => "T-3",
+            Step::Size => "T-10",
+            Step::Characters => "E-1",
+            Step::Header => "E-4",
+            Step::Typ => "E-5",
+            Step::Kid => "E-6",
+            Step::Alg => "E-7",
+            Step::Signature => "E-8",
+            Step::Payload => "E-9",
+            Step::OpSize => "E-10",
+            Step::Envelope => "Q-1",
+            Step::Issuer | Step::Audience => "O-2",
+            Step::Times => "O-3",
+            Step::FirstUse => "O-4",
+            Step::Agreement => "G-2",
+            Step::Body => "O-1",
+            Step::License => "G-7",
+            Step::Authorization => "A-2",
+        }
+    }
+
     /// What the step checks, in English and Chinese.
     pub const fn says(self) -> (&'static str, &'static str) {
         match self {
