@@ -19,6 +19,7 @@
 mod process;
 mod support;
 
+mod advised;
 mod applications;
 mod applications_again;
 mod applications_local;
@@ -56,6 +57,7 @@ mod restart;
 mod vectors;
 mod vectors_ledger;
 mod vectors_values;
+mod sandbox;
 mod tamper;
 mod verifications;
 mod withdrawal;
