@@ -50,6 +50,7 @@ mod order;
 mod own_keys;
 mod proof;
 mod redeem;
+mod published;
 mod reconciling;
 mod refusals;
 mod relaying;
