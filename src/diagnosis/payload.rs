@@ -29,6 +29,20 @@ pub(super) fn json(sight: &Sight<'_>, found: &mut Findings) {
     found.measured(id, format!("at byte {} of the payload", fault.at), format!("载荷第 {} 字节", fault.at));
 }
 
+/// Rules that are about the form of an identifier (`schemas/README.md`, formats).
+const IDENTIFIERS: [&str; 10] = [
+    "resident-id",
+    "uscc",
+    "license-id",
+    "item-code",
+    "case-number",
+    "type-code",
+    "issuer-code",
+    "disability-number",
+    "format",
+    "pattern",
+];
+
 /// `schema-violation` and `unknown-op`.
 pub(super) fn schema(sight: &Sight<'_>, refusal: &Refusal, found: &mut Findings) {
     if refusal.code == Code::UnknownOp {
@@ -65,7 +79,7 @@ pub(super) fn schema(sight: &Sight<'_>, refusal: &Refusal, found: &mut Findings)
             found.measured("time-text", format!("/{time}"), format!("/{time}"));
         }
     }
-    if !pointers("exp-after-iat").is_empty() {
+    if !pointers("expiry").is_empty() {
         found.add("exp-not-later");
     }
     if payload.get("body").is_some_and(Value::is_string) {
@@ -77,7 +91,7 @@ pub(super) fn schema(sight: &Sight<'_>, refusal: &Refusal, found: &mut Findings)
     let grouped = [
         ("member-extra", ["additionalProperties", "false schema", "unevaluatedProperties"].as_slice()),
         ("member-missing", ["required"].as_slice()),
-        ("check-character", ["check-character", "format", "pattern"].as_slice()),
+        ("check-character", IDENTIFIERS.as_slice()),
     ];
     for (id, rules) in grouped {
         let mut places: Vec<&str> = rules.iter().flat_map(|rule| pointers(rule)).collect();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::sight::{Sight, is_thumbprint};
-use super::{Said, View, times};
+use super::{Said, View, terms, times};
 use crate::domain::Region;
 use crate::envelope::{MOST_MESSAGE_BYTES, MOST_SHORT_MESSAGE_BYTES, Op, Typ};
 use crate::inbound::steps::Step;
@@ -171,11 +171,9 @@ fn of_now(view: &View<'_>, sight: &Sight<'_>) -> Option<(Said, Said)> {
 
 fn agreement(view: &View<'_>, sight: &Sight<'_>) -> Option<(Said, Said)> {
     let named = sight.payload.get("agreement")?.as_str()?;
-    let between = view.peer.into_iter().flat_map(|peer| view.policy.between(view.me, peer));
-    let known: Vec<&str> = between.map(|agreement| agreement.id()).collect();
     let found = match view.policy.agreement(named) {
         Some(agreement) => plain(agreement.id()),
         None => Said::new("one that is not here", "此处没有的协议"),
     };
-    Some((plain(known.join(" | ")), found))
+    Some((plain(terms::in_force(view).join(" | ")), found))
 }

@@ -24,19 +24,24 @@ pub(super) fn parties(view: &View<'_>, sight: &Sight<'_>, code: Code, found: &mu
     }
 }
 
+/// The agreements between both that are in force today, by their ids.
+pub(super) fn in_force<'a>(view: &View<'a>) -> Vec<&'a str> {
+    let today = view.now.shanghai_day();
+    let between = view.peer.into_iter().flat_map(|peer| view.policy.between(view.me, peer));
+    let mut known: Vec<&str> =
+        between.filter(|agreement| agreement.in_force(today)).map(|agreement| agreement.id()).collect();
+    known.sort_unstable();
+    known
+}
+
 pub(super) fn agreement(view: &View<'_>, sight: &Sight<'_>, code: Code, found: &mut Findings) {
     let agreement = view.policy.agreement(sight.text("agreement"));
     let item = agreement.and_then(|agreement| agreement.item(sight.text("item")));
     match code {
         Code::NoAgreement => match (agreement, view.peer) {
             (None, _) => {
-                let known: Vec<&str> = view
-                    .peer
-                    .into_iter()
-                    .flat_map(|peer| view.policy.between(view.me, peer))
-                    .map(|agreement| agreement.id())
-                    .collect();
-                let known = if known.is_empty() { "–".to_owned() } else { known.join(", ") };
+                let known = in_force(view).join(", ");
+                let known = if known.is_empty() { "–" } else { &known };
                 let (en, zh) = (format!("between both there is: {known}"), format!("双方之间现有:{known}"));
                 found.measured("agreement-unknown", en, zh);
             }

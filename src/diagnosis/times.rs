@@ -41,6 +41,9 @@ fn clock(ahead: i64, plain: &str, zone: &str, found: &mut Findings) {
 
 /// `iat is 300 s behind this gateway's clock`.
 pub(super) fn apart(what: &str, ahead: i64) -> Said {
+    if ahead == 0 {
+        return Said::new(format!("{what} is this gateway's time"), format!("{what} 与本网关时钟一致"));
+    }
     let seconds = ahead.unsigned_abs();
     let (direction, direction_zh) = if ahead < 0 { ("behind", "慢") } else { ("ahead of", "快") };
     Said::new(
