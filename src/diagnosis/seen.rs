@@ -8,6 +8,7 @@ use crate::domain::Region;
 use crate::envelope::{MOST_MESSAGE_BYTES, MOST_SHORT_MESSAGE_BYTES, Op, Typ};
 use crate::inbound::steps::Step;
 use crate::keys::Algorithm;
+use crate::schema::{Catalog, LicenseType};
 
 /// One check: what it wanted and what the bytes have.
 pub struct Look {
@@ -93,6 +94,9 @@ fn within(view: &View<'_>, step: Step, sight: &Sight<'_>, bytes: usize) -> Optio
             (Said::new("a new jti", "新的 jti"), Said::new("taken as new here", "此处视为首次"))
         }
         Step::Agreement => agreement(view, sight)?,
+        Step::Body => (plain(schema(sight)?), members(sight.payload.get("body")?)),
+        Step::License => license(view, sight)?,
+        Step::Authorization => authorization(sight)?,
         _ => return None,
     })
 }
@@ -167,6 +171,49 @@ fn of_now(view: &View<'_>, sight: &Sight<'_>) -> Option<(Said, Said)> {
         ),
         Said::new(format!("{en}, a life of {life} s"), format!("{zh},有效期 {life} 秒")),
     ))
+}
+
+/// The published schema of the op's body.
+fn schema(sight: &Sight<'_>) -> Option<&'static str> {
+    Some(match Op::from_name(sight.text("op"))? {
+        Op::Ping => "docs/schemas/ping.json",
+        Op::LicenseQuery => "docs/schemas/license-query.json",
+        Op::ApplicationSubmit => "docs/schemas/application-submit.json",
+        Op::ApplicationEvent => "docs/schemas/application-event.json",
+        Op::ApplicationStatus => "docs/schemas/application-status.json",
+        Op::VerificationRequest => "docs/schemas/verification-request.json",
+        Op::VerificationAnswer => "docs/schemas/verification-answer.json",
+        Op::LedgerReconcile => "docs/schemas/reconcile.json",
+    })
+}
+
+/// The item's license types, and the one that is asked for.
+fn license(view: &View<'_>, sight: &Sight<'_>) -> Option<(Said, Said)> {
+    let asked = sight.payload.pointer("/body/license/type")?.as_str()?;
+    let item = view.policy.agreement(sight.text("agreement"))?.item(sight.text("item"))?;
+    let listed: Vec<&str> = item.licenses.iter().map(|license| &*license.kind).collect();
+    let known = Catalog::embedded().license_type(asked).map(LicenseType::code);
+    let found = match known.or_else(|| listed.iter().find(|kind| **kind == asked).copied()) {
+        Some(kind) => plain(kind),
+        None => Said::new("a type that is not known here", "此处未知的类型"),
+    };
+    Some((plain(listed.join(" | ")), found))
+}
+
+fn authorization(sight: &Sight<'_>) -> Option<(Said, Said)> {
+    if Op::from_name(sight.text("op")) != Some(Op::LicenseQuery) {
+        return None;
+    }
+    let found = match sight.text("authorization").len() {
+        0 => Said::new("none", "无"),
+        length => Said::new(format!("one of {length} characters"), format!("{length} 字符的授权书")),
+    };
+    let needed = sight.text("basis") == "consent";
+    let expected = match needed {
+        true => Said::new("an authorization that covers this request alone", "独立覆盖本次请求的授权书"),
+        false => Said::new("none is needed with this basis", "该依据无需授权书"),
+    };
+    Some((expected, found))
 }
 
 fn agreement(view: &View<'_>, sight: &Sight<'_>) -> Option<(Said, Said)> {

@@ -60,8 +60,8 @@ fn parts(body: &[u8], found: &mut Findings) {
     let parts: Vec<&[u8]> = body.split(|byte| *byte == b'.').collect();
     let count = parts.len();
     match parts.as_slice() {
-        [only] if only.is_empty() => found.add("empty-body"),
-        [_, payload, _] if payload.is_empty() => found.add("detached"),
+        [[]] => found.add("empty-body"),
+        [_, [], _] => found.add("detached"),
         [header, _, signature] if signature.is_empty() && !header.is_empty() => found.add("no-signature"),
         [_, _, _, _, _] => found.add("encrypted"),
         _ => found.measured("part-missing", format!("there are {count}"), format!("实有 {count} 段")),
