@@ -5,6 +5,7 @@
 //! that a room could decide.
 
 mod again;
+pub mod checks;
 pub mod judge;
 mod reconcile;
 pub mod steps;

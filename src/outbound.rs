@@ -7,6 +7,7 @@
 
 pub mod outcome;
 pub mod parcel;
+pub mod promised;
 pub mod reconcile;
 pub mod redeem;
 

@@ -10,6 +10,7 @@
 
 mod act;
 mod authorization;
+mod bound;
 mod completeness;
 mod entry;
 mod erase;
@@ -48,6 +49,7 @@ use crate::store::sqlite::{SqliteShelf, Vaults};
 
 pub use act::Recorded;
 pub use authorization::Uses;
+pub use bound::{RegisterFault, RegisterFinding, RegistersBound, registers_bound};
 pub use completeness::{Completeness, completeness_of};
 pub use entry::{Act, Entry, MOST_IN_A_LEAF, rd_of};
 pub use erase::{EraseOrder, Erased};

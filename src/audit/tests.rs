@@ -12,21 +12,21 @@ use crate::clock::Now;
 use crate::ledger::evidence::{AuditorKey, Evidence};
 use crate::ledger::{Leaf, LeafKind, LedgerKey, LedgerSettings, Mark, RetentionClass};
 
-struct Home {
-    dir: tempfile::TempDir,
+pub(super) struct Home {
+    pub dir: tempfile::TempDir,
     clock: Clock,
     public: Value,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (_, public) = AuditorPrivateKey::generate().unwrap();
         let clock = Clock::by_hand(Now::from_secs(1_900_000_000));
         Self { dir: tempfile::tempdir().unwrap(), clock, public }
     }
 
     /// A process begins; it ends when the desk is dropped.
-    fn open(&self) -> Desk {
+    pub fn open(&self) -> Desk {
         let region = Region::parse("421202").unwrap();
         let data_dir = self.dir.path().to_owned();
         let settings = LedgerSettings {
@@ -43,7 +43,7 @@ impl Home {
 }
 
 /// An exchange with evidence.
-async fn exchange(desk: &Desk) -> Mark {
+pub(super) async fn exchange(desk: &Desk) -> Mark {
     let mut evidence = Evidence::new(RetentionClass::Provision);
     evidence.result = Some(b"{}".to_vec());
     let leaf = Leaf { op: Some("license.query".into()), ..Leaf::new(LeafKind::In) };
@@ -51,7 +51,7 @@ async fn exchange(desk: &Desk) -> Mark {
     desk.inner.ledger.record(entry).await.unwrap().mark
 }
 
-fn mandate() -> Mandate {
+pub(super) fn mandate() -> Mandate {
     Mandate::new(Actor::new("zhao-security".into(), Role::Security), "核查", "1").unwrap()
 }
 

@@ -18,7 +18,7 @@ use crate::ledger::verify::{self, LookFault, ShownLeaf, StoreFault};
 use crate::ledger::{LedgerKey, Vkey};
 use crate::witness::Policy;
 
-mod witness;
+mod bound;
 pub(super) mod errands;
 mod looking;
 mod opening;
@@ -28,6 +28,7 @@ mod reconcile;
 mod sought;
 mod packages;
 mod verifying;
+mod witness;
 mod words;
 
 /// Check, show and prove what the ledger holds 核验、查看、举证账本

@@ -88,6 +88,44 @@ impl Policy {
         self.quorum.is_some()
     }
 
+    /// The fewest cosignatures that can be enough; 0 when none is needed.
+    pub fn least(&self) -> usize {
+        self.quorum.map_or(0, |rule| self.least_of(rule))
+    }
+
+    fn least_of(&self, rule: usize) -> usize {
+        match self.rules.get(rule) {
+            Some(Rule::Group { need, members }) => {
+                let mut least: Vec<usize> = members.iter().map(|member| self.least_of(*member)).collect();
+                least.sort_unstable();
+                least.iter().take(*need).sum()
+            }
+            _ => 1,
+        }
+    }
+
+    /// Names of the witnesses whose word can count towards the quorum.
+    pub fn counted(&self) -> Vec<&str> {
+        let mut rules: Vec<usize> = self.quorum.into_iter().collect();
+        let mut names = Vec::new();
+        // Members were defined before: this ends.
+        while let Some(rule) = rules.pop() {
+            match self.rules.get(rule) {
+                Some(Rule::Witness(at)) => names.extend(self.witnesses.get(*at).map(|w| w.name.as_str())),
+                Some(Rule::Group { members, .. }) => rules.extend(members),
+                None => {}
+            }
+        }
+        names.sort_unstable();
+        names
+    }
+
+    /// Are these witnesses together enough?
+    pub fn is_met_by(&self, names: &[&str]) -> bool {
+        let said: Vec<bool> = self.witnesses.iter().map(|w| names.contains(&w.name.as_str())).collect();
+        self.quorum.is_none_or(|rule| self.holds(rule, &said))
+    }
+
     /// The key of the log of that name, if the policy knows it.
     pub fn log(&self, origin: &str) -> Option<Vkey> {
         let region = |name: &str| {
@@ -302,6 +340,24 @@ mod tests {
         assert!(judged("quorum none\n", &[]).quorum);
         let none = Policy::parse(b"quorum none").unwrap();
         assert!(!none.needs_witnesses());
+    }
+
+    #[test]
+    fn how_many_are_asked_for_and_who_can_count() {
+        let of = |rules: &str| {
+            let mut text = String::new();
+            for n in 1..=6 {
+                text.push_str(&format!("witness W{n} {}\n", witness(n).vkey()));
+            }
+            Policy::parse((text + rules).as_bytes()).unwrap()
+        };
+        let nested = of("group X 2 W1 W2 W3\ngroup Y any W4 W5\ngroup both all X Y\nquorum both\n");
+        assert_eq!((nested.least(), nested.counted()), (3, vec!["W1", "W2", "W3", "W4", "W5"]));
+        assert!(nested.is_met_by(&["W1", "W3", "W5"]) && !nested.is_met_by(&["W1", "W2", "W3", "W6"]));
+        let cheapest = of("group X all W1 W2 W3\ngroup any-of any X W6\nquorum any-of\n");
+        assert_eq!((cheapest.least(), cheapest.counted().len()), (1, 4));
+        let none = of("quorum none\n");
+        assert_eq!((none.least(), none.counted().len(), none.is_met_by(&[])), (0, 0, true));
     }
 
     #[test]

@@ -58,6 +58,20 @@ def rolled_back_log(visitor: Visitor) -> None:
     visitor.well()
 
 
+def altered_register(visitor: Visitor) -> None:
+    """Somebody with the disk puts another name to a search: the check names the entry and its leaf.
+    The last thing that happens: the registers stay as they are then."""
+    page, stage = visitor.page, visitor.stage
+    stage.registers("UPDATE entry SET doc=replace(doc, 'li-auditor', 'zhao-system') WHERE n=1")
+    visitor.open("/integrity")
+    page.get_by_role("button", name="核验").click()
+    expect(page.locator("#registers-bound")).to_contain_text("登记簿与账本不一致", timeout=30_000)
+    expect(page.locator(".findings")).to_contain_text("第 1 号登记被改动")
+    visitor.verified()
+    visitor.accessible("an altered register")
+    visitor.well()
+
+
 def names(visitor: Visitor) -> None:
     """Thirty payloads, each in every field of a partner that a page shows."""
     stage, page = visitor.stage, visitor.page
@@ -163,7 +177,7 @@ def forged_forms(visitor: Visitor, stranger: Visitor) -> None:
     stranger.open("/", 401)
 
 
-def no_script(visitor: Visitor) -> None:
+def no_script(visitor: Visitor, exchange: str) -> None:
     """Without JavaScript everything works but the browser's own verification, which says so."""
     page = visitor.page
     expect(page.locator("#integrity .verdict")).to_have_text("本浏览器尚未核验")
@@ -173,6 +187,10 @@ def no_script(visitor: Visitor) -> None:
     while not page.get_by_text("未发现任何改动").count():
         assert time.monotonic() < until, "the check did not end"
         visitor.open("/integrity")
+    expect(page.locator("#registers-bound")).to_contain_text("登记簿与账本一致")
+    visitor.open(exchange)
+    page.get_by_role("button", name="向对方核对").click()
+    expect(page.locator("#timeline")).to_contain_text("包含证明成立")
     visitor.open("/search")
     page.get_by_label("交换编号、序号或哈希").fill("0")
     page.get_by_role("button", name="查找").click()

@@ -1,17 +1,39 @@
 """Two real gateways with traffic, a case, and console accounts: what `tongban demo --keep` leaves
 running, plus accounts made with the command line. Everything goes when the stage does."""
 
+import base64
+import hashlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 PATIENCE = 60
+
+
+def running(pid: int) -> bool:
+    """A process that has ended and that nobody has asked about does not run."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def stranger_key(name: str, n: int) -> str:
+    """The verifier key (c2sp.org/tlog-cosignature) of a witness that nobody has."""
+    public = Ed25519PrivateKey.from_private_bytes(bytes([n + 1] * 32)).public_key().public_bytes_raw()
+    typed = b"\x04" + public
+    key_id = hashlib.sha256(name.encode() + b"\n" + typed).hexdigest()[:8]
+    return f"{name}+{key_id}+{base64.b64encode(typed).decode()}"
 
 
 class Stage:
@@ -28,6 +50,7 @@ class Stage:
         self.xianan, self.yuhuan = self.dir / "xianan", self.dir / "yuhuan"
         self.console = "https://" + self.setting(self.xianan, "console_listener", "listen")
         self.accounts = {}
+        self.begun = None
 
     def setting(self, home: Path, section: str, name: str) -> str:
         text = (home / "gateway.toml").read_text()
@@ -48,6 +71,46 @@ class Stage:
         made = self.command(self.xianan, "console", "account", name, "--role", role, "--title", title, *out)
         self.accounts[name] = (str(p12), made.get("password"))
         self.reload()
+
+    def restart_with_policy(self, need: int, strangers: int) -> None:
+        """咸安 begins anew with a witness policy: 玉环 and so many who never cosign, `need` of them."""
+        key = self.command(self.yuhuan, "audit", "witness", "key")
+        lines, names = [f"witness yuhuan {key['vkey']}"], ["yuhuan"]
+        for n in range(strangers):
+            names.append(f"absent{n + 1}")
+            lines.append(f"witness {names[-1]} {stranger_key(f'tongban/33010{n + 2}/w1', n)}")
+        lines += [f"group partners {need} {' '.join(names)}", "quorum partners"]
+        (self.xianan / "trust/policy").write_text("\n".join(lines) + "\n")
+        config = self.xianan / "gateway.toml"
+        config.write_text(re.sub(r"^# policy = ", "policy = ", config.read_text(), flags=re.M))
+        self.end(self.pids[0])
+        if self.begun:
+            self.begun.wait(PATIENCE)
+        with open(self.xianan / "serve.log", "a") as log:
+            line = [self.program, "serve", "--config", str(config)]
+            self.begun = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        self.pids[0] = self.begun.pid
+        host, port = self.console.removeprefix("https://").rsplit(":", 1)
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=5).close()
+                return
+            except OSError:
+                assert time.monotonic() < until and self.begun.poll() is None, "咸安 did not begin again"
+                time.sleep(0.05)
+
+    def end(self, pid: int) -> None:
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + PATIENCE
+        while running(pid):
+            assert time.monotonic() < until, f"process {pid} does not end"
+            time.sleep(0.05)
+
+    def registers(self, sql: str) -> None:
+        """What whoever owns the disk can do to the registers of the running 咸安."""
+        with sqlite3.connect(self.xianan / "data/audit.db", timeout=10) as file:
+            assert file.execute(sql).rowcount == 1, sql
 
     def link(self, name: str) -> str:
         said = self.command(self.xianan, "console", "link", name)
@@ -90,6 +153,8 @@ class Stage:
             except ProcessLookupError:
                 pass
         ended = time.monotonic() + PATIENCE
-        while time.monotonic() < ended and any(Path(f"/proc/{pid}").exists() for pid in self.pids):
+        while time.monotonic() < ended and any(running(pid) for pid in self.pids):
             time.sleep(0.05)
+        if self.begun:
+            self.begun.wait(PATIENCE)
         shutil.rmtree(self.dir, ignore_errors=True)

@@ -3,6 +3,7 @@ in both languages and both colour schemes. Leaves a picture of each."""
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -11,6 +12,7 @@ from visitor import Visitor
 
 # Synthetic, of the demonstration.
 CITIZEN = "42120219000101001X"
+LARGEST_PICTURE = 300_000
 WARRANT = {"purpose": "投诉核查", "order": "咸审〔2026〕1号"}
 
 
@@ -52,6 +54,7 @@ def auditor(visitor: Visitor, pictures: Path) -> str:
         "leaf": "/leaves/" + shard(visitor) + "/0",
         "integrity": "/integrity",
     }
+    expect(page.locator("#integrity")).to_contain_text("见证1/1,策略要求 1")
     each(visitor, pages, pictures)
     assert visitor.page is page
     return exchange.rsplit("/", 1)[1]
@@ -59,11 +62,92 @@ def auditor(visitor: Visitor, pictures: Path) -> str:
 
 def lookup(visitor: Visitor) -> str:
     """The page of the first lookup: the entry after the log's own and the pings."""
-    for index in range(2, 12):
+    return exchange_with(visitor, "license.query", range(2, 12))
+
+
+def exchange_with(visitor: Visitor, word: str, indices) -> str:
+    """The page of the first exchange one of whose entries says `word`."""
+    for index in indices:
         page = visitor.open(f"/leaves/{shard(visitor)}/{index}")
-        if "license.query" in page.locator("main").text_content():
+        if word in page.locator("main").text_content():
             return page.get_by_role("link", name="查看整个交换").get_attribute("href")
-    raise AssertionError("the demonstration looked nothing up")
+    raise AssertionError(f"the demonstration made no {word}")
+
+
+def quorum(visitor: Visitor, words: str, met: bool, pictures: Path, name: str) -> None:
+    """The strip names who cosigned and what the policy asks for: amber below it."""
+    page, until = visitor.open("/integrity"), time.monotonic() + 40
+    while words not in page.locator("#integrity .quorum").all_text_contents():
+        assert time.monotonic() < until, f"never told: {words}: {page.locator('#integrity').inner_text()}"
+        time.sleep(0.5)
+        visitor.open("/integrity")
+    amber = "badge warn" in page.locator("#integrity .quorum").get_attribute("class")
+    assert amber != met, words
+    expect(page.locator("main .notice.warn")).to_have_count(0 if met else 1)
+    visitor.verified()
+    visitor.accessible(f"the strip with {words}")
+    picture(visitor, pictures, name)
+    visitor.well()
+
+
+def both_sides(visitor: Visitor, lookup: str, pictures: Path) -> None:
+    """The partner's half: fetched and proven where it promised an entry, told as unknown where not."""
+    asked = exchange_with(visitor, "out.done", range(2, 200))
+    page = visitor.open(asked)
+    theirs = page.locator("#timeline .both > li.theirs")
+    expect(theirs).to_contain_text("尚未向对方核对")
+    expect(theirs.get_by_text("未核验", exact=True)).to_be_visible()
+    visitor.accessible("an exchange before the partner was asked")
+    page.get_by_role("button", name="向对方核对").click()
+    expect(theirs).to_contain_text("包含证明成立")
+    expect(theirs.get_by_text("已核验", exact=True)).to_be_visible()
+    assert page.url.endswith("#timeline"), "the page comes back to what was asked"
+    ours = page.locator("#timeline .both > li.ours")
+    expect(ours).to_have_count(2)
+    left, right = ours.first.bounding_box(), theirs.first.bounding_box()
+    assert left["x"] + left["width"] < right["x"], "the sides stand beside each other"
+    theirs.get_by_text("记录内容").click()
+    expect(theirs.locator("dl.members")).to_contain_text("421202")
+    theirs.get_by_text("记录内容").click()
+    for word in ("English", "中文"):
+        visitor.speak(word)
+        visitor.verified()
+        visitor.accessible(f"both sides, {word}")
+    expect(page.get_by_text("对应答核查了什么")).to_be_visible()
+    expect(page.locator(".ladder").first).to_contain_text("tongban/331083/w1", timeout=15_000)
+    picture(visitor, pictures, "both-sides")
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"both sides are {wide} px too wide for a telephone"
+    visitor.accessible("both sides on a small screen")
+    picture(visitor, pictures, "small-both-sides")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    visitor.well()
+    # Where we answered, no message names a place in the partner's log: it says what is missing.
+    page = visitor.open(f"/exchanges/{lookup}")
+    expect(page.get_by_text("签名已验", exact=True)).to_be_visible()
+    page.get_by_role("button", name="向对方核对").click()
+    expect(page.locator("#timeline")).to_contain_text("所在对账窗口尚未完成对账")
+    checks = page.locator(".checks li")
+    expect(checks).to_have_count(19)
+    assert checks.locator(".badge.good").count() >= 17 and checks.locator("small").first.inner_text() == "T-3"
+    visitor.well()
+
+
+def for_the_readme(visitor: Visitor, pictures: Path) -> None:
+    """The two pictures that stand in the README, small enough for a page."""
+    page = visitor.page
+    asked = exchange_with(visitor, "out.done", range(2, 200))
+    for name, path, height in (("console-overview", "/", 860), ("console-exchange", asked, 1240)):
+        page.set_viewport_size({"width": 1200, "height": height})
+        visitor.open(path)
+        visitor.verified()
+        expect(page.locator("#integrity .quorum")).to_have_text("1/1,策略要求 1")
+        file = pictures / f"{name}.png"
+        page.screenshot(path=str(file))
+        assert file.stat().st_size < LARGEST_PICTURE, f"{name} has {file.stat().st_size} bytes"
+    page.set_viewport_size({"width": 1280, "height": 900})
+    visitor.well()
 
 
 def shard(visitor: Visitor) -> str:
@@ -167,6 +251,7 @@ def full_check(visitor: Visitor, pictures: Path) -> None:
     page = visitor.open("/integrity")
     page.get_by_role("button", name="开始核验").click()
     expect(page.get_by_text("未发现任何改动")).to_be_visible(timeout=30_000)
+    expect(page.locator("#registers-bound")).to_contain_text("登记簿与账本一致")
     visitor.verified()
     visitor.accessible("verified")
     picture(visitor, pictures, "verified")

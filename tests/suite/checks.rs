@@ -16,6 +16,7 @@
 
 use std::sync::LazyLock;
 
+use tongban::inbound::checks::{Outcome, Places};
 use tongban::inbound::steps::Step;
 
 use crate::support::*;
@@ -195,4 +196,43 @@ fn every_step_of_the_judge_is_in_the_list() {
         assert_eq!(listed, !elsewhere.contains(&step), "{}", step.word());
     }
     assert!(LISTED.windows(2).all(|pair| pair[0].0 <= pair[1].0), "the list is in the order of the checks");
+}
+
+#[test]
+fn what_a_page_reads_off_a_leaf_is_where_the_judge_stopped_and_never_more_than_the_leaf_tells() {
+    let bodies = bent_messages(&COURT.scene).into_iter().map(|case| (case.name, case.body));
+    let good =
+        [("a lookup", COURT.scene.lookup()), ("a ping", COURT.scene.ping()), ("a duty", COURT.scene.duty())];
+    let good = good.map(|(name, draft)| (name, Vec::from(&draft)));
+    let (mut told, mut exact) = (0, 0);
+    for (name, body) in bodies.chain(good) {
+        let Some((stopped, kept)) = COURT.kept(&body) else { continue };
+        let read = kept.reconstruct();
+        let of = |wanted: Step| read.checks.iter().find(|(step, _)| *step == wanted).unwrap().1;
+        told += 1;
+        let Some(stopped) = stopped else {
+            assert!(!read.after, "{name}");
+            for (step, outcome) in &read.checks {
+                assert!(
+                    matches!(outcome, Outcome::Passed | Outcome::NotAsked),
+                    "{name}: {step:?} {outcome:?}"
+                );
+            }
+            continue;
+        };
+        assert!(Places::of(kept.code.unwrap()).steps.contains(&stopped), "{name}: {stopped:?}");
+        assert!(matches!(of(stopped), Outcome::Failed | Outcome::MayHaveFailed), "{name}: {:?}", of(stopped));
+        exact += usize::from(of(stopped) == Outcome::Failed);
+        for (step, outcome) in &read.checks {
+            let wrong = match outcome {
+                Outcome::Passed => *step >= stopped,
+                Outcome::Failed => *step != stopped,
+                Outcome::NotReached => *step <= stopped,
+                Outcome::NotAsked => *step == stopped,
+                Outcome::MayHaveFailed | Outcome::Open => false,
+            };
+            assert!(!wrong, "{name}: {step:?} is called {outcome:?}, and it stopped at {stopped:?}");
+        }
+    }
+    assert!(told >= 60 && exact * 10 >= told * 8, "{exact} of {told} are placed exactly");
 }

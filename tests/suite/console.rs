@@ -438,7 +438,8 @@ async fn a_full_check_runs_beside_the_gateway_and_says_what_it_found() {
         }
         browser.page("/integrity").await
     };
-    assert!(run(&mut browser).await.contains("未发现任何改动"));
+    let page = run(&mut browser).await;
+    assert!(page.contains("未发现任何改动") && page.contains("登记簿与账本一致"), "{page}");
     // Somebody changes a tile on the disk.
     let tile = find_tile(&world.xianan.home.join("data"));
     let mut bytes = fs::read(&tile).unwrap();

@@ -30,6 +30,7 @@ mod architecture;
 mod asking;
 mod audit_desk;
 mod backlog;
+mod both_sides;
 mod checks;
 mod concurrency;
 mod conformance;

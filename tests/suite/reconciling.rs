@@ -17,7 +17,7 @@ use tongban::reconcile::{DifferenceRow, State, WindowRow, days, windows_between}
 use crate::support::*;
 
 /// Until the first full hour after the start, and ten minutes for it to settle.
-const TO_THE_HOUR: i64 = 800 + 600;
+pub const TO_THE_HOUR: i64 = 800 + 600;
 
 /// Both gateways, each with the other's card and ledger key.
 pub struct Comparing {

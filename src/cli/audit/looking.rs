@@ -1,9 +1,12 @@
 //! `audit search`, `subject`, `authorization`, `registers`: what an auditor looks for.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::Value;
 
 use super::super::{Common, Outcome, Stop, out};
+use super::bound;
 use super::errands::{As, Why, send};
 use super::sought::{Period, Sought};
 use crate::audit::{Act, Errand, Page, Question};
@@ -148,8 +151,15 @@ pub fn show(by: &str, what: String, common: &Common) -> Outcome {
 /// Who searched, opened, exported, erased 登记簿
 #[derive(Args)]
 pub struct Registers {
-    #[command(flatten)]
-    by: As,
+    /// The account of trust/console that acts 账户名
+    #[arg(long = "as", value_name = "NAME", required_unless_present = "check")]
+    by: Option<String>,
+    /// Hold every entry against its leaf instead; no account is needed 与账本逐项核对
+    #[arg(long, conflicts_with_all = ["by", "act", "of", "before"])]
+    check: bool,
+    /// With --check: a data directory or its copy 数据目录或其副本
+    #[arg(long, requires = "check")]
+    dir: Option<PathBuf>,
     /// search, open, export, erase, hold, … 操作
     #[arg(long, value_parser = act)]
     act: Option<Act>,
@@ -168,8 +178,9 @@ fn act(word: &str) -> Result<Act, String> {
 
 impl Registers {
     pub fn run(self, common: &Common) -> Outcome {
+        let Some(by) = self.by.filter(|_| !self.check) else { return bound::check(self.dir, common) };
         let errand = Errand::Registers { act: self.act, by: self.of, before: self.before };
-        send(common, &self.by.sends(errand))?.print(common, |found| {
+        send(common, &As::named(&by).sends(errand))?.print(common, |found| {
             entries(found.as_array().map(Vec::as_slice).unwrap_or_default());
         })
     }

@@ -16,6 +16,21 @@ pub struct Cosigner {
     pub at: i64,
 }
 
+/// What the policy in force asks of witnesses, and who has met it of late.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quorum {
+    /// Cosignatures that the policy asks for, at least.
+    pub need: usize,
+    /// Witnesses whose word can count.
+    pub of: usize,
+    /// Those of them that have cosigned within the hour.
+    pub signed: usize,
+    /// The others, by their names in the policy.
+    pub missing: Vec<String>,
+    /// Those that signed are enough by the policy's own rules.
+    pub met: bool,
+}
+
 /// How a window stands between us and one partner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WindowState {
@@ -53,9 +68,9 @@ pub trait Around: Send + Sync {
         Vec::new()
     }
 
-    /// Cosignatures that the policy asks for; 0 without a policy.
-    fn quorum(&self) -> usize {
-        0
+    /// How the log that is written stands to the policy; `None` when nobody has to cosign.
+    fn quorum(&self) -> Option<Quorum> {
+        None
     }
 
     /// Windows with this partner since a moment (seconds), oldest first.

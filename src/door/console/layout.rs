@@ -129,34 +129,31 @@ fn strip(call: &Call<'_>) -> El {
     let origin = ledger.origin();
     let vkey = ledger.vkey(&origin).map(|vkey| vkey.to_string()).unwrap_or_default();
     let age = health.checkpoint_age.map(|age| age.as_secs());
-    let facts = [
-        (call.t("账本", "Log"), origin.clone()),
-        (call.t("条目", "Entries"), format!("{} / {}", count(health.sealed_size), count(health.size))),
+    let around = &call.console.around;
+    let facts: [(&str, Markup); 7] = [
+        (call.t("账本", "Log"), origin.as_str().into()),
+        (call.t("条目", "Entries"), format!("{} / {}", count(health.sealed_size), count(health.size)).into()),
         (
             call.t("检查点", "Checkpoint"),
             match age {
-                None => call.t("尚无", "none yet").to_owned(),
-                Some(age) if age <= CHECKPOINT_LATE_S || health.unsealed_for.is_none() => {
-                    format!("{} {}", span(age), call.t("前", "ago"))
+                None => call.t("尚无", "none yet").into(),
+                Some(age) => {
+                    let late = age > CHECKPOINT_LATE_S && health.unsealed_for.is_some();
+                    let mark = if late { "!" } else { "" };
+                    format!("{} {}{mark}", span(age), call.t("前", "ago")).into()
                 }
-                Some(age) => format!("{} {}!", span(age), call.t("前", "ago")),
             },
         ),
-        (call.t("联署", "Cosigned"), {
-            let around = &call.console.around;
-            let quorum = around.quorum();
-            let signed = around.cosigners(&origin).len();
-            if quorum == 0 { signed.to_string() } else { format!("{signed} / {quorum}") }
-        }),
+        (call.t("见证", "Witnesses"), witnesses(call, &origin)),
         (
             call.t("未对账起点", "Unreconciled since"),
-            match call.console.around.oldest_open_window() {
-                None => "–".to_owned(),
-                Some(start) => minute(crate::clock::Now::from_secs(start)),
+            match around.oldest_open_window() {
+                None => "–".into(),
+                Some(start) => minute(crate::clock::Now::from_secs(start)).into(),
             },
         ),
-        (call.t("写入", "Commit"), format!("{} ms", health.last_commit.as_millis())),
-        (call.t("磁盘余量", "Disk left"), health.free_disk.map_or_else(|| "–".to_owned(), bytes)),
+        (call.t("写入", "Commit"), format!("{} ms", health.last_commit.as_millis()).into()),
+        (call.t("磁盘余量", "Disk left"), health.free_disk.map_or_else(|| "–".to_owned(), bytes).into()),
     ];
     let facts = facts.map(|(name, value)| el("div").add(el("dt").add(name)).add(el("dd").add(value)));
     el("section")
@@ -180,6 +177,19 @@ fn strip(call: &Call<'_>) -> El {
                 ))),
         )
         .add(el("dl").each(facts))
+}
+
+/// How many witnesses cosigned, and what the policy in force asks for; amber when it is not met.
+fn witnesses(call: &Call<'_>, origin: &str) -> Markup {
+    let Some(quorum) = call.console.around.quorum() else {
+        let signed = call.console.around.cosigners(origin).len();
+        return format!("{signed} · {}", call.t("未设策略", "no policy")).into();
+    };
+    let words = match call.lang {
+        Lang::Zh => format!("{}/{},策略要求 {}", quorum.signed, quorum.of, quorum.need),
+        Lang::En => format!("{}/{}, the policy asks for {}", quorum.signed, quorum.of, quorum.need),
+    };
+    el("span").class(if quorum.met { "quorum" } else { "quorum badge warn" }).add(words).into()
 }
 
 fn foot(lang: Lang) -> El {

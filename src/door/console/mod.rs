@@ -8,6 +8,7 @@
 
 mod around;
 mod assets;
+mod counterparts;
 mod desk;
 mod form;
 mod guard;
@@ -36,6 +37,7 @@ use crate::house::House;
 
 use super::answer::{self, HttpAnswer};
 use super::listener::{BodyFault, ConnInfo, Limits, collect_body};
+use counterparts::Counterparts;
 use desk::Desk;
 use form::{Fields, LARGEST_FORM};
 use links::Links;
@@ -45,7 +47,7 @@ use tally::Tally;
 use verification::Verification;
 use words::Lang;
 
-pub use around::{Around, Cosigner, Difference, Window, WindowState};
+pub use around::{Around, Cosigner, Difference, Quorum, Window, WindowState};
 pub use links::LINK_MS;
 
 /// How often new leaves are counted into the hours.
@@ -63,6 +65,7 @@ pub struct Console {
     links: Links,
     tally: Tally,
     verification: Verification,
+    counterparts: Counterparts,
 }
 
 /// Why there is no link.
@@ -84,6 +87,7 @@ impl Console {
             links: Links::default(),
             tally: Tally::default(),
             verification: Verification::default(),
+            counterparts: Counterparts::default(),
         })
     }
 

@@ -1,11 +1,14 @@
-//! A full check of the ledger in the background, one at a time, for the integrity page.
+//! A full check of the ledger, and of the registers against it, in the background, one at a
+//! time, for the integrity page.
 //!
 //! Promises: a click costs one check, however many click; the page is answered at once and
-//! shows how far it is. The check itself is [`crate::ledger::verify`].
+//! shows how far it is. The checks themselves are [`crate::ledger::verify`] and
+//! [`registers_bound`].
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::audit::{RegistersBound, registers_bound};
 use crate::clock::{Clock, Now};
 use crate::ledger::verify::{Verdict, verify};
 
@@ -22,6 +25,7 @@ pub enum Standing {
         since: Now,
         until: Now,
         verdict: Arc<Verdict>,
+        registers: Arc<RegistersBound>,
     },
     /// The files could not be read.
     Failed {
@@ -53,9 +57,17 @@ impl Verification {
         }
         let this = self.clone();
         tokio::task::spawn_blocking(move || {
-            let ended = match verify(&data, key) {
-                Ok(verdict) => Standing::Done { since, until: clock.now(), verdict: Arc::new(verdict) },
-                Err(_) => Standing::Failed { since },
+            let ended = match (verify(&data, key), registers_bound(&data)) {
+                (Ok(verdict), Ok(registers)) => {
+                    let (verdict, registers) = (Arc::new(verdict), Arc::new(registers));
+                    Standing::Done { since, until: clock.now(), verdict, registers }
+                }
+                (verdict, registers) => {
+                    let verdict = verdict.err().map(|fault| fault.to_string());
+                    let registers = registers.err().map(|fault| fault.to_string());
+                    tracing::error!(target: "console", verdict, registers, "the full check could not be done");
+                    Standing::Failed { since }
+                }
             };
             *this.held() = ended;
         });

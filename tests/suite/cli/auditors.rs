@@ -53,6 +53,17 @@ async fn an_errand_is_the_same_through_the_socket_and_at_rest() {
     assert!(table.out.contains("license.query") && table.err.contains("recorded as leaf"), "{table:?}");
     let entries = pair.xianan.run(&["audit", "registers", "--as", LI, "--json"]).ended(0).json();
     assert_eq!(entries.as_array().unwrap().len(), 3);
+    let check = |more: &[&str]| pair.xianan.run(&[&["audit", "registers", "--check"], more].concat());
+    let bound = check(&["--json"]).ended(0).json();
+    assert_eq!((&bound["sound"], &bound["entries"], &bound["leaves"]), (&true.into(), &3.into(), &3.into()));
+    // Of a copy that somebody took an entry out of, without an account.
+    let data = pair.root.path().join("copy");
+    copy(&pair.xianan.file("data"), &data);
+    let registers = rusqlite::Connection::open(data.join("audit.db")).unwrap();
+    assert_eq!(registers.execute("DELETE FROM entry WHERE n=2", []).unwrap(), 1);
+    drop(registers);
+    let found = check(&["--dir", data.to_str().unwrap()]).ended(2);
+    assert!(found.out.contains("的登记缺失") && found.out.contains("is missing"), "{found:?}");
     let verdict = pair.xianan.verify();
     assert!(verdict.sound, "{:?}", verdict.findings);
 }

@@ -5,6 +5,7 @@ use tongban::clock::Now;
 use tongban::domain::Region;
 use tongban::envelope::{Claim, Replay};
 use tongban::house::Trust;
+use tongban::inbound::checks::Kept;
 use tongban::inbound::judge::{Bench, Memory, Seen, judge};
 use tongban::inbound::steps::Step;
 use tongban::policy::{Exceeded, Grant, Limited, QuotaPermit};
@@ -58,7 +59,16 @@ impl Court {
         let Some(peer) = self.trust.directory.assume(peer) else {
             return Some((Step::Member, "not-a-member".to_owned()));
         };
-        let bench = Bench {
+        let stopped = judge(&self.bench(), &peer, body, &remembered, &mut Seen::default()).err()?;
+        let code = stopped.refusal.code.word();
+        let word = stopped.refusal.reason.map_or(code.to_owned(), |reason| format!("{code}/{reason}"));
+        Some((stopped.step, word))
+    }
+}
+
+impl Court {
+    fn bench(&self) -> Bench<'_> {
+        Bench {
             me: self.scene.answering.region,
             policy: &self.trust.policy,
             authorities: &self.trust.authorities,
@@ -66,11 +76,27 @@ impl Court {
             authorizer: &self.authorizer,
             catalog: Catalog::embedded(),
             now: self.scene.clock.now(),
+        }
+    }
+
+    /// Where a message of 玉环 stops, and what its leaf would keep of that; `None` where it has no
+    /// leaf.
+    pub fn kept(&self, body: &[u8]) -> Option<(Option<Step>, Kept)> {
+        let peer = self.trust.directory.assume(self.scene.asking.region).unwrap();
+        let mut seen = Seen::default();
+        let stopped = judge(&self.bench(), &peer, body, &Remembered::default(), &mut seen).err();
+        let refusal = stopped.as_ref().map(|stopped| &stopped.refusal);
+        if !seen.verified || refusal.is_some_and(|refusal| !refusal.is_signed()) {
+            return None;
+        }
+        let kept = Kept {
+            code: refusal.map(|refusal| refusal.code),
+            op: seen.op,
+            agreement: seen.agreement.is_some(),
+            license: seen.license_type.is_some(),
+            authorization: seen.authorization.is_some(),
         };
-        let stopped = judge(&bench, &peer, body, &remembered, &mut Seen::default()).err()?;
-        let code = stopped.refusal.code.word();
-        let word = stopped.refusal.reason.map_or(code.to_owned(), |reason| format!("{code}/{reason}"));
-        Some((stopped.step, word))
+        Some((stopped.map(|stopped| stopped.step), kept))
     }
 }
 

@@ -8,8 +8,8 @@ use crate::ledger::Standing;
 use super::super::desk::{Act, DeskFault, Warrant, shard_of};
 use super::super::markup::{El, Markup, el};
 use super::super::words::Lang;
+use super::asking::{fault_shown, warrant_fields};
 use super::parts::{leaf_path, panel};
-use super::people::{fault_shown, warrant_fields};
 use super::{Call, Page, Shown, exchange, missing};
 
 /// What an auditor may ask for.

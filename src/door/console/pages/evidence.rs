@@ -8,9 +8,9 @@ use crate::clock::Now;
 use super::super::super::answer;
 use super::super::assets;
 use super::super::markup::{El, Markup, el, segment};
+use super::asking::fault_shown;
 use super::exchange::download;
 use super::parts::{Table, at, badge, code, link, panel, theirs};
-use super::people::fault_shown;
 use super::{Call, Page, Shown, unreadable};
 
 /// `/evidence`: this account's requests.

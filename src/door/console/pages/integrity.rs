@@ -5,13 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use serde_json::json;
 
+use crate::audit::RegistersBound;
 use crate::ledger::note::Note;
 use crate::ledger::verify::Verdict;
 
 use super::super::super::answer::{self, HttpAnswer};
 use super::super::desk::shard_of;
 use super::super::guard;
-use super::super::markup::{Markup, el};
+use super::super::markup::{El, Markup, el};
 use super::super::verification::{Standing, percent};
 use super::super::words::{Lang, count, minute, moment};
 use super::parts::{Table, badge, code, panel};
@@ -52,8 +53,8 @@ fn full_check(call: &Call<'_>) -> Markup {
     let begin =
         |words| call.form("/integrity").add(el("button").attr("type", "submit").class("primary").add(words));
     let about = el("p").class("nothing").add(call.t(
-        "逐条核对全部记录、哈希片与已签检查点;一百万条约需一分钟,不影响交换。",
-        "Holds every entry, tile and signed checkpoint against each other; a million take about a minute and hold up no exchange.",
+        "逐条核对全部记录、哈希片与已签检查点,并以账本核对登记簿;一百万条约需一分钟,不影响交换。",
+        "Holds every entry, tile and signed checkpoint against each other, and the registers against the log; a million take about a minute and hold up no exchange.",
     ));
     match call.console.verification.standing() {
         Standing::Never => Markup::from(about).and(begin(call.t("开始核验", "Verify now"))),
@@ -84,10 +85,12 @@ fn full_check(call: &Call<'_>) -> Markup {
             Markup::from(el("p").class("notice bad").attr("role", "alert").add(words))
                 .and(begin(call.t("重新核验", "Try again")))
         }
-        Standing::Done { since, until, verdict } => {
+        Standing::Done { since, until, verdict, registers } => {
             let took = u64::try_from(until.ms() - since.ms()).unwrap_or_default();
             let when = format!("{} · {}.{:01} s", moment(since), took / 1000, took % 1000 / 100);
-            verdict_shown(call, &verdict, &when).and(begin(call.t("再次核验", "Verify again")))
+            verdict_shown(call, &verdict, &when)
+                .and(registers_shown(call, &registers))
+                .and(begin(call.t("再次核验", "Verify again")))
         }
     }
 }
@@ -131,10 +134,37 @@ fn verdict_shown(call: &Call<'_>, verdict: &Verdict, when: &str) -> Markup {
         };
         el("li").add(message)
     });
-    Markup::from(words)
-        .and(el("p").class("nothing").add(when))
-        .and(el("ul").class("findings").each(findings))
-        .and(logs.or(""))
+    let findings = (!verdict.sound).then(|| el("ul").class("findings").each(findings));
+    Markup::from(words).and(el("p").class("nothing").add(when)).and(findings).and(logs.or(""))
+}
+
+/// The registers against the leaves of auditors' acts.
+fn registers_shown(call: &Call<'_>, registers: &RegistersBound) -> Markup {
+    let (entries, leaves) = (count(registers.entries), count(registers.leaves));
+    let words = match (registers.sound, call.lang) {
+        (true, Lang::Zh) => format!("登记簿与账本一致:{entries} 项登记,{leaves} 条对应记录。"),
+        (true, Lang::En) => {
+            format!("The registers are what the log says: {entries} entries, {leaves} leaves.")
+        }
+        (false, Lang::Zh) => format!("登记簿与账本不一致({entries} 项登记,{leaves} 条对应记录):"),
+        (false, Lang::En) => {
+            format!("The registers are not what the log says ({entries} entries, {leaves} leaves):")
+        }
+    };
+    let shown = if registers.sound {
+        el("p").class("notice good").attr("role", "status")
+    } else {
+        el("p").class("notice bad").attr("role", "alert")
+    };
+    let findings = registers.findings.iter().map(|finding| {
+        el("li").add(match call.lang {
+            Lang::Zh => finding.message_zh(),
+            Lang::En => finding.message(),
+        })
+    });
+    let findings = (!registers.sound).then(|| el("ul").class("findings").each(findings));
+    let more = (registers.more > 0).then(|| format!("… +{}", count(registers.more)));
+    Markup::from(shown.attr("id", "registers-bound").add(words)).and(findings).and(more)
 }
 
 fn cosigners(call: &Call<'_>) -> Markup {
@@ -148,7 +178,31 @@ fn cosigners(call: &Call<'_>) -> Markup {
         let at = minute(crate::clock::Now::from_secs(cosigner.at));
         table.row([code(cosigner.name), count(cosigner.size).into(), at.into()]);
     }
-    table.or(call.t("尚无伙伴联署。", "No partner has cosigned yet."))
+    Markup::from(policy(call)).and(table.or(call.t("尚无伙伴联署。", "No partner has cosigned yet.")))
+}
+
+/// What the policy asks for and who has not cosigned within the hour.
+fn policy(call: &Call<'_>) -> El {
+    let Some(quorum) = call.console.around.quorum() else {
+        let words = call.t(
+            "未配置见证策略([ledger] policy):联署只供参考。",
+            "No witness policy ([ledger] policy): cosignatures are for information.",
+        );
+        return el("p").class("nothing").add(words);
+    };
+    let words = match call.lang {
+        Lang::Zh => format!(
+            "策略至少要求 {} 个见证,{} 个见证人中 {} 个在一小时内联署。",
+            quorum.need, quorum.of, quorum.signed
+        ),
+        Lang::En => format!(
+            "The policy asks for at least {}; {} of {} witnesses have cosigned within the hour.",
+            quorum.need, quorum.signed, quorum.of
+        ),
+    };
+    let missing = (!quorum.missing.is_empty())
+        .then(|| format!(" {} {}", call.t("未联署:", "Missing:"), quorum.missing.join(", ")));
+    el("p").class(if quorum.met { "notice good" } else { "notice warn" }).add(words).add(missing)
 }
 
 async fn checkpoints(call: &Call<'_>) -> Markup {

@@ -2,7 +2,10 @@
 //! one table ([`PAGES`]).
 
 mod acts;
+mod asking;
 mod cases;
+mod checks;
+mod entry;
 mod evidence;
 mod exchange;
 mod integrity;
@@ -11,7 +14,9 @@ mod parts;
 mod partners;
 mod people;
 mod registers;
+mod search;
 mod security;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -182,13 +187,14 @@ async fn dispatch(call: &Call<'_>, path: &str, post: bool) -> Shown {
         (false, ["integrity"]) => integrity::page(call).await.into(),
         (false, ["integrity", "progress"]) => integrity::progress(call).into(),
         (true, ["integrity"]) => integrity::start(call).into(),
-        (false, ["search"]) => people::search(call).await,
-        (true, ["search"]) => people::sought(call).await.into(),
+        (false, ["search"]) => search::search(call).await,
+        (true, ["search"]) => search::sought(call).await.into(),
         (false, ["subject"]) => people::subject_form(call).into(),
         (true, ["subject"]) => people::subject(call).await.into(),
         (false, ["authorization"]) => people::authorization_form(call).into(),
         (true, ["authorization"]) => people::authorization(call).await.into(),
         (false, ["exchanges", exchange]) => exchange::by_id(call, exchange).await.into(),
+        (true, ["exchanges", exchange]) => exchange::ask_partner(call, exchange).await,
         (false, ["leaves", shard, index]) => exchange::by_place(call, shard, index).await.into(),
         (true, ["leaves", shard, index]) => acts::act(call, shard, index).await,
         (false, ["evidence"]) => evidence::list(call).await.into(),

@@ -49,7 +49,18 @@ pub async fn page(call: &Call<'_>) -> Page {
         })
     });
     let Some(looked) = looked.await else { return Page::new(title, unreadable(call)) };
-    let body = filter(call).and(table(call, &looked.found).await).and(further(call, &origin, &looked));
+    let about = el("p")
+        .class("nothing")
+        .add(call.t(
+            "用途与文号存于登记簿,账本只存其哈希;二者是否一致,见",
+            "Purposes and orders stand in the registers, the log holds their hashes; whether both agree is told at",
+        ))
+        .add(" ")
+        .add(link("/integrity", call.t("完整性", "Integrity")));
+    let body = Markup::from(about)
+        .and(filter(call))
+        .and(table(call, &looked.found).await)
+        .and(further(call, &origin, &looked));
     Page::new(title, body)
 }
 

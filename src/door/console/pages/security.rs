@@ -11,8 +11,8 @@ use crate::clock::Now;
 use super::super::desk::Pending;
 use super::super::guard;
 use super::super::markup::{Markup, el};
+use super::asking::fault_shown;
 use super::parts::{Table, at, badge, code, theirs};
-use super::people::fault_shown;
 use super::{Call, Page, Shown, unreadable};
 
 pub async fn approvals(call: &Call<'_>) -> Page {
