@@ -120,6 +120,8 @@ const MOST_RELOADS_WAITING: usize = 16;
 pub struct Options {
     /// Published example keys are accepted.
     pub demo: bool,
+    /// Refusals are explained to whoever sent the message; with published keys only.
+    pub sandbox: bool,
     /// This directory is a restored copy: what was signed after it is given up, and the log goes
     /// on in the next half-year.
     pub after_restore: bool,
@@ -201,6 +203,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         clients,
         materials,
         card,
+        sandbox: options.sandbox,
     }));
     show_materials(&house);
     begin(&house, recovered.open_sends).await?;

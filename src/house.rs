@@ -77,6 +77,8 @@ pub struct House {
     pub metrics: Metrics,
     /// A request body must be there in this time (protocol §2).
     pub body_deadline: Duration,
+    /// A sandbox: refusals go out with what their bytes show (PROTOCOL, X). Never in production.
+    pub sandbox: bool,
     /// This gateway's card as last computed.
     pub card: ArcSwap<Value>,
     /// Refusals before the signature step, by partner and code, since the last count leaf.
@@ -112,6 +114,7 @@ pub struct Rooms {
     pub materials: Shelf,
     pub web: WebClient,
     pub card: Value,
+    pub sandbox: bool,
 }
 
 /// How far the clock may step back (NTP slews; it does not jump) before we stop serving:
@@ -139,6 +142,7 @@ impl House {
             serials: Mutex::default(),
             gauges: Mutex::default(),
             config: rooms.config,
+            sandbox: rooms.sandbox,
             clock: rooms.clock,
             signing: rooms.signing,
             trust: rooms.trust,

@@ -61,6 +61,10 @@ pub struct Answer {
     pub signed: bool,
     pub retry_after: Option<u32>,
     pub body: Bytes,
+    /// Why, where it is a refusal: for whoever explains it.
+    pub refusal: Option<Refusal>,
+    /// The check that stopped it; a refusal from behind the checks has none.
+    pub step: Option<steps::Step>,
 }
 
 /// Answers one exchange. Runs to its end even when the caller has gone: what was claimed
@@ -102,7 +106,8 @@ async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer
         seen,
     };
     let _first = exchange.holds_off_repeats().await;
-    let answer = match judged {
+    let step = judged.as_ref().err().map(|stopped| stopped.step);
+    let mut answer = match judged {
         Ok(Asked::Again(key)) => exchange.again(&key).await,
         Ok(asked) => exchange.act(asked).await,
         Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
@@ -110,6 +115,7 @@ async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer
         }
         Err(stopped) => exchange.unsigned(stopped.refusal),
     };
+    answer.step = step;
     house.metrics.phase("total", started.elapsed());
     answer
 }
@@ -299,6 +305,8 @@ impl Exchange<'_> {
                 signed: true,
                 retry_after: refusal.and_then(|r| r.retry_after),
                 body: body.into(),
+                refusal: refusal.cloned(),
+                step: None,
             },
             // The exchange is recorded; only the signature could not be made.
             Err(_) => self.unsigned(Code::Overloaded.into()),
@@ -319,6 +327,8 @@ impl Exchange<'_> {
             signed: false,
             retry_after: refusal.retry_after,
             body: body.into(),
+            refusal: Some(refusal),
+            step: None,
         }
     }
 

@@ -43,6 +43,9 @@ pub mod casework;
 pub mod inbound;
 pub mod outbound;
 
+// Beside the corridor: why it refused, for people.
+pub mod diagnosis;
+
 // Doors, and the whole.
 pub mod door;
 pub mod gateway;

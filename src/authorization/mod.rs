@@ -24,8 +24,8 @@ pub use cover::{Action, Ask};
 pub use redeemed::{Redeemed, check_redeemed};
 pub use status_list::{MOST_LIST_FILE_BYTES, Status, StatusList, StatusListFault, StatusLists};
 pub use token::{
-    AuthorizationClaims, Confirmation, Detail, Guardian, LicenseDetail, StatusClaim, StatusReference,
-    holder_digest, token_id,
+    AuthorizationClaims, Confirmation, Detail, Guardian, LICENSE_DETAIL, LicenseDetail, StatusClaim,
+    StatusReference, holder_digest, token_id,
 };
 
 use crate::envelope::{EnvelopeFault, MalformedReason, SignatureReason};

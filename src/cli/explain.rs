@@ -1,8 +1,12 @@
 //! `explain`: a received message through the door's own checks, without acting. Shows each
-//! check as passed, failed or not reached, then the verdict.
+//! check as passed, failed or not reached, with what it expected and found, then the verdict, and
+//! what the bytes show of its cause. `--all` prints the advice of every code instead.
 //!
 //! Ids and uses count as unused and nothing is stored. The file of a message, standard
 //! input, or with `--jsonl` one `{"id","peer","at","body"}` a line.
+
+mod page;
+mod verdict;
 
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
@@ -10,26 +14,32 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::answer::{Code, Refusal};
+use crate::answer::Code;
 use crate::authorization::Authorizer;
 use crate::clock::{Clock, Now};
 use crate::config::Config;
+use crate::diagnosis;
 use crate::domain::Region;
 use crate::house::Trust;
+<<<<<<< HEAD
+use crate::inbound::judge::{Bench, FreshMemory, Seen, judge};
+=======
 use crate::inbound::checks::{self, Outcome as Checked};
 use crate::inbound::judge::{Bench, FreshMemory, Seen, Stopped, judge};
+>>>>>>> console
 use crate::inbound::steps::Step;
 use crate::schema::Catalog;
 
 use super::{Common, Exit, Outcome, Stop, out};
+use verdict::Verdict;
 
 /// Judge a received message with the door's own checks, without acting 用与网关相同的检查解释报文
 #[derive(Args)]
 pub struct Explain {
     /// The region whose gateway sent the message (with --jsonl each line names its `peer`).
-    #[arg(long = "as", value_name = "REGION", required_unless_present = "jsonl")]
+    #[arg(long = "as", value_name = "REGION", required_unless_present_any = ["jsonl", "all"])]
     peer: Option<String>,
     /// Judge at this moment instead of now (Unix seconds).
     #[arg(long, value_name = "UNIXTIME")]
@@ -37,6 +47,12 @@ pub struct Explain {
     /// One {"id","peer","at","body"} per line in, one verdict per line out.
     #[arg(long)]
     jsonl: bool,
+    /// The advice on every refusal code instead of a message's 输出全部拒绝码的说明
+    #[arg(long, conflicts_with_all = ["peer", "at", "jsonl", "file"])]
+    all: bool,
+    /// With --all: the page docs/refusals.md 以 Markdown 输出
+    #[arg(long, requires = "all")]
+    markdown: bool,
     /// The message; standard input when absent or `-`.
     file: Option<PathBuf>,
 }
@@ -50,13 +66,11 @@ struct Line {
     body: String,
 }
 
-/// Where a message stopped, if it did.
-struct Verdict {
-    stopped: Option<Stopped>,
-}
-
 impl Explain {
     pub fn run(self, common: &Common) -> Outcome {
+        if self.all {
+            return Ok(page::print(common.json, self.markdown));
+        }
         let config = common.load()?;
         let now = self.at.map_or_else(|| Clock::system().now(), Now::from_secs);
         let mut view = View::of(config);
@@ -75,8 +89,14 @@ impl Explain {
         let mut body = Vec::new();
         input.read_to_end(&mut body).context("the message cannot be read")?;
         // A file saved by an editor ends in a newline that never was on the wire.
-        let body = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
-        let verdict = view.judge(peer, body, now)?;
+        let message = body.strip_suffix(b"\n").map_or(&*body, |b| b.strip_suffix(b"\r").unwrap_or(b));
+        let verdict = view.explained(peer, message, now)?;
+        if message.len() < body.len() {
+            out::note(
+                "the file ends in a line end, which was left away; sent like that the message is malformed \
+                 文件末尾的换行已略去;若如此发送则为 malformed",
+            );
+        }
         if common.json {
             out::json(&verdict.whole())
         } else {
@@ -161,7 +181,23 @@ impl View {
             now,
         };
         let judged = judge(&bench, &peer, body, &FreshMemory, &mut Seen::default());
-        Ok(Verdict { stopped: judged.err() })
+        Ok(Verdict::of(judged.err()))
+    }
+
+    /// The same, with what the bytes show.
+    fn explained(&mut self, peer: &str, body: &[u8], now: Now) -> Result<Verdict, Stop> {
+        let verdict = self.judge(peer, body, now)?;
+        let me = self.me;
+        let trust = self.trust.at(now)?;
+        let view = diagnosis::View {
+            me,
+            peer: Region::parse(peer).ok(),
+            directory: &trust.directory,
+            authorities: &trust.authorities,
+            policy: &trust.policy,
+            now,
+        };
+        Ok(verdict.looked_into(&view, body))
     }
 }
 
@@ -199,6 +235,8 @@ impl TrustAt {
         Ok(Reading { at, trust, whole })
     }
 }
+<<<<<<< HEAD
+=======
 
 impl Verdict {
     fn stopped(step: Step, code: Code) -> Self {
@@ -272,3 +310,4 @@ impl Verdict {
         }
     }
 }
+>>>>>>> console

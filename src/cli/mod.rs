@@ -22,6 +22,7 @@ pub mod out;
 mod partner;
 pub mod pki;
 mod query;
+mod sandbox;
 mod serve;
 
 use std::ffi::OsString;
@@ -77,6 +78,8 @@ impl Common {
 enum Command {
     /// See the whole thing work on this machine 在本机演示全过程
     Demo(demo::Demo),
+    /// Run a region to develop against: published keys, synthetic licenses 联调沙箱
+    Sandbox(sandbox::Sandbox),
     /// Make a new gateway's directory: configuration, keys, card 新建网关目录
     Init(init::Init),
     /// Run the gateway 运行网关
@@ -113,6 +116,7 @@ impl Command {
     fn run(self, common: &Common) -> Outcome {
         match self {
             Self::Demo(command) => command.run(common),
+            Self::Sandbox(command) => command.run(common),
             Self::Init(command) => command.run(common),
             Self::Serve(command) => command.run(common),
             Self::Check(command) => command.run(common),

@@ -113,8 +113,12 @@ impl Key {
         self.public.get("x").and_then(Value::as_str).and_then(unb64url).unwrap_or_default()
     }
 
-    /// PKCS#8 PEM of an Ed25519 key.
+    /// PKCS#8 PEM of an Ed25519 or P-256 key.
     pub fn pem(&self) -> String {
+        if let Pair::P256(key) = &self.pair {
+            let der = key.to_pkcs8v1().map(|der| b64(der.as_ref())).unwrap_or_default();
+            return format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n");
+        }
         let seed = self.private.get("d").and_then(Value::as_str).and_then(unb64url).unwrap_or_default();
         let der = [PKCS8_ED25519.as_slice(), &seed].concat();
         format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", b64(&der))
@@ -153,6 +157,11 @@ impl Keys {
 
     pub fn get(&self, name: &str) -> Option<&Key> {
         self.0.iter().find(|key| key.name == name)
+    }
+
+    /// Whether a key of this id stands among them.
+    pub fn names(&self, kid: &str) -> bool {
+        self.0.iter().any(|key| key.kid == kid)
     }
 
     pub fn kid(&self, name: &str) -> String {

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod answer;
 pub mod console;
+mod explained;
 pub mod listener;
 pub mod local;
 pub mod material;

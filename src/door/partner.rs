@@ -17,6 +17,7 @@ use crate::material::{Announcement, Depositor, MaterialDigest};
 use crate::peer::PeerIdentity;
 
 use super::answer::{self, HttpAnswer};
+use super::explained;
 use super::listener::{BodyFault, ConnInfo, collect_body};
 use super::material::Bringing;
 
@@ -83,10 +84,12 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
 
 async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdentity) -> HttpAnswer {
     if !right_media_type(&request) {
-        return refuse(Code::MediaType.into());
+        let answer = refuse(Code::MediaType.into());
+        return if house.sandbox { explained::media_type(request.headers(), answer) } else { answer };
     }
     if announced_size(&request).is_some_and(|size| size > MESSAGE_LIMIT as u64) {
-        return refuse(Code::TooLarge.into());
+        let answer = refuse(Code::TooLarge.into());
+        return if house.sandbox { explained::too_large(answer) } else { answer };
     }
     // Before the budget: a clock that stepped back is not the partner's doing.
     if !house.may_serve() {
@@ -106,14 +109,17 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
         Err(BodyFault::Timeout) => return answer::empty(StatusCode::REQUEST_TIMEOUT),
         Err(BodyFault::Broken) => return answer::empty(StatusCode::BAD_REQUEST),
     };
+    let looked_into = house.sandbox.then(|| explained::Sent::of(&house, peer.region(), body.clone()));
     // A task of its own: a partner that hangs up must not cut an exchange in two.
     let coming = house.ledger.coming();
     let told = tokio::spawn(inbound::exchange(house.clone(), peer, body, coming)).await;
     match told {
         Ok(told) => {
             let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };
+            let explained = looked_into.and_then(|sent| sent.explain(told.refusal.as_ref()?, told.step));
             let sent = answer::bytes(answer::status(told.status), content_type, told.body);
-            answer::after_body(answer::retry_after(sent, told.retry_after))
+            let sent = answer::after_body(answer::retry_after(sent, told.retry_after));
+            explained::with(sent, explained)
         }
         Err(_) => answer::after_body(answer::empty(StatusCode::INTERNAL_SERVER_ERROR)),
     }

@@ -64,7 +64,7 @@ impl Exchange<'_> {
             Some(body) => {
                 // Repeats are counted as such, whatever their first answer was.
                 self.note(Some(&Code::Replay.into()), status, None);
-                Answer { status, signed: true, retry_after, body }
+                Answer { status, signed: true, retry_after, body, refusal: None, step: None }
             }
             None => self.unsigned(Code::LedgerUnavailable.into()),
         }

@@ -73,7 +73,7 @@ impl Step {
         }
     }
 
-    /// The clause of `conformance/PROTOCOL.md` that it checks.
+    /// The clause of `conformance/PROTOCOL.md` behind it.
     pub const fn clause(self) -> &'static str {
         match self {
             Step::Member => "T-3",
@@ -91,9 +91,9 @@ impl Step {
             Step::Times => "O-3",
             Step::FirstUse => "O-4",
             Step::Agreement => "G-2",
-            Step::Body => "J-9",
+            Step::Body => "O-1",
             Step::License => "G-7",
-            Step::Authorization => "A-1",
+            Step::Authorization => "A-2",
         }
     }
 

@@ -43,8 +43,13 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("casework", &["ground", "rooms", "telemetry", "house", "outbound"]),
     ("inbound", &["ground", "rooms", "telemetry", "house", "casework"]),
     ("outbound", &["ground", "rooms", "telemetry", "house", "casework"]),
+    // Looks at what was refused; decides nothing.
+    ("diagnosis", &["ground", "rooms", "inbound"]),
     ("house", &["ground", "rooms", "config", "telemetry", "casework", "inbound", "outbound"]),
-    ("door", &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound"]),
+    (
+        "door",
+        &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "diagnosis"],
+    ),
     (
         "gateway",
         &["ground", "rooms", "config", "telemetry", "house", "casework", "inbound", "outbound", "door"],
@@ -62,6 +67,7 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
             "outbound",
             "door",
             "gateway",
+            "diagnosis",
             "conformance",
         ],
     ),

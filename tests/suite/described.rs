@@ -60,8 +60,8 @@ fn every_route_of_the_door_is_described_and_nothing_else() {
     assert_eq!(listed, routed());
 }
 
-/// A schema of `schemas/` as the description carries it.
-struct Bundle;
+/// A schema of `schemas/` as a description carries it.
+pub struct Bundle;
 
 impl Bundle {
     fn source(name: &str) -> Value {
@@ -94,18 +94,26 @@ impl Bundle {
 
     fn reference(place: &str, home: &str) -> String {
         let place = place.trim_start_matches("urn:tongban:schema:");
-        let (file, name) = place.split_once("#/$defs/").unwrap();
+        let Some((file, name)) = place.split_once("#/$defs/") else {
+            return format!("#/components/schemas/{place}");
+        };
         let file = if file.is_empty() { home } else { file };
         format!("#/components/schemas/{file}.{name}")
     }
 
-    /// What `x-source` says, as it must stand in the description.
+    /// What `x-source` says, as it must stand in the description of the local door.
     fn of(source: &str) -> Value {
+        let mut bundled = Self::plain(source);
+        Self::as_a_window_sends_it(source, &mut bundled);
+        bundled
+    }
+
+    /// The schema itself.
+    pub fn plain(source: &str) -> Value {
         let (file, name) = source.split_once("#/$defs/").unwrap_or((source, ""));
         let whole = Self::source(file);
         let found = if name.is_empty() { &whole } else { &whole["$defs"][name] };
         let mut bundled = Self::translated(found, file);
-        Self::as_a_window_sends_it(source, &mut bundled);
         bundled["x-source"] = source.into();
         bundled
     }

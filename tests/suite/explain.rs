@@ -278,58 +278,142 @@ fn a_single_message_is_told_check_by_check() {
         explain(&xianan.home, &arguments, b"")
     };
     let good = scene.lookup();
+    // Keys are made anew for each run.
+    let shown = |output: &Output| text(&output.stdout).replace(scene.asking.signing.kid(), "<kid>");
     let output = run(&good.bytes(), false);
     assert_eq!(output.status.code(), Some(0));
-    insta::assert_snapshot!(text(&output.stdout), @r#"
-    ✓ member         连接方是有效成员 / the TLS peer is an active member
-    ✓ size           报文不超过 256 KiB / the message is at most 256 KiB
-    ✓ characters     字符为 base64url,共三段且均非空 / base64url characters, three non-empty parts
-    ✓ header         报头为严格 JSON,仅含 alg、typ、kid / the header is strict JSON of exactly alg, typ, kid
-    ✓ typ            typ 为请求类型 / typ is a request's
-    ✓ kid            kid 为该伙伴在用的网关密钥 / kid is a gateway key of this partner, in force
-    ✓ alg            alg 与密钥登记的算法一致 / alg is the key's registered algorithm
-    ✓ signature      签名验证通过 / the signature verifies
-    ✓ payload        载荷为严格 JSON 对象 / the payload is one strict JSON object
-    ✓ op-size        报文大小在该操作限制之内 / the message is within its operation's size
-    ✓ envelope       操作已知且信封符合模式 / op is known and the envelope meets its schema
-    ✓ issuer         iss 与连接方一致 / iss is the TLS peer
-    ✓ audience       aud 为本网关 / aud is this gateway
-    ✓ times          签发、到期时间及有效期合规 / iat, exp and lifetime are within limits
-    ✓ first-use      jti 首次使用 / jti is used for the first time
-    ✓ agreement      生效协议允许该事项、操作与依据 / an agreement in force allows item, op and basis
-    ✓ body           正文符合模式 / the body meets its schema
-    ✓ license        协议列有该证照类型、方式、字段与地区 / the agreement lists type, mode, fields and region
-    ✓ authorization  公民授权恰好覆盖本次请求 / the citizen's authorization covers exactly this
+    insta::assert_snapshot!(shown(&output), @r#"
+    ✓ member         T-3   连接方是有效成员 / the TLS peer is an active member
+        应为 有效成员 / an active member
+        实为 331083 active
+    ✓ size           T-10  报文不超过 256 KiB / the message is at most 256 KiB
+        应为 至多 262144 字节 / at most 262144 bytes
+        实为 2706 字节 / 2706 bytes
+    ✓ characters     E-1   字符为 base64url,共三段且均非空 / base64url characters, three non-empty parts
+        应为 三段 base64url,写法唯一 / three parts of base64url, one spelling each
+        实为 3 段:127 + 2491 + 86 字符 / 3 parts: 127 + 2491 + 86 characters
+    ✓ header         E-4   报头为严格 JSON,仅含 alg、typ、kid / the header is strict JSON of exactly alg, typ, kid
+        应为 alg, typ, kid
+        实为 3 个成员的对象 / an object of 3 members
+    ✓ typ            E-5   typ 为请求类型 / typ is a request's
+        应为 tongban-request+jwt
+        实为 tongban-request+jwt
+    ✓ kid            E-6   kid 为该伙伴在用的网关密钥 / kid is a gateway key of this partner, in force
+        应为 <kid>
+        实为 <kid>
+    ✓ alg            E-7   alg 与密钥登记的算法一致 / alg is the key's registered algorithm
+        应为 ES256
+        实为 ES256
+    ✓ signature      E-8   签名验证通过 / the signature verifies
+        应为 对收到的 报头.载荷 的签名 / one over header.payload as received
+        实为 签名 64 字节 / a signature of 64 bytes
+    ✓ payload        E-9   载荷为严格 JSON 对象 / the payload is one strict JSON object
+        应为 一个严格 JSON 对象 / one strict JSON object
+        实为 15 个成员的对象 / an object of 15 members
+    ✓ op-size        E-10  报文大小在该操作限制之内 / the message is within its operation's size
+        应为 至多 32768 字节 / at most 32768 bytes
+        实为 2706 字节 / 2706 bytes
+    ✓ envelope       Q-1   操作已知且信封符合模式 / op is known and the envelope meets its schema
+        应为 已知操作及其成员 / a known op, its members
+        实为 license.query
+    ✓ issuer         O-2   iss 与连接方一致 / iss is the TLS peer
+        应为 urn:tongban:gw:331083
+        实为 urn:tongban:gw:331083
+    ✓ audience       O-2   aud 为本网关 / aud is this gateway
+        应为 urn:tongban:gw:421202
+        实为 urn:tongban:gw:421202
+    ✓ times          O-3   签发、到期时间及有效期合规 / iat, exp and lifetime are within limits
+        应为 iat、exp 与当前相差不超过 30 秒,有效期至多 120 秒 / iat and exp within 30 s of now, a life of at most 120 s
+        实为 iat 与本网关时钟一致,有效期 60 秒 / iat is this gateway's time, a life of 60 s
+    ✓ first-use      O-4   jti 首次使用 / jti is used for the first time
+        应为 新的 jti / a new jti
+        实为 此处视为首次 / taken as new here
+    ✓ agreement      G-2   生效协议允许该事项、操作与依据 / an agreement in force allows item, op and basis
+        应为 421202-331083-2020
+        实为 421202-331083-2020
+    ✓ body           O-1   正文符合模式 / the body meets its schema
+        应为 docs/schemas/license-query.json
+        实为 3 个成员的对象 / an object of 3 members
+    ✓ license        G-7   协议列有该证照类型、方式、字段与地区 / the agreement lists type, mode, fields and region
+        应为 111000000000131433001 | 11421202TECT000191002 | 11100000MB0143028R001
+        实为 111000000000131433001
+    ✓ authorization  A-2   公民授权恰好覆盖本次请求 / the citizen's authorization covers exactly this
+        应为 独立覆盖本次请求的授权书 / an authorization that covers this request alone
+        实为 1313 字符的授权书 / one of 1313 characters
 
     accepted / 通过: every check passed; the door would act on it
     "#);
     let output = run(&good.clone().with("/body/license/holder/number", "421202190001010019").bytes(), false);
     assert_eq!(output.status.code(), Some(2));
-    insta::assert_snapshot!(text(&output.stdout), @r#"
-    ✓ member         连接方是有效成员 / the TLS peer is an active member
-    ✓ size           报文不超过 256 KiB / the message is at most 256 KiB
-    ✓ characters     字符为 base64url,共三段且均非空 / base64url characters, three non-empty parts
-    ✓ header         报头为严格 JSON,仅含 alg、typ、kid / the header is strict JSON of exactly alg, typ, kid
-    ✓ typ            typ 为请求类型 / typ is a request's
-    ✓ kid            kid 为该伙伴在用的网关密钥 / kid is a gateway key of this partner, in force
-    ✓ alg            alg 与密钥登记的算法一致 / alg is the key's registered algorithm
-    ✓ signature      签名验证通过 / the signature verifies
-    ✓ payload        载荷为严格 JSON 对象 / the payload is one strict JSON object
-    ✓ op-size        报文大小在该操作限制之内 / the message is within its operation's size
-    ✓ envelope       操作已知且信封符合模式 / op is known and the envelope meets its schema
-    ✓ issuer         iss 与连接方一致 / iss is the TLS peer
-    ✓ audience       aud 为本网关 / aud is this gateway
-    ✓ times          签发、到期时间及有效期合规 / iat, exp and lifetime are within limits
-    ✓ first-use      jti 首次使用 / jti is used for the first time
-    ✓ agreement      生效协议允许该事项、操作与依据 / an agreement in force allows item, op and basis
-    ✗ body           正文符合模式 / the body meets its schema
-    · license        协议列有该证照类型、方式、字段与地区 / the agreement lists type, mode, fields and region
-    · authorization  公民授权恰好覆盖本次请求 / the citizen's authorization covers exactly this
+    insta::assert_snapshot!(shown(&output), @r#"
+    ✓ member         T-3   连接方是有效成员 / the TLS peer is an active member
+        应为 有效成员 / an active member
+        实为 331083 active
+    ✓ size           T-10  报文不超过 256 KiB / the message is at most 256 KiB
+        应为 至多 262144 字节 / at most 262144 bytes
+        实为 2706 字节 / 2706 bytes
+    ✓ characters     E-1   字符为 base64url,共三段且均非空 / base64url characters, three non-empty parts
+        应为 三段 base64url,写法唯一 / three parts of base64url, one spelling each
+        实为 3 段:127 + 2491 + 86 字符 / 3 parts: 127 + 2491 + 86 characters
+    ✓ header         E-4   报头为严格 JSON,仅含 alg、typ、kid / the header is strict JSON of exactly alg, typ, kid
+        应为 alg, typ, kid
+        实为 3 个成员的对象 / an object of 3 members
+    ✓ typ            E-5   typ 为请求类型 / typ is a request's
+        应为 tongban-request+jwt
+        实为 tongban-request+jwt
+    ✓ kid            E-6   kid 为该伙伴在用的网关密钥 / kid is a gateway key of this partner, in force
+        应为 <kid>
+        实为 <kid>
+    ✓ alg            E-7   alg 与密钥登记的算法一致 / alg is the key's registered algorithm
+        应为 ES256
+        实为 ES256
+    ✓ signature      E-8   签名验证通过 / the signature verifies
+        应为 对收到的 报头.载荷 的签名 / one over header.payload as received
+        实为 签名 64 字节 / a signature of 64 bytes
+    ✓ payload        E-9   载荷为严格 JSON 对象 / the payload is one strict JSON object
+        应为 一个严格 JSON 对象 / one strict JSON object
+        实为 15 个成员的对象 / an object of 15 members
+    ✓ op-size        E-10  报文大小在该操作限制之内 / the message is within its operation's size
+        应为 至多 32768 字节 / at most 32768 bytes
+        实为 2706 字节 / 2706 bytes
+    ✓ envelope       Q-1   操作已知且信封符合模式 / op is known and the envelope meets its schema
+        应为 已知操作及其成员 / a known op, its members
+        实为 license.query
+    ✓ issuer         O-2   iss 与连接方一致 / iss is the TLS peer
+        应为 urn:tongban:gw:331083
+        实为 urn:tongban:gw:331083
+    ✓ audience       O-2   aud 为本网关 / aud is this gateway
+        应为 urn:tongban:gw:421202
+        实为 urn:tongban:gw:421202
+    ✓ times          O-3   签发、到期时间及有效期合规 / iat, exp and lifetime are within limits
+        应为 iat、exp 与当前相差不超过 30 秒,有效期至多 120 秒 / iat and exp within 30 s of now, a life of at most 120 s
+        实为 iat 与本网关时钟一致,有效期 60 秒 / iat is this gateway's time, a life of 60 s
+    ✓ first-use      O-4   jti 首次使用 / jti is used for the first time
+        应为 新的 jti / a new jti
+        实为 此处视为首次 / taken as new here
+    ✓ agreement      G-2   生效协议允许该事项、操作与依据 / an agreement in force allows item, op and basis
+        应为 421202-331083-2020
+        实为 421202-331083-2020
+    ✗ body           O-1   正文符合模式 / the body meets its schema
+        应为 docs/schemas/license-query.json
+        实为 3 个成员的对象 / an object of 3 members
+    · license        G-7   协议列有该证照类型、方式、字段与地区 / the agreement lists type, mode, fields and region
+    · authorization  A-2   公民授权恰好覆盖本次请求 / the citizen's authorization covers exactly this
 
     refused / 拒绝: 422 schema-violation
     报文不符合模式 / The message breaks its schema
     Every fault found is listed in errors.
       /body/license/holder/number: is not a valid ID number: its check character does not fit (resident-id) 不是有效的公民身份号码：校验码不符
+
+    原因 / the cause:
+      编号的校验位或格式不对 [check-character, N-10]
+      An identifier's check character or form does not fit
+        → /body/license/holder/number
+        号码录入有误或系虚构 / a mistyped or made-up number
+
+    怎么办 / what to do [Q-1, J-9, R-6]:
+      errors 一次列出该步骤的全部错误及 JSON 指针,请一并改正;发送前可用 docs/schemas 校验。
+      errors lists every fault of the step at once, each with its JSON pointer; mend them all. Validate with docs/schemas before sending.
     "#);
 
     let words: Vec<&str> = Step::ALL.iter().map(|step| step.word()).collect();

@@ -1,5 +1,5 @@
-//! Other people's vectors through our parsers: Project Wycheproof, the examples of RFC 7515 and
-//! RFC 8037, JSONTestSuite. Where we differ, the list here says so and why.
+//! Other people's vectors through our parsers: Project Wycheproof, the examples of RFC 7515,
+//! RFC 7520 and RFC 8037, JSONTestSuite. Where we differ, the list here says so and why.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -92,6 +92,118 @@ fn the_rfcs_examples_verify_and_are_no_messages_of_ours() {
     let flattened =
         json!({"payload": "eyJpc3MiOiJqb2UifQ", "protected": "eyJhbGciOiJFUzI1NiJ9", "signature": "AA"});
     assert_eq!(says(&flattened.to_string()), malformed(MalformedReason::Characters), "RFC 7515 A.7");
+}
+
+/// Each form of a JWS that RFC 7520 §4 shows, and why none of them is a message of ours although
+/// its signature is good: the deliberate differences.
+const NO_MESSAGES: [(&str, MalformedReason, &str); 4] = [
+    (
+        "compact",
+        MalformedReason::Header,
+        "alg and kid alone: without typ one kind could stand for another (E-4)",
+    ),
+    ("detached", MalformedReason::Parts, "what is signed must travel with its signature (E-2)"),
+    ("general", MalformedReason::Characters, "two serializations would give one message two digests (E-1)"),
+    (
+        "flattened",
+        MalformedReason::Characters,
+        "the same; and members beside the signed ones invite belief (E-1)",
+    ),
+];
+
+/// An example of RFC 7520 in one of its forms.
+fn in_form(example: &Value, payload: &str, form: &str) -> String {
+    let signatures: Vec<Value> = rows(&example["signatures"])
+        .iter()
+        .map(|one| {
+            let mut one = one.clone();
+            for ours in ["alg", "key"] {
+                one.as_object_mut().unwrap().shift_remove(ours).unwrap();
+            }
+            one
+        })
+        .collect();
+    let part = |name: &str| signatures[0][name].as_str().unwrap();
+    match form {
+        "compact" => format!("{}.{payload}.{}", part("protected"), part("signature")),
+        "detached" => format!("{}..{}", part("protected"), part("signature")),
+        "general" => json!({"payload": payload, "signatures": signatures}).to_string(),
+        _ => {
+            let mut flat = signatures[0].clone();
+            flat["payload"] = payload.into();
+            flat.to_string()
+        }
+    }
+}
+
+/// RFC 7520 §4: RS256, PS384, ES512, HS256, detached, with unprotected headers, several signatures.
+#[test]
+fn rfc_7520s_examples_are_good_jws_and_no_messages_of_ours() {
+    use aws_lc_rs::signature::{
+        ECDSA_P521_SHA512_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RsaParameters,
+        RsaPublicKeyComponents, UnparsedPublicKey,
+    };
+    use base64::Engine as _;
+    let bytes = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap();
+    let all = foreign("rfc7520.json");
+    let payload = text(&all, "payload");
+    let key = |name: &str, member: &str| bytes(all["keys"][name][member].as_str().unwrap());
+    let rsa = |how: &'static RsaParameters, input: &[u8], signature: &[u8]| {
+        RsaPublicKeyComponents { n: key("rsa", "n"), e: key("rsa", "e") }
+            .verify(how, input, signature)
+            .is_ok()
+    };
+    let (mut signatures, mut told) = (0, 0);
+    for example in rows(&all["examples"]) {
+        for one in rows(&example["signatures"]) {
+            let input = format!("{}.{payload}", one["protected"].as_str().unwrap_or_default());
+            let (input, signature) = (input.as_bytes(), bytes(text(one, "signature")));
+            let holds = match text(one, "alg") {
+                "RS256" => rsa(&RSA_PKCS1_2048_8192_SHA256, input, &signature),
+                "PS384" => rsa(&RSA_PSS_2048_8192_SHA384, input, &signature),
+                "ES512" => {
+                    let point = [vec![4], key("ec", "x"), key("ec", "y")].concat();
+                    UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point).verify(input, &signature).is_ok()
+                }
+                _ => {
+                    use aws_lc_rs::hmac;
+                    let secret = hmac::Key::new(hmac::HMAC_SHA256, &key("oct", "k"));
+                    hmac::verify(&secret, input, &signature).is_ok()
+                }
+            };
+            assert!(holds, "RFC 7520 §{}", text(example, "section"));
+            // Nor does a signature of another algorithm hold under a key that we would take.
+            let mut ours = all["keys"]["rsa"].clone();
+            ours.as_object_mut().unwrap().shift_remove("kid");
+            assert!(!key_of(&ours, "PS256").unwrap().verify(input, &signature));
+            signatures += 1;
+        }
+        for form in rows(&example["forms"]) {
+            let form = form.as_str().unwrap();
+            let message = in_form(example, payload, form);
+            let (_, due, why) = NO_MESSAGES.iter().find(|(known, ..)| *known == form).unwrap();
+            let says = match SignedMessage::parse(message.as_bytes()) {
+                Ok(message) => {
+                    message.open(Typ::Request, &KeySet::default(), Now::from_secs(NOW)).map(drop).err()
+                }
+                Err(fault) => Some(fault),
+            };
+            assert_eq!(says, Some(EnvelopeFault::Malformed(*due)), "§{}: {why}", text(example, "section"));
+            told += 1;
+        }
+    }
+    assert_eq!((signatures, told), (10, 18));
+}
+
+/// The keys of RFC 7520 §3 that sign there: none may sign here.
+#[test]
+fn rfc_7520s_keys_are_no_keys_of_ours() {
+    use tongban::keys::JwkFault;
+    let all = foreign("rfc7520.json");
+    let fault = |name: &str| VerifyingKey::from_jwk(&all["keys"][name]).err();
+    assert_eq!(fault("rsa"), Some(JwkFault::Kid), "a kid is a thumbprint, not an address (N-3)");
+    assert_eq!(fault("ec"), Some(JwkFault::Curve), "P-256 is the one curve of ECDSA here (K-2)");
+    assert_eq!(fault("oct"), Some(JwkFault::Private("k")), "there are no shared secrets (K-2)");
 }
 
 /// What a JSON parser must take and ours does not: the rule that refuses it, why it stands, and

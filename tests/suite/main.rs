@@ -19,6 +19,7 @@
 mod process;
 mod support;
 
+mod advised;
 mod applications;
 mod applications_again;
 mod applications_local;
@@ -50,6 +51,7 @@ mod order;
 mod own_keys;
 mod proof;
 mod redeem;
+mod published;
 mod reconciling;
 mod refusals;
 mod relaying;
@@ -57,6 +59,7 @@ mod restart;
 mod vectors;
 mod vectors_ledger;
 mod vectors_values;
+mod sandbox;
 mod tamper;
 mod verifications;
 mod withdrawal;

@@ -56,7 +56,7 @@ pub struct Issued {
 }
 
 impl Asked {
-    pub(super) fn sign(
+    pub(in crate::cli) fn sign(
         &self,
         key: &SigningKey,
         issuer: &str,

@@ -8,7 +8,7 @@
 mod application;
 mod county;
 mod deciding;
-mod papers;
+pub(super) mod papers;
 mod replay;
 mod stage;
 mod tamper;

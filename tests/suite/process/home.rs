@@ -24,7 +24,7 @@ use crate::support::Member;
 
 /// A loopback address that nobody else has: 127/8 is this machine's own, and the process id
 /// and a counter stand in it. Ports handed out by the system could be taken in between.
-fn free_address() -> Ipv4Addr {
+pub fn free_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 | (high & 63), low, NEXT.fetch_add(1, Ordering::Relaxed))

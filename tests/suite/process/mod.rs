@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use home::{Home, Served, get};
+pub use home::{Home, Served, free_address, get};
 pub use pair::{Message, Pair, day_plan};
 
 /// Longest wait for anything; reached only when something is wrong or the machine is dead
