@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::out;
 use crate::answer::{Advice, Code, Refusal};
 use crate::diagnosis::{self, Finding, Look};
+use crate::inbound::checks::{self, Outcome as Checked};
 use crate::inbound::judge::Stopped;
 use crate::inbound::steps::Step;
 
@@ -54,16 +55,9 @@ impl Verdict {
     }
 
     /// Each check with its outcome.
-    fn checks(&self) -> impl Iterator<Item = (Step, &'static str, Option<&Look>)> {
-        let failed = self.stopped.as_ref().map(|stopped| stopped.step);
-        Step::ALL.into_iter().map(move |step| {
-            let outcome = match failed {
-                Some(failed) if step == failed => "failed",
-                Some(failed) if step > failed => "not-reached",
-                _ => "passed",
-            };
-            (step, outcome, self.looks.iter().find(|look| look.step == step))
-        })
+    fn checks(&self) -> impl Iterator<Item = (Step, Checked, Option<&Look>)> {
+        checks::stopped_at(self.stopped.as_ref().map(|stopped| stopped.step))
+            .map(|(step, outcome)| (step, outcome, self.looks.iter().find(|look| look.step == step)))
     }
 
     pub fn whole(&self) -> Value {
@@ -86,8 +80,8 @@ impl Verdict {
     pub fn print(&self) {
         for (step, outcome, look) in self.checks() {
             let mark = match outcome {
-                "passed" => "✓",
-                "failed" => "✗",
+                Checked::Passed => "✓",
+                Checked::Failed => "✗",
                 _ => "·",
             };
             let (says, says_zh) = step.says();
@@ -142,9 +136,9 @@ impl Verdict {
     }
 }
 
-fn check(step: Step, outcome: &str, look: Option<&Look>) -> Value {
+fn check(step: Step, outcome: Checked, look: Option<&Look>) -> Value {
     let (says, says_zh) = step.says();
-    let mut check = json!({"check": step.word(), "outcome": outcome, "says": says, "says_zh": says_zh,
+    let mut check = json!({"check": step.word(), "outcome": outcome.word(), "says": says, "says_zh": says_zh,
         "clause": step.clause()});
     if let (Some(object), Some(Look { expected, found, .. })) = (check.as_object_mut(), look) {
         for (name, said) in [("expected", expected), ("found", found)] {

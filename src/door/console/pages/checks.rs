@@ -1,9 +1,9 @@
 //! What was checked of an exchange: each check in its order with its clause and its end, as far as
 //! the entry tells. What it does not tell is called open.
 
-use crate::answer::Code;
+use crate::answer::{Advice, Code};
 use crate::envelope::Op;
-use crate::inbound::checks::{Kept, Outcome, clause_of};
+use crate::inbound::checks::{Kept, Outcome};
 use crate::ledger::{Decision, Leaf, LeafKind};
 
 use super::super::markup::{El, Markup, el};
@@ -65,7 +65,7 @@ fn request(call: &Call<'_>, leaf: &Leaf) -> Markup {
             .add(words)
             .add(code_with_title(call.lang, code.word()))
             .add(" ")
-            .add(el("small").add(clause_of(code)))
+            .add(Advice::of(code).map(|advice| el("small").add(advice.clauses.join(", "))))
     });
     Markup::from(el("ol").class("checks").each(rows)).and(refused)
 }
