@@ -28,6 +28,7 @@ mod request;
 mod retention;
 mod sample;
 mod search;
+pub mod served;
 mod show;
 mod states;
 mod subject;

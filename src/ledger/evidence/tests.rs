@@ -41,7 +41,7 @@ impl Auditor {
 
 fn sealing(dir: &std::path::Path, auditors: &[&Auditor]) -> Sealing {
     let keys = auditors.iter().map(|a| std::sync::Arc::new(a.public.clone())).collect();
-    Sealing { epochs: Epochs::new(keys), keys: SearchKeys::of_data_dir(dir) }
+    Sealing { epochs: Epochs::new(keys, None), keys: SearchKeys::of_data_dir(dir) }
 }
 
 fn said() -> Evidence {
@@ -103,7 +103,7 @@ fn sealed_bytes_stand_for_one_leaf_and_need_its_secret() {
 #[test]
 fn an_epoch_lasts_ten_minutes_and_ends_with_a_new_auditor() {
     let (one, two) = (auditor(), auditor());
-    let epochs = Epochs::new(vec![std::sync::Arc::new(one.public.clone())]);
+    let epochs = Epochs::new(vec![std::sync::Arc::new(one.public.clone())], None);
     let at = |secs: i64| epochs.present(Now::from_secs(AT + secs)).unwrap().unwrap();
     let first = at(0);
     assert_eq!(first.wrapped().id, AT * 1000);
