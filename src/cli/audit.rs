@@ -37,6 +37,9 @@ mod words;
 /// Check, show and prove what the ledger holds 核验、查看、举证账本
 #[derive(Args)]
 pub struct Audit {
+    /// On a stopped gateway: ask no partner whether the log is an older copy; the register tells 网关停机时不向伙伴核实（记入登记）
+    #[arg(long, global = true)]
+    offline: bool,
     #[command(subcommand)]
     command: AuditCommand,
 }
@@ -73,6 +76,7 @@ enum AuditCommand {
 
 impl Audit {
     pub fn run(self, common: &Common) -> Outcome {
+        let common = &Common { offline: self.offline, ..common.clone() };
         match self.command {
             AuditCommand::Verify(command) => command.run(common),
             AuditCommand::Show(command) => command.run(common),

@@ -10,12 +10,12 @@ use crate::ledger::verify::{Finding, FindingKind};
 impl Checking<'_> {
     /// A promise names index and hash: the tile has that hash there, or it is broken.
     pub(super) fn promises(&mut self, log: &mut ServedLog, tree: &Tree) {
-        for (index, hash) in self.asked.promised.get(&log.origin).into_iter().flatten() {
+        for (index, due) in self.asked.promised.get(&log.origin).into_iter().flatten() {
             log.promises += 1;
             match tree.leaves.get(index) {
-                Some(found) if found == hash => {}
+                Some(found) if *found == due.leaf => {}
                 // Its tile is missing or was changed: said already.
-                None if *index < log.size => {}
+                None if *index < log.size || !due.settled => {}
                 _ => {
                     self.findings
                         .push(Finding::new(FindingKind::PromiseBroken, "checkpoint").at(&log.origin, *index));

@@ -23,7 +23,7 @@ use crate::ledger::note::Note;
 use crate::ledger::verify::{Finding, FindingKind, MOST_FINDINGS};
 use crate::witness::Policy;
 
-pub use promised::{Promised, promised};
+pub use promised::{Due, Promised, promised};
 
 /// Paths asked for at once: enough for a distant line, and a quarter of what a door allows one
 /// caller.

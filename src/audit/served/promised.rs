@@ -12,12 +12,20 @@ use crate::store::{Shelf as _, StoreFault};
 /// Leaves read at once.
 const PAGE: u64 = 4096;
 
-/// Index and leaf hash of every promise of a region's logs, by the log's origin.
-pub type Promised = BTreeMap<String, BTreeMap<u64, Hash>>;
+/// What was promised for one index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub leaf: Hash,
+    /// Old enough that a checkpoint must cover it.
+    pub settled: bool,
+}
 
-/// The promises of `region`'s answers in the logs of a data directory, of those that came before
-/// `before` (ms).
-pub fn promised(data: &Path, region: Region, before: i64) -> Result<Promised, StoreFault> {
+/// Every promise of a region's logs, by the log's origin and the index.
+pub type Promised = BTreeMap<String, BTreeMap<u64, Due>>;
+
+/// The promises of `region`'s answers in the logs of a data directory; those of answers that
+/// came before `settled` (ms) must be under a checkpoint.
+pub fn promised(data: &Path, region: Region, settled: i64) -> Result<Promised, StoreFault> {
     let shelf = SqliteShelf::of_data_dir(data);
     let ours = format!("tongban/{region}/");
     let mut promised = Promised::new();
@@ -31,11 +39,14 @@ pub fn promised(data: &Path, region: Region, before: i64) -> Result<Promised, St
                 if !stored.leaf.windows(6).any(|at| at == b"\"pl\":{") {
                     continue;
                 }
-                let Some(leaf) = Leaf::from_bytes(&stored.leaf).filter(|leaf| leaf.ts < before) else {
+                let Some(leaf) = Leaf::from_bytes(&stored.leaf) else {
                     continue;
                 };
                 if let Some(promise) = leaf.pl.filter(|promise| promise.origin.starts_with(&ours)) {
-                    promised.entry(promise.origin).or_default().insert(promise.index, promise.leaf.0);
+                    promised
+                        .entry(promise.origin)
+                        .or_default()
+                        .insert(promise.index, Due { leaf: promise.leaf.0, settled: leaf.ts < settled });
                 }
             }
             from = end;

@@ -171,7 +171,10 @@ fn an_older_a_forked_and_a_foreign_checkpoint_are_told_apart() {
 fn entries_and_promises_are_held_against_the_tiles() {
     let honest = serve("a", 600);
     let promised = |index: u64, log: &str| {
-        Promised::from([(ORIGIN.to_owned(), BTreeMap::from([(index, leaf_hash(&leaf(log, index)))]))])
+        Promised::from([(
+            ORIGIN.to_owned(),
+            BTreeMap::from([(index, Due { leaf: leaf_hash(&leaf(log, index)), settled: true })]),
+        )])
     };
     let kept = AskedOf { promised: promised(400, "a"), ..asked() };
     assert_eq!(check(&mut honest.clone(), &kept).unwrap().logs[0].promises, 1);
@@ -180,6 +183,10 @@ fn entries_and_promises_are_held_against_the_tiles() {
         let verdict = check(&mut honest.clone(), &AskedOf { promised: broken, ..asked() }).unwrap();
         assert_eq!(kinds(&verdict), [(FindingKind::PromiseBroken, "checkpoint")]);
     }
+    // A promise of a moment ago may stand under the next checkpoint only.
+    let mut young = promised(600, "a");
+    young.get_mut(ORIGIN).unwrap().get_mut(&600).unwrap().settled = false;
+    assert!(check(&mut honest.clone(), &AskedOf { promised: young, ..asked() }).unwrap().sound);
     // Another leaf than the tree has, with a proof that it made up; and the proof of another leaf.
     let wanted = || AskedOf { leaves: vec![599], ..asked() };
     for forged in [serve("b", 600), serve("a", 599)] {
