@@ -120,6 +120,23 @@ fn an_epoch_lasts_ten_minutes_and_ends_with_a_new_auditor() {
 }
 
 #[test]
+fn no_two_epochs_share_an_id_also_while_the_clock_stands_and_after_a_restart() {
+    let one = auditor();
+    let auditors = || vec![std::sync::Arc::new(one.public.clone())];
+    // A leaf was stamped in this very millisecond by the run before.
+    let epochs = Epochs::new(auditors(), Some(AT * 1000));
+    let mut ids = vec![AT * 1000];
+    for _ in 0..3 {
+        let epoch = epochs.present(Now::from_secs(AT)).unwrap().unwrap();
+        assert_eq!(epochs.present(Now::from_secs(AT)).unwrap().unwrap().key(), epoch.key(), "it lasts");
+        assert_eq!(epoch.commitment(), epoch_commitment(&epoch.wrapped().wrapped));
+        ids.push(epoch.wrapped().id);
+        epochs.seal_to(auditors());
+    }
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+}
+
+#[test]
 fn without_auditors_there_is_no_evidence_and_no_tag() {
     let dir = tempfile::tempdir().unwrap();
     let mut leaf = Leaf::new(LeafKind::In);

@@ -211,7 +211,7 @@ async fn a_door_that_lies_is_found_out_over_the_same_mutual_tls() {
 
     let (origin, honest) = files_of(&pair.xianan);
     // A stop records and signs too.
-    let tile = honest.keys().filter(|path| path.contains("/tile/0/")).next_back().unwrap().clone();
+    let tile = honest.keys().rfind(|path| path.contains("/tile/0/")).unwrap().clone();
     let files: Files = Arc::new(Mutex::new(honest.clone()));
     let door = liar(&pair.xianan, files.clone()).await;
     let check = |more: &[&str]| -> Ran {

@@ -36,6 +36,12 @@ pub struct HourRow {
     pub sums: [i64; 3],
 }
 
+/// What is read at once when it is opened.
+struct Begun {
+    upto: Option<i64>,
+    words: HashMap<i64, String>,
+}
+
 /// A facet index in one snapshot.
 pub struct WholeFacets {
     path: PathBuf,
@@ -54,7 +60,7 @@ impl WholeFacets {
             return Ok(None);
         }
         let connection = open_reader(path)?;
-        let begin = || -> rusqlite::Result<Option<(Option<i64>, HashMap<i64, String>)>> {
+        let begin = || -> rusqlite::Result<Option<Begun>> {
             connection.execute_batch("BEGIN")?;
             let begun: bool =
                 connection.query_row("SELECT EXISTS(SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
@@ -64,10 +70,10 @@ impl WholeFacets {
             let upto = connection.query_row("SELECT idx FROM upto", [], |row| row.get(0)).optional()?;
             let mut statement = connection.prepare("SELECT id, text FROM word")?;
             let words = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(Some((upto, words.collect::<rusqlite::Result<_>>()?)))
+            Ok(Some(Begun { upto, words: words.collect::<rusqlite::Result<_>>()? }))
         };
         let begun = begin().map_err(|e| sqlite_fault("read", path, &e))?;
-        Ok(begun.map(|(upto, words)| Self {
+        Ok(begun.map(|Begun { upto, words }| Self {
             path: path.to_owned(),
             connection,
             upto,
