@@ -23,12 +23,7 @@ use crate::config::Config;
 use crate::diagnosis;
 use crate::domain::Region;
 use crate::house::Trust;
-<<<<<<< HEAD
 use crate::inbound::judge::{Bench, FreshMemory, Seen, judge};
-=======
-use crate::inbound::checks::{self, Outcome as Checked};
-use crate::inbound::judge::{Bench, FreshMemory, Seen, Stopped, judge};
->>>>>>> console
 use crate::inbound::steps::Step;
 use crate::schema::Catalog;
 
@@ -235,79 +230,3 @@ impl TrustAt {
         Ok(Reading { at, trust, whole })
     }
 }
-<<<<<<< HEAD
-=======
-
-impl Verdict {
-    fn stopped(step: Step, code: Code) -> Self {
-        Self { stopped: Some(Stopped { step, refusal: code.into() }) }
-    }
-
-    fn refusal(&self) -> Option<&Refusal> {
-        self.stopped.as_ref().map(|stopped| &stopped.refusal)
-    }
-
-    /// The answer to one line of `--jsonl`.
-    fn line(&self, id: &Value) -> Value {
-        let refusal = self.refusal();
-        json!({
-            "id": id,
-            "accepted": refusal.is_none(),
-            "status": refusal.map_or(200, |r| r.code.status()),
-            "code": refusal.map(|r| r.code.word()),
-            "reason": refusal.and_then(|r| r.reason),
-        })
-    }
-
-    /// Each check with its outcome.
-    fn checks(&self) -> impl Iterator<Item = (Step, Checked)> {
-        checks::stopped_at(self.stopped.as_ref().map(|stopped| stopped.step))
-    }
-
-    fn whole(&self) -> Value {
-        let mut whole = self.line(&Value::Null);
-        if let Some(object) = whole.as_object_mut() {
-            object.shift_remove("id");
-            object.insert("step".into(), self.stopped.as_ref().map(|s| s.step.word()).into());
-            object.insert("signed".into(), self.refusal().map(Refusal::is_signed).into());
-            object.insert("errors".into(), json!(self.refusal().map_or(&[][..], |r| &r.errors)));
-            let checks: Vec<Value> = self
-                .checks()
-                .map(|(step, outcome)| {
-                    let (says, says_zh) = step.says();
-                    json!({
-                        "check": step.word(), "outcome": outcome.word(), "clause": step.clause(), "says": says,
-                        "says_zh": says_zh,
-                    })
-                })
-                .collect();
-            object.insert("checks".into(), checks.into());
-        }
-        whole
-    }
-
-    fn print(&self) {
-        for (step, outcome) in self.checks() {
-            let mark = match outcome {
-                Checked::Passed => "✓",
-                Checked::Failed => "✗",
-                _ => "·",
-            };
-            let (says, says_zh) = step.says();
-            out::line(format_args!("{mark} {:<14} {says_zh} / {says}", step.word()));
-        }
-        let Some(refusal) = self.refusal() else {
-            out::line("\naccepted / 通过: every check passed; the door would act on it");
-            return;
-        };
-        let code = refusal.code;
-        let reason = refusal.reason.map(|r| format!(" · {r}")).unwrap_or_default();
-        out::line(format_args!("\nrefused / 拒绝: {} {}{reason}", code.status(), code.word()));
-        out::line(format_args!("{} / {}", code.title_zh(), code.title()));
-        out::line(refusal.detail());
-        for fault in &refusal.errors {
-            out::line(format_args!("  {fault}"));
-        }
-    }
-}
->>>>>>> console

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use josekit::jwk::Jwk;
 use serde_json::Value;
 use tongban::ledger::checkpoint::Checkpoint;
-use tongban::ledger::evidence::{Field, SearchKeys, open_sealed, tag_of};
+use tongban::ledger::evidence::{Field, SearchKeys, epoch_commitment, open_sealed, tag_of};
 use tongban::ledger::leaf::Leaf;
 use tongban::ledger::note::Note;
 use tongban::ledger::proof::Proof;
@@ -177,8 +177,13 @@ fn evidence_opens_as_its_vector_says() {
     let mut jwk = auditor["public"].as_object().unwrap().clone();
     jwk.extend(auditor["private"].as_object().unwrap().clone());
     let decrypter = josekit::jwe::ECDH_ES_A256KW.decrypter_from_jwk(&Jwk::from_map(jwk).unwrap()).unwrap();
-    let wrapped = all["wrapped_epoch"].to_string();
-    let (payload, _) = josekit::jwe::deserialize_json(&wrapped, &decrypter).unwrap();
+    let said: Value = serde_json::from_str(leaf).unwrap();
+    let wrapped = text(&all, "wrapped_text");
+    assert_eq!((epoch_commitment(wrapped).as_str(), text(&said, "ek")), (text(&all, "ek"), text(&all, "ek")));
+    for row in rows(&all["not_committed"]) {
+        assert_ne!(epoch_commitment(text(row, "wrapped_text")), text(&all, "ek"), "{}", row["why"]);
+    }
+    let (payload, _) = josekit::jwe::deserialize_json(wrapped, &decrypter).unwrap();
     let payload: Value = serde_json::from_slice(&payload).unwrap();
     assert_eq!((&payload["epoch"], text(&payload, "key")), (&all["epoch"], &*b64(epoch_key)));
 }
