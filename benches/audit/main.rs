@@ -1,9 +1,11 @@
-//! `audit verify` over a log of many exchanges: how long, and in how much memory.
+//! `audit verify` and search over a log of many exchanges: how long, and in how much memory.
 //!
 //! ```sh
 //! cargo bench --bench audit                       # 20 000 exchanges, made and verified
 //! cargo bench --bench audit -- make DIR 1000000   # a log to keep
 //! cargo bench --bench audit -- verify DIR         # and to verify, in a process of its own
+//! cargo bench --bench audit -- search DIR         # first and later pages, by person and by facet
+//! cargo bench --bench audit -- seal               # CPU of recording, with evidence and without
 //! cargo bench --bench audit -- export DIR pkg.tar
 //! ```
 #![expect(
@@ -21,6 +23,7 @@ use tongban::audit::package::{Export, Selection, export};
 use tongban::clock::{Clock, Now};
 use tongban::domain::Region;
 use tongban::ledger::evidence::{AuditorKey, Evidence, Field, Subject};
+use tongban::ledger::search::{About, Finder, Wanted, WantedFacets};
 use tongban::ledger::tree::sha256;
 use tongban::ledger::verify::{Asked, verify_as};
 use tongban::ledger::{
@@ -41,11 +44,15 @@ fn main() {
     match words.as_slice() {
         ["make", dir, n] => make(Path::new(dir), n.parse().unwrap()),
         ["verify", dir] => verify(Path::new(dir)),
+        ["search", dir] => search(Path::new(dir)),
+        ["seal"] => seal(),
         ["export", dir, out] => take_out(Path::new(dir), Path::new(out)),
         _ => {
             let dir = tempfile::tempdir().unwrap();
             make(dir.path(), 20_000);
             verify(dir.path());
+            search(dir.path());
+            seal();
         }
     }
 }
@@ -56,11 +63,11 @@ fn make(dir: &Path, exchanges: u64) {
     let pem = LedgerKey::generate_pem().unwrap();
     std::fs::write(dir.join("ledger.key"), pem.as_bytes()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(fill(dir, &pem, exchanges));
+    runtime.block_on(fill(dir, &pem, exchanges, true));
     println!("made {exchanges} exchanges in {:.1} s", started.elapsed().as_secs_f64());
 }
 
-async fn fill(dir: &Path, pem: &str, exchanges: u64) {
+async fn fill(dir: &Path, pem: &str, exchanges: u64, evidence: bool) {
     let pair = EcKeyPair::generate(EcCurve::P256).unwrap();
     let mut public = pair.to_jwk_public_key();
     public.set_key_use("enc");
@@ -87,7 +94,11 @@ async fn fill(dir: &Path, pem: &str, exchanges: u64) {
         }
         let ledger = ledger.clone();
         tasks.spawn(async move {
-            ledger.record(exchange(n)).await.unwrap();
+            let mut entry = exchange(n);
+            if !evidence {
+                entry.evidence = None;
+            }
+            ledger.record(entry).await.unwrap();
         });
     }
     tasks.join_all().await;
@@ -141,6 +152,94 @@ fn verify(dir: &Path) {
         most_memory()
     );
     verdict.findings.iter().take(5).for_each(|finding| println!("{finding}"));
+}
+
+/// Times a question is asked.
+const ASKED: usize = 20;
+
+fn search(dir: &Path) {
+    let finder = Finder::of_data_dir(dir);
+    let about = |field, value: &str| Wanted {
+        about: Some(About::Value(Subject::new(field, value.to_owned()))),
+        ..Wanted::default()
+    };
+    let facets = |facets: WantedFacets| Wanted { facets, ..Wanted::default() };
+    let word = |text: &str| Some(text.to_owned());
+    let day = 86_400_000;
+    let questions = [
+        ("a citizen", about(Field::Citizen, "citizen 77")),
+        ("an operator (one leaf of 500)", about(Field::Operator, "331083:YH77")),
+        ("a case", about(Field::Case, "K77")),
+        ("nobody known", about(Field::Citizen, "citizen X")),
+        ("a partner", facets(WantedFacets { peer: word("331083"), ..WantedFacets::default() })),
+        (
+            "a partner and an outcome nobody had",
+            facets(WantedFacets { peer: word("331083"), dec: word("deny"), ..WantedFacets::default() }),
+        ),
+        (
+            "a partner on one day",
+            Wanted {
+                from: Some(START * 1000 + 10 * day),
+                to: Some(START * 1000 + 11 * day),
+                ..facets(WantedFacets { peer: word("320922"), ..WantedFacets::default() })
+            },
+        ),
+        (
+            "one authorization",
+            facets(WantedFacets { auth: Some(sha256(&77_u64.to_be_bytes())), ..WantedFacets::default() }),
+        ),
+    ];
+    for (name, wanted) in questions {
+        let (mut first, mut later) = (Vec::new(), Vec::new());
+        let mut leaves = 0;
+        for _ in 0..ASKED {
+            let started = Instant::now();
+            let page = finder.find(&Wanted { most: 50, ..wanted.clone() }).unwrap();
+            first.push(started.elapsed().as_secs_f64() * 1000.0);
+            leaves = page.leaves.len();
+            if let Some(next) = page.next {
+                let started = Instant::now();
+                finder.find(&Wanted { most: 50, before: Some(next), ..wanted.clone() }).unwrap();
+                later.push(started.elapsed().as_secs_f64() * 1000.0);
+            }
+        }
+        let told = |mut ms: Vec<f64>| {
+            ms.sort_by(f64::total_cmp);
+            match (ms.get(ms.len() / 2), ms.last()) {
+                (Some(median), Some(slowest)) => format!("{median:.1} ms, slowest {slowest:.1} ms"),
+                _ => "none".to_owned(),
+            }
+        };
+        println!("search for {name}: {leaves} leaves in {}; next page {}", told(first), told(later));
+    }
+}
+
+/// CPU of the whole process for recording an exchange, with its evidence and without, alternating.
+fn seal() {
+    const EXCHANGES: u64 = 40_000;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let pem = LedgerKey::generate_pem().unwrap();
+    let cost = |evidence: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let before = process_cpu();
+        runtime.block_on(fill(dir.path(), &pem, EXCHANGES, evidence));
+        (process_cpu() - before) * 1e6 / EXCHANGES as f64
+    };
+    let mut each: Vec<(f64, f64)> = (0..5).map(|_| (cost(false), cost(true))).collect();
+    each.sort_by(|a, b| (a.1 - a.0).total_cmp(&(b.1 - b.0)));
+    let (bare, full) = each.get(each.len() / 2).copied().unwrap();
+    println!(
+        "recorded: {bare:.1} µs CPU an exchange without evidence, {full:.1} with it and its index: {:.1} more",
+        full - bare
+    );
+}
+
+/// User and system time of all threads, seconds.
+fn process_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, after) = stat.rsplit_once(") ").unwrap();
+    let ticks: f64 = after.split(' ').skip(11).take(2).map(|t| t.parse::<f64>().unwrap()).sum();
+    ticks / 100.0
 }
 
 fn take_out(dir: &Path, out: &Path) {

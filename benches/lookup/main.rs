@@ -24,7 +24,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 
 use load::{Line, Protocol, Window};
-use process::{Server, own_cpu};
+use process::{Server, own_cpu, pin_generator};
 use report::Measured;
 use requests::Mint;
 use scene::Scene;
@@ -55,6 +55,9 @@ struct Arguments {
     /// Which runs.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Warn, Kind::Info, Kind::Once])]
     runs: Vec<Kind>,
+    /// The server on one core and the generator on the other: what the ratios are stated for.
+    #[arg(long)]
+    pin: bool,
     /// Measure another build of the program.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_tongban"))]
     server: PathBuf,
@@ -99,6 +102,9 @@ const WARM_UP: u32 = 2_000;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(!cfg!(debug_assertions), "measure what is shipped: cargo bench --bench lookup");
+    if arguments.pin {
+        pin_generator()?;
+    }
     // One thread: the generator must leave the machine to the server.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut measured = Vec::new();
@@ -114,7 +120,7 @@ async fn run(kind: Kind, arguments: &Arguments) -> Result<Measured> {
     if kind.is_sealed() {
         scene.add_auditor()?;
     }
-    let server = Server::start(&arguments.server, &scene, kind.log_level()).await?;
+    let server = Server::start(&arguments.server, &scene, kind.log_level(), arguments.pin).await?;
     let line = Line::new(&scene, arguments.protocol, arguments.connections)?;
     let mut mint = Mint::new(&scene, kind.uses(arguments));
     let mut m = Measured::new(kind, primitives::sum()?);

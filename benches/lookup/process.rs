@@ -16,6 +16,18 @@ const TICK: Duration = Duration::from_millis(10);
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
+/// The core of a pinned server, and of the generator beside it.
+const SERVER_CORE: &str = "0";
+const GENERATOR_CORE: &str = "1";
+
+/// Keeps this process off the server's core.
+pub fn pin_generator() -> Result<()> {
+    let own = std::process::id().to_string();
+    let pinned = Command::new("taskset").args(["-a", "-c", "-p", GENERATOR_CORE, &own]).output()?;
+    ensure!(pinned.status.success(), "taskset: {}", String::from_utf8_lossy(&pinned.stderr));
+    Ok(())
+}
+
 /// `tongban serve`; ends with this value.
 pub struct Server {
     child: Child,
@@ -30,10 +42,15 @@ pub struct Memory {
 impl Server {
     /// Starts it and returns when the partner door is open. Its log goes to a file, as under a
     /// service manager.
-    pub async fn start(program: &Path, scene: &Scene, log_level: &str) -> Result<Self> {
+    pub async fn start(program: &Path, scene: &Scene, log_level: &str, pin: bool) -> Result<Self> {
         let log_path = scene.home.join("serve.log");
         let log = File::create(&log_path)?;
-        let child = Command::new(program)
+        let mut command = if pin { Command::new("taskset") } else { Command::new(program) };
+        if pin {
+            // Becomes the server: the process keeps its id.
+            command.args(["-c", SERVER_CORE]).arg(program);
+        }
+        let child = command
             .arg("serve")
             .arg("--config")
             .arg(scene.home.join("gateway.toml"))

@@ -59,7 +59,7 @@ pub use note::Vkey;
 pub use own::RECONCILIATION;
 pub use reading::{KeptCheckpoint, LookedBack, Standing};
 pub use served::{EntryProof, ReadFault};
-pub use shared::Health;
+pub use shared::{Coming, Health};
 
 /// Entries that may wait for the writer: about a quarter of a second of its work. Beyond
 /// that an answer would come too late anyway, and the door says so (`overloaded`).
@@ -313,6 +313,12 @@ impl Ledger {
 
     pub fn region(&self) -> Region {
         self.inner.region
+    }
+
+    /// Tells that an exchange is being worked on, so that a busy writer waits for its leaf and
+    /// commits it with others. Drop it when the exchange waits for anything.
+    pub fn coming(&self) -> Coming {
+        Coming::one_of(&self.inner.shared)
     }
 
     fn queue(&self, job: Job) -> Result<(), RecordFault> {

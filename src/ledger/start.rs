@@ -109,6 +109,7 @@ impl Ledger {
             closed: standing.closed,
             lost,
             disk_seen: None,
+            last_batch: 0,
         };
         let mut inner = Inner {
             data,

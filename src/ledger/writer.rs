@@ -1,6 +1,7 @@
 //! The writer: one thread that gives every leaf its place and makes it durable.
 //!
-//! Natural group commit: whatever waits goes into one commit, no timer. One use of an
+//! Natural group commit: whatever waits goes into one commit, at once while it is quiet. A busy
+//! writer waits some tenth of a millisecond for what is on its way. One use of an
 //! authorization is decided here, because here everything is in one line: exactly
 //! `max_uses` under any concurrency. A failed commit changes nothing that is counted.
 
@@ -27,6 +28,14 @@ use crate::store::{Deed, Engine, Mark, Month, Row, Shard, StoreFault, Take, Vaul
 /// Leaves in one commit: beyond this the flush is no longer what costs, and the first in
 /// line would wait for the last.
 const MOST_IN_A_COMMIT: usize = 1024;
+/// A commit that would have held several leaves waits for more: at most so many, so long in all,
+/// so long for the next while exchanges are on their way, and so long when none is known of (one
+/// may just be arriving). A commit costs as much as the work on a whole exchange. A lone caller
+/// never waits: the commit before held one leaf.
+const ENOUGH_IN_A_COMMIT: usize = 32;
+const LINGER: Duration = Duration::from_millis(2);
+const LINGER_FOR_COMING: Duration = Duration::from_micros(300);
+const LINGER_FOR_ANY: Duration = Duration::from_micros(30);
 /// How often the free space is looked at, while writing and while idle.
 const DISK_EVERY: Duration = Duration::from_secs(1);
 /// Idle wake-ups, for leaving the file at rest, the turn of a half-year and for a disk that has room again.
@@ -66,6 +75,8 @@ pub(super) struct Writer {
     /// The first log of this run begins after one that was cut off.
     pub lost: Option<Lost>,
     pub disk_seen: Option<Instant>,
+    /// Leaves in the last commit.
+    pub last_batch: usize,
 }
 
 impl Writer {
@@ -85,8 +96,9 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return self.tidy(true),
             };
             let (mut batch, mut taken, mut order) = (Vec::new(), 0, None);
-            let waiting = std::iter::once(first).chain(std::iter::from_fn(|| jobs.try_recv().ok()));
-            for job in waiting {
+            let begun = Instant::now();
+            let mut next = Some(first);
+            while let Some(job) = next {
                 taken += 1;
                 match job {
                     Job::Record(record) => batch.push(*record),
@@ -95,9 +107,11 @@ impl Writer {
                 if order.is_some() || batch.len() == MOST_IN_A_COMMIT {
                     break;
                 }
+                next = jobs.try_recv().ok().or_else(|| self.linger(jobs, batch.len(), begun));
             }
             self.shared.queue_depth.fetch_sub(taken, Ordering::Relaxed);
             if !batch.is_empty() {
+                self.last_batch = batch.len();
                 self.commit(batch);
             }
             if let Some((what, reply)) = order {
@@ -105,6 +119,15 @@ impl Writer {
             }
             self.tidy(false);
         }
+    }
+
+    /// What comes next, while it is worth waiting for.
+    fn linger(&self, jobs: &Receiver<Job>, have: usize, begun: Instant) -> Option<Job> {
+        if self.last_batch < 2 || have >= ENOUGH_IN_A_COMMIT || begun.elapsed() >= LINGER {
+            return None;
+        }
+        let known = self.shared.coming.load(Ordering::Relaxed) > 0;
+        jobs.recv_timeout(if known { LINGER_FOR_COMING } else { LINGER_FOR_ANY }).ok()
     }
 
     fn obey(&mut self, order: &VaultOrder) -> Result<Vec<u64>, RecordFault> {

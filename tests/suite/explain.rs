@@ -339,7 +339,7 @@ fn a_single_message_is_told_check_by_check() {
         实为 111000000000131433001
     ✓ authorization  A-2   公民授权恰好覆盖本次请求 / the citizen's authorization covers exactly this
         应为 独立覆盖本次请求的授权书 / an authorization that covers this request alone
-        实为 1356 字符的授权书 / one of 1356 characters
+        实为 1313 字符的授权书 / one of 1313 characters
 
     accepted / 通过: every check passed; the door would act on it
     "#);

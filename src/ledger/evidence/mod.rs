@@ -24,6 +24,7 @@ use super::leaf::{Leaf, LeafHash};
 use super::tree::sha256;
 use crate::clock::Now;
 use crate::store::{RetentionClass, VaultRow};
+use search_keys::TagKey;
 
 pub use auditors::{AuditorKey, AuditorKeyFault};
 pub(super) use epoch::Epochs;
@@ -85,17 +86,23 @@ impl Evidence {
             result: Option<&'a str>,
         }
         // JWS and JSON are text; a request that is not was refused before it was recorded.
-        let text = |bytes: &'_ [u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
-        let (register, result) = (self.register.as_deref().map(text), self.result.as_deref().map(text));
-        let (request, response) = (self.request.as_deref().map(text), self.response.as_deref().map(text));
+        fn text(bytes: Option<&[u8]>) -> Option<&str> {
+            bytes.and_then(|bytes| std::str::from_utf8(bytes).ok())
+        }
         let plain = Plain {
             certificate: self.certificate.as_ref().map(|der| STANDARD.encode(der)),
-            register: register.as_ref().and_then(Option::as_deref),
-            request: request.as_ref().and_then(Option::as_deref),
-            response: response.as_ref().and_then(Option::as_deref),
-            result: result.as_ref().and_then(Option::as_deref),
+            register: text(self.register.as_deref()),
+            request: text(self.request.as_deref()),
+            response: text(self.response.as_deref()),
+            result: text(self.result.as_deref()),
         };
-        serde_json::to_vec(&plain).ok()
+        // In one piece, with room for the tag: growing it would copy it several times.
+        let parts =
+            [&plain.certificate.as_deref(), &plain.register, &plain.request, &plain.response, &plain.result];
+        let octets: usize = parts.iter().map(|part| part.map_or(0, str::len)).sum();
+        let mut bytes = Vec::with_capacity(octets + octets / 8 + 256);
+        serde_json::to_writer(&mut bytes, &plain).ok()?;
+        Some(bytes)
     }
 }
 
@@ -132,11 +139,12 @@ impl Sealing {
         leaf.rh = Some(short(&sha256(&r)));
         let key = self.keys.of(now).map_err(|_| SealFault::SearchKey)?;
         let mut tokens = Vec::with_capacity(evidence.subjects.len() * TOKEN_RECORD_BYTES);
+        let (tag_key, day) = (TagKey::new(&r), day_number(now));
         for subject in &evidence.subjects {
             let subject_key = key.subject(subject.field, &subject.value);
-            leaf.tags.push(tag_of(&r, &subject_key));
+            leaf.tags.push(tag_key.tag(&subject_key));
             tokens.push(subject.field.byte());
-            tokens.extend_from_slice(&subject_key.token(now));
+            tokens.extend_from_slice(&subject_key.token_of_day(day));
         }
         // The order says nothing about which tag is of what.
         leaf.tags.sort_unstable();

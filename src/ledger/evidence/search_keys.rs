@@ -175,8 +175,21 @@ pub fn day_number(at: Now) -> i64 {
 
 /// The tag of a subject in the leaf whose secret is `r`, base64url.
 pub fn tag_of(r: &[u8], subject: &SubjectKey) -> String {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, r), &subject.bytes);
-    URL_SAFE_NO_PAD.encode(tag.as_ref().get(..SHORT_HASH_BYTES).unwrap_or_default())
+    TagKey::new(r).tag(subject)
+}
+
+/// Makes the tags of one leaf.
+pub(super) struct TagKey(hmac::Key);
+
+impl TagKey {
+    pub fn new(r: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, r))
+    }
+
+    pub fn tag(&self, subject: &SubjectKey) -> String {
+        let tag = hmac::sign(&self.0, &subject.bytes);
+        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..SHORT_HASH_BYTES).unwrap_or_default())
+    }
 }
 
 /// NFKC, upper case, without spaces and hyphens; a resident id of 15 digits as of 18.

@@ -27,8 +27,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While leaves keep coming, so many wait: the machine has better things to do, and a search
 /// still scans them in some hundredth of a second.
 const MOST_WAITING: u64 = 16_384;
-/// Leaves taken in at once: sorted, they share the pages of the index.
+/// Leaves read at once.
 const AT_ONCE: usize = 4_096;
+/// Leaves whose tokens are taken in at once: sorted, they share the pages of the index, which
+/// are written once for all of them.
+const TOKENS_OF_AT_ONCE: u64 = 65_536;
 /// Below the threads that answer partners (`nice`).
 const NICENESS: i32 = 10;
 
@@ -169,25 +172,34 @@ impl Indexer {
             let Some((_, index)) = open.tokens.iter_mut().find(|(known, _)| *known == class) else {
                 continue;
             };
+            let (mut from, mut tokens) = (index.upto().map_or(0, |upto| upto + 1), Vec::new());
+            let mut since = from;
             loop {
-                let from = index.upto().map_or(0, |upto| upto + 1);
                 let mut rows = vault.tokens_from(from, AT_ONCE)?;
                 // A vault is ahead of its leaves; rows whose leaf is not there yet come later.
                 rows.retain(|(index, _)| open.facets.upto().is_some_and(|upto| *index <= upto));
-                let Some((last, _)) = rows.last() else { break };
-                let times = file.times(from, *last)?;
-                let mut tokens = Vec::new();
-                for (at, records) in &rows {
-                    let Some(ts) = times.get(at) else { continue };
-                    let day = day_number(Now::from_ms(*ts));
-                    for record in records.chunks_exact(TOKEN_RECORD_BYTES) {
-                        if let Some(token) = record.last_chunk() {
-                            tokens.push((day, *token, *at));
+                let last = rows.last().map(|(last, _)| *last);
+                if let Some(last) = last {
+                    let times = file.times(from, last)?;
+                    for (at, records) in &rows {
+                        let Some(ts) = times.get(at) else { continue };
+                        let day = day_number(Now::from_ms(*ts));
+                        for record in records.chunks_exact(TOKEN_RECORD_BYTES) {
+                            if let Some(token) = record.last_chunk() {
+                                tokens.push((day, *token, *at));
+                            }
                         }
                     }
+                    from = last + 1;
                 }
-                let last = *last;
-                index.add_tokens(&mut tokens, last)?;
+                if from > since && (last.is_none() || from - since >= TOKENS_OF_AT_ONCE) {
+                    index.add_tokens(&mut tokens, from - 1)?;
+                    tokens.clear();
+                    since = from;
+                }
+                if last.is_none() {
+                    break;
+                }
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault, VaultOrder};
-use super::rest::{checkpoint, rest};
+use super::rest::{recycle, rest};
 use super::vault::VaultHand;
 use super::{make_folder, month_path, open_writer, sqlite_fault};
 
@@ -208,7 +208,7 @@ impl Engine for SqliteEngine {
             rest(&open.connection, &open.path)?;
             open.in_wal = 0;
         } else if open.in_wal >= LEAVES_IN_WAL {
-            checkpoint(&open.connection, &open.path)?;
+            recycle(&open.connection, &open.path)?;
             // One of a reader's making stays for the next turn; zero would hide it.
             open.in_wal = 1;
         }

@@ -23,6 +23,16 @@ const LARGEST_SUMMED: u64 = 32 << 20;
 /// of it went. Never waits for a reader: an audit beside the gateway may read for minutes.
 /// An error means that it is not known what the disk holds.
 pub fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StoreFault> {
+    copied(connection, path, "PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+/// The same while work goes on: the WAL keeps its length and is written over from its beginning,
+/// which costs the disk less than growing again.
+pub(super) fn recycle(connection: &Connection, path: &Path) -> Result<bool, StoreFault> {
+    copied(connection, path, "PRAGMA wal_checkpoint(RESTART)")
+}
+
+fn copied(connection: &Connection, path: &Path, pragma: &str) -> Result<bool, StoreFault> {
     let sum = sum_path(path);
     match fs::remove_file(&sum) {
         // Durably gone before the file changes: an old sum must not come back.
@@ -31,13 +41,13 @@ pub fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StoreFau
         Err(e) => Err(e),
     }
     .map_err(|e| file_fault(&sum, &e))?;
-    let truncate = || {
+    let copy = || {
         connection.busy_timeout(Duration::ZERO)?;
-        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let busy = connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
         connection.busy_timeout(BUSY_WAIT)?;
         busy.map(|busy| busy == 0)
     };
-    truncate().map_err(|e| sqlite_fault("checkpoint", path, &e))
+    copy().map_err(|e| sqlite_fault("checkpoint", path, &e))
 }
 
 /// Checkpoints, and writes the sum when a reader did not stand in the way.

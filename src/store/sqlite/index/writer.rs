@@ -4,25 +4,26 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::super::{BUSY_WAIT, file_fault, rest, sqlite_fault};
 use super::Facets;
 use crate::store::StoreFault;
 
+/// `ts` stands in the trees by word so that a search within a time reads rows of that time only.
 const FACETS: &str = "
 CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;
 CREATE TABLE word(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE facet(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL,
   op INTEGER NOT NULL, item INTEGER NOT NULL, lt INTEGER NOT NULL, dec INTEGER NOT NULL, code INTEGER NOT NULL,
   auth BLOB) STRICT;
-CREATE INDEX facet_kind ON facet(kind, idx);
-CREATE INDEX facet_peer ON facet(peer, idx);
-CREATE INDEX facet_op ON facet(op, idx);
-CREATE INDEX facet_item ON facet(item, idx);
-CREATE INDEX facet_lt ON facet(lt, idx);
-CREATE INDEX facet_dec ON facet(dec, idx);
-CREATE INDEX facet_code ON facet(code, idx);
+CREATE INDEX facet_kind ON facet(kind, idx, ts);
+CREATE INDEX facet_peer ON facet(peer, idx, ts);
+CREATE INDEX facet_op ON facet(op, idx, ts);
+CREATE INDEX facet_item ON facet(item, idx, ts);
+CREATE INDEX facet_lt ON facet(lt, idx, ts);
+CREATE INDEX facet_dec ON facet(dec, idx, ts);
+CREATE INDEX facet_code ON facet(code, idx, ts);
 CREATE INDEX facet_auth ON facet(auth) WHERE auth IS NOT NULL;
 CREATE TABLE frequency(facet TEXT NOT NULL, word INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY(facet, word)) WITHOUT ROWID, STRICT;
@@ -110,6 +111,10 @@ impl IndexWriter {
         write().map_err(|e| {
             // Numbers of words that were rolled back.
             self.words.clear();
+            if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
+                // It holds what it says it has not taken in: it is made anew.
+                let _ = remove_index(&self.path);
+            }
             sqlite_fault("index", &self.path, &e)
         })?;
         self.upto = Some(upto);
@@ -186,8 +191,9 @@ fn add_facets(
     };
     let mut frequency: HashMap<(&'static str, i64), i64> = HashMap::new();
     let mut hourly: BTreeMap<HourKey, HourSum> = BTreeMap::new();
+    // Not "or replace", which keeps a journal of every statement where there are indexes.
     let mut insert = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO facet(idx, ts, kind, peer, op, item, lt, dec, code, auth) \
+        "INSERT INTO facet(idx, ts, kind, peer, op, item, lt, dec, code, auth) \
          VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for leaf in leaves {

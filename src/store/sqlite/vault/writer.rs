@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::rest::{checkpoint, rest};
+use super::super::rest::{recycle, rest};
 use super::super::{file_fault, make_folder, open_writer_paged, sqlite_fault};
 use super::{PAGE_BYTES, SCHEMA, row_sum, vault_path};
 use crate::store::{Month, RetentionClass, Row, Shard, StoreFault, VaultOrder, VaultRow};
@@ -90,7 +90,7 @@ impl VaultHand {
                 rest(&open.connection, &open.path)?;
                 open.in_wal = 0;
             } else if open.in_wal >= ROWS_IN_WAL {
-                checkpoint(&open.connection, &open.path)?;
+                recycle(&open.connection, &open.path)?;
                 open.in_wal = 1;
             }
         }
