@@ -1,10 +1,13 @@
 //! Trees, proofs, notes, tiles, evidence and search tokens as the vectors of
 //! `conformance/vectors/` have them.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use josekit::jwk::Jwk;
 use serde_json::Value;
+use tongban::domain::Region;
 use tongban::ledger::checkpoint::Checkpoint;
 use tongban::ledger::evidence::{Field, SearchKeys, epoch_commitment, open_sealed, tag_of};
 use tongban::ledger::leaf::Leaf;
@@ -15,6 +18,7 @@ use tongban::ledger::tree::{
     Hash, empty_root, leaf_hash, node_hash, root_of, sha256 as hash_of, verify_consistency, verify_inclusion,
 };
 use tongban::ledger::{Shard, Vkey};
+use tongban::witness::{Answer, KnownLog, Witness};
 
 use crate::support::*;
 use crate::vectors::{rows, text, vectors, whole};
@@ -114,6 +118,43 @@ fn notes_and_proof_files_are_judged_as_their_vectors_say() {
         assert_eq!(proof.to_bytes(), text(row, "tlog_proof").as_bytes());
         assert_eq!(proof.verify(&vkey(leaves, "vkey")).unwrap().leaf, entry);
     }
+}
+
+#[test]
+fn a_witness_answers_every_request_of_the_vectors_in_their_order() {
+    let all = vectors("ledger.json");
+    let vectors = &all["witness"];
+    let vkey = Vkey::parse(text(vectors, "vkey")).unwrap();
+    let (data, now) = (tempfile::tempdir().unwrap(), tongban::clock::Now::from_secs(NOW));
+    let witness = Witness::open(data.path(), Region::parse(XIANAN).unwrap(), None, now).unwrap();
+    let log = KnownLog { region: Region::parse(YUHUAN).unwrap(), public: *vkey.public() };
+    let mut met = BTreeSet::new();
+    for row in rows(&vectors["requests"]) {
+        let answer = witness.add_checkpoint(Some(log), text(row, "body").as_bytes(), now).unwrap();
+        let (status, told) = match &answer {
+            Answer::Cosigned(line) => (200, Some(line.clone())),
+            Answer::Bad => (400, None),
+            Answer::NotSigned => (403, None),
+            Answer::UnknownLog => (404, None),
+            Answer::Conflict(size) => (409, Some(format!("{size}\n"))),
+            Answer::Contradiction | Answer::NotConsistent => (422, None),
+        };
+        assert_eq!(status, whole(row, "status"), "{}: {answer:?}", row["what"]);
+        met.insert(status);
+        match (status, told) {
+            // Ours, over the very text that was brought.
+            (200, Some(line)) => {
+                let note = [text(row, "body").split_once("\n\n").unwrap().1, &line].concat();
+                let note = Note::parse(note.as_bytes()).unwrap();
+                assert_eq!(witness.vkey().cosigned_at(&note).unwrap(), Some(NOW), "{}", row["what"]);
+            }
+            (_, told) => assert_eq!(row["answer"].as_str(), told.as_deref(), "{}", row["what"]),
+        }
+    }
+    assert_eq!(met, BTreeSet::from([200, 400, 403, 404, 409, 422]), "all six");
+    let last = witness.last_cosigned(text(vectors, "origin_sha256")).unwrap().unwrap();
+    assert_eq!(Checkpoint::open(&last, &vkey).unwrap().size, 7, "what the last 200 was about");
+    assert_eq!(witness.shown().unwrap().contradictions.len(), 1, "both notes of one size are kept");
 }
 
 #[test]
