@@ -79,6 +79,12 @@ pub enum StartFault {
          未发现日志缺失，请勿使用 --after-restore"
     )]
     NothingLost,
+    #[error(
+        "no partner could be asked whether this exchange log is an older copy, and nothing is written to one; \
+         start the gateway, or say --offline, which the register tells \
+         无伙伴可核实本机日志是否为旧副本，未写入；请启动网关，或加 --offline（将记入登记）"
+    )]
+    NobodyAsked,
     #[error("the witness cannot be opened: {0}")]
     Witness(#[from] crate::witness::WitnessFault),
     #[error("the auditors' registers cannot be opened: {0}")]
@@ -170,17 +176,19 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         region: config.region.code,
         public: keys.ledger_public,
         clients: &clients,
+        web: &pull::web_client(&config),
         directory: &directory.load(),
         witness: &witness,
         now,
     };
     // Before the first leaf and the first signature: an older copy must make neither.
-    let lost = witnessing::standing::stand(asking, options.after_restore).await.map_err(|f| vec![f])?;
-    let (ledger, casebook, recovered) = open_ledger(&config, keys.ledger()?, auditors, &clock, lost).await?;
+    let stood = witnessing::standing::stand(asking, options.after_restore).await.map_err(|f| vec![f])?;
+    let opened = open_ledger(&config, keys.ledger()?, auditors, &clock, stood.lost);
+    let (ledger, casebook, recovered) = opened.await?;
     desk::not_behind(&recovered, now)?;
     // The ledger's lock is ours now: nobody else writes here.
     let windows = Book::open(&config.data_dir()).map_err(|fault| vec![fault.into()])?;
-    let desk = desk::open(&config, &ledger, &clock).await.map_err(|fault| vec![fault])?;
+    let desk = desk::open(&config, &ledger, &clock, false).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
     let register = register(&config).map_err(|fault| vec![fault])?;

@@ -32,6 +32,7 @@ use crate::peer::provider;
 const SYSTEM_ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +95,15 @@ impl WebClient {
             request.headers_mut().insert(name, HeaderValue::from_static(JSON));
         }
         *request.body_mut() = Full::from(body.to_string());
+        self.call(request, bounds).await
+    }
+
+    /// Text as it is, for protocols that are no JSON.
+    pub async fn post_text(&self, url: &str, body: Bytes, bounds: Bounds) -> Result<WebAnswer, WebFault> {
+        let mut request = request(url)?;
+        *request.method_mut() = Method::POST;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+        *request.body_mut() = Full::from(body);
         self.call(request, bounds).await
     }
 

@@ -280,6 +280,9 @@ async function evidence() {
   same("rh", b64url(sha256(hex(doc.r)).subarray(0, 16)), doc.rh);
   same("leaf hash", leafOf(doc.leaf).toString("hex"), doc.leaf_hash);
   const { ev, ...bound } = JSON.parse(doc.leaf);
+  const commitment = (row) => b64url(sha256(Buffer.from(row.wrapped_text)).subarray(0, 16));
+  same("ek", [commitment(doc), JSON.parse(doc.wrapped_text)], [bound.ek, doc.wrapped_epoch]);
+  for (const row of doc.not_committed) same(row.why, commitment(row) === bound.ek, false);
   same("bound", [ev, jcs(bound)], [doc.ev, doc.associated_data]);
   const auditor = read("keys.json").keys.find((key) => key.name === "auditor");
   const key = await importJWK({ ...auditor.public, ...auditor.private }, "ECDH-ES+A256KW");

@@ -361,6 +361,10 @@ def evidence():
     same("ev", b64url(sha256(base64.b64decode(doc["sealed"]))), doc["ev"])
     same("rh", b64url(sha256(bytes.fromhex(doc["r"]))[:16]), doc["rh"])
     leaf = json.loads(doc["leaf"])
+    commitment = lambda row: b64url(sha256(row["wrapped_text"].encode())[:16])
+    same("ek", [commitment(doc), json.loads(doc["wrapped_text"])], [leaf["ek"], doc["wrapped_epoch"]])
+    for row in doc["not_committed"]:
+        same(row["why"], commitment(row) == leaf["ek"], False)
     same("leaf hash", sha256(b"\0" + doc["leaf"].encode()).hex(), doc["leaf_hash"])
     same("bound", jcs({name: value for name, value in leaf.items() if name != "ev"}), doc["associated_data"])
     same("rd", b64url(sha256(json.loads(doc["plaintext"])["result"].encode())), leaf["rd"])

@@ -470,6 +470,17 @@ def fits(leaf, sealed, r):
     return wrong
 
 
+def commits_to(leaf, wrapped):
+    """Whether the epoch's wrapped key is the one that the leaf's `ek` commits to; older leaves have none."""
+    wrapped = wrapped if isinstance(wrapped, bytes) else wrapped.encode()
+    return leaf.get("ek") in (None, to_b64url(sha256(wrapped)[:16]))
+
+
+def unnamed(leaf, names_epochs):
+    """Once a log's leaves with evidence commit to their epoch's key, each one must."""
+    return names_epochs and "ev" in leaf and "ek" not in leaf
+
+
 class Auditor:
     """Opens evidence with an auditor's private key, and holds it against its leaf."""
 
@@ -769,7 +780,7 @@ def check_members(package, manifest, policy, report, auditor, warrant):
 
 def read_leaves(package, origin, size, report):
     """index → (exact bytes, leaf)"""
-    leaves, last = {}, -1
+    leaves, last, names_epochs = {}, -1, False
     name = "leaves.jsonl"
     try:
         for line in package.lines(name):
@@ -780,6 +791,9 @@ def read_leaves(package, origin, size, report):
             last = index
             try:
                 leaves[index] = (data, read_leaf(data, origin))
+                if unnamed(leaves[index][1], names_epochs):
+                    report.found("epoch-unnamed", name, index, "commits to no epoch's key, after leaves that do")
+                names_epochs = names_epochs or "ek" in leaves[index][1]
             except Bad as e:
                 report.found("leaf-malformed", name, index, str(e))
     except (Bad, KeyError, TypeError) as e:
@@ -933,6 +947,8 @@ def check_evidence(package, index, leaf, facts, report, auditor):
         sealed, r, wrapped, epoch = b64(row["sealed"]), b64(row["r"]), row["wrapped"], row["epoch"]
         for kind in fits(leaf, sealed, r):
             report.found(kind, name, index)
+        if not commits_to(leaf, wrapped):
+            report.found("epoch-differs", name, index, "the wrapped key is not the one the leaf commits to")
         read_json(wrapped)
         if set(row) != {"class", "epoch", "r", "sealed", "wrapped"} or row["class"] not in FLOOR_MONTHS:
             raise Bad("not an evidence file")
@@ -1326,7 +1342,7 @@ def check_log(data, shard, kept, policy, before, must_be_closed, kept_elsewhere,
     sealed = max((c[0] for c in awaited if c[2] != "(kept elsewhere)"), default=0)
     tree = Tree(data, origin, sealed, awaited, report)
     log = {"origin": origin, "orders": [], "end": (origin, to_b64url(end[1])) if end else None,
-           "evidence": {}, "unread": set(), "leaves": {}, "key": str(key) if key else None}
+           "evidence": {}, "unread": set(), "names_epochs": False, "leaves": {}, "key": str(key) if key else None}
     last_kind = None
     for month in months:
         last_kind = check_month(data, shard, month, origin, tree, log, report) or last_kind
@@ -1337,8 +1353,97 @@ def check_log(data, shard, kept, policy, before, must_be_closed, kept_elsewhere,
     return log
 
 
+FACETS = ("kind", "peer", "op", "item", "lt", "dec", "code")
+
+
+class Facets:
+    """The facet index of a month, held against the leaves row by row while they are read: the words of each
+    leaf, how often each word stands there (a search begins with the rarest), and the hourly sums."""
+
+    def __init__(self, data, shard, month, report):
+        self.name, self.report = f"ledger/{shard}/{month}.index.db", report
+        self.db, self.row = None, None
+        self.counts, self.hours, self.unread, self.last = {}, {}, False, -1
+        if not os.path.exists(os.path.join(data, self.name)):
+            return
+        self.db = Database(data, self.name, report)
+        try:
+            # One snapshot, also beside a running gateway.
+            self.db.connection.execute("BEGIN")
+        except sqlite3.Error as e:
+            self.db.damaged(str(e))
+        self.upto = next((u for (u,) in self.db.rows("i", "SELECT idx FROM upto")), -1)
+        self.words = dict(self.db.rows("ib", "SELECT id, text FROM word"))
+        self.numbers = {text: number for number, text in self.words.items()}
+        columns = ", ".join(FACETS)
+        self.rows = self.db.rows(
+            "ii" + "i" * 7 + "?", f"SELECT idx, ts, {columns}, auth FROM facet NOT INDEXED ORDER BY idx")
+        self.row = next(self.rows, None)
+
+    def found(self, index, message):
+        self.report.found("facet-index-changed", self.name, index, message)
+
+    def reach(self, index):
+        self.last = index
+        while self.row and self.row[0] <= index:
+            row, self.row = self.row, next(self.rows, None)
+            if row[0] == index:
+                return row
+            self.found(row[0], "a row of no leaf")
+        return None
+
+    def skip(self, index):
+        """Nothing is said about a leaf that cannot be read."""
+        if self.db:
+            self.reach(index)
+            self.unread = True
+
+    def leaf(self, index, leaf):
+        if not self.db:
+            return
+        row = self.reach(index)
+        if index > self.upto:
+            if row:
+                self.found(index, "a row ahead of what the index says")
+            return
+        said = [leaf["t"]] + [leaf.get(name, "") for name in FACETS[1:]]
+        texts = [text.encode() if isinstance(text, str) else b"" for text in said]
+        auth = b64url(leaf["auth"]) if "auth" in leaf else None
+        if not row or (row[1], [self.words.get(n) for n in row[2:9]], row[9]) != (leaf["ts"], texts, auth):
+            self.found(index, "not what the leaf says" if row else "not in it")
+        numbers = [self.numbers.get(text) for text in texts]
+        for facet, number in zip(FACETS, numbers):
+            self.counts[(facet, number)] = self.counts.get((facet, number), 0) + 1
+        took = leaf["ms"][0] if leaf.get("ms") else 0
+        hour = (leaf["ts"] // 3_600_000, numbers[0], numbers[1], numbers[2], numbers[6])
+        n, total, slowest = self.hours.get(hour, (0, 0, 0))
+        self.hours[hour] = (n + 1, total + took, max(slowest, took))
+
+    def end(self):
+        if not self.db:
+            return
+        if self.upto > self.last:
+            self.found(None, "goes further than the log")
+        while self.row:
+            self.found(self.row[0], "a row of no leaf")
+            self.row = next(self.rows, None)
+        if not self.unread:
+            counts = {(facet.decode("utf-8", "replace"), word): n for facet, word, n in self.db.rows(
+                "bii", "SELECT facet, word, n FROM frequency")}
+            hours = {row[:5]: row[5:] for row in self.db.rows(
+                "iiiiiiii", "SELECT hour, kind, peer, op, code, n, ms, slowest FROM hourly")}
+            for what, told, known in (("frequency", counts, self.counts), ("hour", hours, self.hours)):
+                for key in sorted(k for k in set(told) | set(known) if told.get(k) != known.get(k) and None not in k):
+                    self.found(None, f"{what} {' '.join(map(str, key))}")
+            for number in sorted(set(self.words) - {word for _, word in self.counts}):
+                self.found(None, f"word {number}")
+        self.db.integrity()
+        self.db.close()
+
+
 def check_month(data, shard, month, origin, tree, log, report):
     name = f"ledger/{shard}/{month}.db"
+    facets = Facets(data, shard, month, report)
     db = Database(data, name, report)
     kind_of_last = None
     for index, stored, text, ts, kind, exchange in db.rows(
@@ -1349,6 +1454,7 @@ def check_month(data, shard, month, origin, tree, log, report):
         if index > tree.size:
             report.found("leaf-missing", name, tree.size, f"through leaf {index - 1}")
             log["unread"].update(range(tree.size, min(index, tree.size + 100_000)))
+            facets.skip(index - 1)
             while tree.size < index and not tree.lost:
                 known = tree.tile_hash(tree.size)
                 if known is None:
@@ -1369,15 +1475,22 @@ def check_month(data, shard, month, origin, tree, log, report):
                 if told != (leaf["ts"], leaf["t"].encode(), leaf["x"].encode() if "x" in leaf else None):
                     report.found("index-changed", name, index, "stands under other search columns than it says")
                 remember(log, index, leaf, text, origin, month)
+                facets.leaf(index, leaf)
+                if unnamed(leaf, log["names_epochs"]):
+                    report.found("epoch-unnamed", name, index, "commits to no epoch's key, after leaves that do")
+                log["names_epochs"] = log["names_epochs"] or "ek" in leaf
             except (Bad, AttributeError) as e:
                 log["unread"].add(index)
+                facets.skip(index)
                 report.found("leaf-malformed", name, index, str(e))
         elif tile == own:
             report.found("hash-changed", name, index)
             log["unread"].add(index)
+            facets.skip(index)
         else:
             report.found("leaf-changed", name, index, "its bytes were changed")
             log["unread"].add(index)
+            facets.skip(index)
             own = stored if isinstance(stored, bytes) and len(stored) == 32 else own
         tree.push(own)
     for table, shape, sql in (("used", "iiibb", "SELECT idx, expires, sum, id, content FROM used"),
@@ -1385,6 +1498,9 @@ def check_month(data, shard, month, origin, tree, log, report):
         for index, expires, total, *parts in db.rows(shape, sql):
             if row_sum(index, expires, *parts) != total:
                 report.found("memory-changed", name, index, f"a row of {table}")
+    if not db.whole:
+        facets.unread = True
+    facets.end()
     db.integrity()
     db.untouched()
     db.close()
@@ -1394,7 +1510,7 @@ def check_month(data, shard, month, origin, tree, log, report):
 def remember(log, index, leaf, text, origin, month):
     """What the vaults are held against."""
     if "ev" in leaf or "rh" in leaf:
-        log["evidence"][index] = {n: leaf[n] for n in ("ev", "rh", "ts", "t", "op") if n in leaf}
+        log["evidence"][index] = {n: leaf[n] for n in ("ek", "ev", "rh", "ts", "t", "op") if n in leaf}
         log["evidence"][index]["month"] = month
     log["leaves"][index] = text if "ev" in leaf else None
     if leaf["t"] == "erase":
@@ -1449,7 +1565,7 @@ def check_vaults(data, shard, log, orders, report, auditor):
 def check_vault(data, shard, month, klass, log, seen, erased, held, report, auditor):
     name = f"ledger/{shard}/{month}.{klass}.db"
     db = Database(data, name, report)
-    epochs, tokens = {}, set()
+    epochs, tokens, differing = {}, set(), {}
     for number, wrapped in db.rows("ib", "SELECT id, wrapped FROM epoch"):
         epochs[number] = wrapped
         try:
@@ -1476,12 +1592,17 @@ def check_vault(data, shard, month, klass, log, seen, erased, held, report, audi
             report.found("vault-row-changed", name, index, "the row is not as it was written")
         if epoch not in epochs:
             report.found("epoch-missing", name, index, f"epoch {epoch}")
+        elif not commits_to(leaf, epochs[epoch]):
+            differing.setdefault(epoch, []).append(index)
         elif auditor and not wrong:
             text = epochs[epoch]
             open_one(auditor, read_json(log["leaves"][index]), text.decode("utf-8", "replace"), epoch, r, sealed,
                      name, index, report)
         day = int(day_of(leaf["ts"]))
         tokens.update((day, record[at + 1:at + 17], index) for at in range(0, len(record) - 16, 17))
+    for epoch, leaves in differing.items():
+        report.found("epoch-differs", name, leaves[0],
+                     f"the wrapped key of epoch {epoch} is not the one that {len(leaves)} leaves commit to")
     for table, into in (("erased", erased), ("hold", held)):
         for index, order_shard, leaf in db.rows("ibi", f"SELECT idx, shard, leaf FROM {table}"):
             into[index] = (name, f"{order_shard.decode('utf-8', 'replace')}/{leaf}")

@@ -63,6 +63,7 @@ impl Desk {
             id: uuid::Uuid::now_v7().to_string(),
             n: intent.n,
             of: intent.of,
+            offline: self.inner.offline,
             order: mandate.order().to_owned(),
             purpose: mandate.purpose().to_owned(),
             role: mandate.by().role(),

@@ -102,6 +102,9 @@ pub struct Entry {
     /// Their indices in `shard`, where the act is about single ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of: Vec<u64>,
+    /// Done on a stopped gateway that asked no partner whether its log is an older copy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
     pub order: String,
     pub purpose: String,
     pub role: Role,
@@ -153,6 +156,7 @@ mod tests {
             id: "1".into(),
             n: 2,
             of: vec![7, 9],
+            offline: false,
             order: "咸审〔2026〕1号".into(),
             purpose: "投诉核查".into(),
             role: Role::Audit,

@@ -58,6 +58,9 @@ pub enum Errand {
     OpenApprove {
         request: String,
     },
+    OpenRefuse {
+        request: String,
+    },
     Opened {
         request: String,
     },
@@ -126,6 +129,10 @@ impl Desk {
         match sent.errand {
             Errand::Show { what } => return told(self.show(&what).await?),
             Errand::OpenApprove { request } => return told(self.open_approve(&by, &request).await?),
+            Errand::OpenRefuse { request } => {
+                self.open_refuse(&by, &request).await?;
+                return Ok(json!({"refused": request}));
+            }
             Errand::Opened { request } => return told(self.opened(&by, &request).await?),
             Errand::Requests {} => return told(self.requests().await?),
             Errand::Registers { act, by, before } => {
@@ -160,6 +167,7 @@ impl Desk {
             Errand::Sample { shard, n } => told(self.sample(&mandate, shard.as_deref(), n).await?),
             Errand::Show { .. }
             | Errand::OpenApprove { .. }
+            | Errand::OpenRefuse { .. }
             | Errand::Opened { .. }
             | Errand::Requests {}
             | Errand::Registers { .. } => Err(DeskFault::Interrupted),

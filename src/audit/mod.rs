@@ -29,6 +29,7 @@ mod request;
 mod retention;
 mod sample;
 mod search;
+pub mod served;
 mod show;
 mod states;
 mod subject;
@@ -85,6 +86,7 @@ struct Inner {
     /// The gateway's data directory.
     data: PathBuf,
     periods: Periods,
+    offline: bool,
 }
 
 /// What a desk is set up with.
@@ -94,6 +96,8 @@ pub struct DeskSettings {
     pub region: Region,
     pub data_dir: PathBuf,
     pub periods: Periods,
+    /// No partner was asked whether this log is an older copy: each act's entry says so.
+    pub offline: bool,
 }
 
 impl Desk {
@@ -101,8 +105,8 @@ impl Desk {
     /// allowed, and [`Desk::settle`] after it.
     pub fn open(settings: DeskSettings) -> Result<Self, DeskFault> {
         let registers = Registers::open(&settings.data_dir)?;
-        let DeskSettings { ledger, clock, region, data_dir: data, periods } = settings;
-        Ok(Self { inner: Arc::new(Inner { ledger, registers, clock, region, data, periods }) })
+        let DeskSettings { ledger, clock, region, data_dir: data, periods, offline } = settings;
+        Ok(Self { inner: Arc::new(Inner { ledger, registers, clock, region, data, periods, offline }) })
     }
 
     /// Who did what; reading them is no act.

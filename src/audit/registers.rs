@@ -307,6 +307,7 @@ mod tests {
             id: uuid::Uuid::now_v7().to_string(),
             n: of.len() as u64,
             of: of.to_vec(),
+            offline: false,
             order: "1".into(),
             purpose: "核查".into(),
             role: Role::Audit,

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::act::Intent;
 use super::{Act, Desk, DeskFault, MOST_IN_A_REQUEST, Mandate, Request, rd_of};
+use crate::ledger::evidence::epoch_commitment;
 use crate::ledger::{LeafHash, Mark, Shard};
 
 /// Tries for one leaf with evidence: in a log full of others a sample is smaller than asked.
@@ -82,7 +83,9 @@ impl Desk {
             let leaf = self.leaf(Mark { shard, index })?;
             let whole = leaf.ev == Some(LeafHash(rd_of(&row.sealed)))
                 && leaf.rh.as_deref() == Some(&super::completeness::short_hash(&row.r))
-                && file.epoch(row.epoch)?.is_some();
+                && file.epoch(row.epoch)?.is_some_and(|wrapped| {
+                    leaf.ek.as_ref().is_none_or(|ek| *ek == epoch_commitment(&wrapped))
+                });
             if !whole {
                 damaged.push(index);
             }

@@ -38,7 +38,15 @@ impl Home {
         };
         let ledger = Ledger::open(settings).unwrap().0;
         let clock = self.clock.clone();
-        Desk::open(DeskSettings { ledger, clock, region, data_dir, periods: Periods::default() }).unwrap()
+        Desk::open(DeskSettings {
+            ledger,
+            clock,
+            region,
+            data_dir,
+            periods: Periods::default(),
+            offline: false,
+        })
+        .unwrap()
     }
 }
 
@@ -84,6 +92,7 @@ async fn an_entry_without_a_leaf_is_an_act_that_did_not_happen() {
         id: "1".into(),
         n: 1,
         of: vec![at.index],
+        offline: false,
         order: "1".into(),
         purpose: "核查".into(),
         role: Role::Security,

@@ -6,7 +6,7 @@
 //! record key = HKDF-SHA256(epoch key ‖ r), evidence = AES-256-GCM, bound to the leaf
 //! ```
 //!
-//! Promises: what opens is what the leaf names (`ev`, `rh`), and what it says fits the leaf's
+//! Promises: what opens is what the leaf names (`ek`, `ev`, `rh`), and what it says fits the leaf's
 //! `rq`, `rs` and `rd`; else [`Unsealed::misfits`] says which does not.
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -21,7 +21,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Released;
 use crate::json::jcs;
-use crate::ledger::evidence::open_sealed;
+use crate::ledger::evidence::{epoch_commitment, open_sealed};
 use crate::ledger::{Leaf, LeafHash};
 
 const ALGORITHM: &str = "ECDH-ES+A256KW";
@@ -34,6 +34,8 @@ pub enum UnsealFault {
     NoKey,
     #[error("is not a released bundle")]
     Bundle,
+    #[error("the epoch's wrapped key is not the one the leaf names")]
+    OtherEpoch,
     #[error("the evidence was not sealed to this key")]
     NotForThisKey,
     #[error("{0}")]
@@ -95,6 +97,11 @@ impl AuditorPrivateKey {
         let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| UnsealFault::Bundle);
         let (leaf, r, sealed) =
             (bytes(&released.leaf)?, Zeroizing::new(bytes(&released.r)?), bytes(&released.sealed)?);
+        let said = Leaf::from_bytes(&leaf).ok_or(UnsealFault::Bundle)?;
+        // Before the key is looked for: a wrapping that was changed is told as that.
+        if said.ek.is_some_and(|ek| ek != epoch_commitment(&released.epoch)) {
+            return Err(UnsealFault::OtherEpoch);
+        }
         let key = self.epoch_key(&released.epoch)?;
         let opened = open_sealed(&key, &r, &leaf, &sealed)?;
         let content: Map<String, Value> =

@@ -110,7 +110,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("agreement.json");
         let check = |file: &std::path::Path| {
-            let common = Common { config: "gateway.toml".into(), json: true };
+            let common = Common { config: "gateway.toml".into(), json: true, offline: false };
             Agreement { command: Command::Check { file: file.to_owned() } }.run(&common)
         };
         assert_eq!(check(&file).unwrap_err().exit(), Exit::Usage);

@@ -1,4 +1,5 @@
-//! `audit`: the ledger checked, shown and proven, from a data directory or a copy of it.
+//! `audit`: the ledger checked, shown and proven, from a data directory or a copy of it, and from
+//! the door that another region serves it at.
 //!
 //! Verifying, showing and proving need no running gateway and stop none: what can be checked is
 //! in [`crate::ledger::verify`]; this turns it into lines. What needs a record goes to the desk
@@ -13,20 +14,23 @@ use serde_json::{Value, json};
 use super::{Common, Exit, Outcome, Stop, out};
 use crate::keys::read_private_file;
 use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault};
+use crate::ledger::proof::{LARGEST_PROOF, Proof, ProofFault, Proven};
 use crate::ledger::verify::{self, LookFault, ShownLeaf, StoreFault};
 use crate::ledger::{LedgerKey, Vkey};
 use crate::witness::Policy;
 
 mod bound;
+mod consistency;
 pub(super) mod errands;
+mod far;
 mod looking;
 mod opening;
 mod orders;
 mod proving;
 mod reconcile;
-mod sought;
 mod packages;
+mod served;
+mod sought;
 mod verifying;
 mod witness;
 mod words;
@@ -34,17 +38,21 @@ mod words;
 /// Check, show and prove what the ledger holds 核验、查看、举证账本
 #[derive(Args)]
 pub struct Audit {
+    /// On a stopped gateway: ask no partner whether the log is an older copy; the register tells 网关停机时不向伙伴核实（记入登记）
+    #[arg(long, global = true)]
+    offline: bool,
     #[command(subcommand)]
     command: AuditCommand,
 }
 
 #[derive(Subcommand)]
 enum AuditCommand {
-    Verify(verifying::Verify),
+    Verify(Box<verifying::Verify>),
     /// Show the leaves of an exchange, or the one at an index 查看记录
     Show(Show),
     /// Write one leaf's proof, or check such a file 生成或校验单条证明
     Proof(Prove),
+    Consistency(consistency::ConsistencyArgs),
     /// Who watches our log, and whose we watch 互为见证
     Witness(witness::WitnessCommand),
     /// What the comparisons with partners came to 与伙伴对账的结果
@@ -64,15 +72,17 @@ enum AuditCommand {
     Warrant(proving::Warrant),
     Sample(proving::Sample),
     Export(packages::ExportArgs),
-    Check(packages::CheckArgs),
+    Check(Box<packages::CheckArgs>),
 }
 
 impl Audit {
     pub fn run(self, common: &Common) -> Outcome {
+        let common = &Common { offline: self.offline, ..common.clone() };
         match self.command {
             AuditCommand::Verify(command) => command.run(common),
             AuditCommand::Show(command) => command.run(common),
             AuditCommand::Proof(command) => command.run(common),
+            AuditCommand::Consistency(command) => command.run(common),
             AuditCommand::Witness(command) => command.run(common),
             AuditCommand::Reconcile(command) => command.run(common),
             AuditCommand::Search(command) => command.run(common),
@@ -104,10 +114,20 @@ struct Show {
     /// Ask the desk as this account: with what became of the evidence 以此账户查看证据状态
     #[arg(long = "as", value_name = "NAME", conflicts_with = "dir")]
     by: Option<String>,
+    /// Ask a partner's door for the leaf, which it gives to whom it names 向对方网关取回
+    #[arg(long, value_name = "https://HOST:PORT", conflicts_with_all = ["dir", "by"])]
+    url: Option<PathBuf>,
+    #[command(flatten)]
+    far: far::Far,
 }
 
 impl Show {
     fn run(self, common: &Common) -> Outcome {
+        if let Some(url) = &self.url {
+            let (_, proven) = served::entry(url, &self.far, &self.what, common)?;
+            proven_leaf(&proven, None, common);
+            return Ok(Exit::Well);
+        }
         if let Some(by) = &self.by {
             return looking::show(by, self.what, common);
         }
@@ -160,6 +180,11 @@ struct Prove {
     /// A data directory or its copy 数据目录或其副本
     #[arg(long, conflicts_with = "check")]
     dir: Option<PathBuf>,
+    /// Ask a partner's door for the proof, which it gives to whom the leaf names 向对方网关取回
+    #[arg(long, value_name = "https://HOST:PORT", conflicts_with_all = ["dir", "check"])]
+    url: Option<PathBuf>,
+    #[command(flatten)]
+    far: far::Far,
 }
 
 impl Prove {
@@ -168,15 +193,23 @@ impl Prove {
             let policy = self.policy.as_deref().map(read_policy).transpose()?;
             return check(file, self.vkey.as_deref(), policy.as_ref(), common);
         }
-        let dir = data_dir(self.dir, common)?;
         let what = self.what.unwrap_or_default();
-        let proof = verify::proof(&dir, &what).map_err(|fault| look_stop(&dir, fault))?;
-        let bytes = proof.to_bytes();
+        let (bytes, index) = match &self.url {
+            Some(url) => {
+                let (bytes, proven) = served::entry(url, &self.far, &what, common)?;
+                (bytes, proven.index)
+            }
+            None => {
+                let dir = data_dir(self.dir, common)?;
+                let proof = verify::proof(&dir, &what).map_err(|fault| look_stop(&dir, fault))?;
+                (proof.to_bytes(), proof.index)
+            }
+        };
         match self.out {
             Some(file) => {
                 std::fs::write(&file, bytes)
                     .map_err(|e| Stop::failed(format_args!("{}: {}", file.display(), e.kind())))?;
-                out::note(format_args!("{}: proof of leaf {} 证明已生成", file.display(), proof.index));
+                out::note(format_args!("{}: proof of leaf {index} 证明已生成", file.display()));
             }
             None => out::line(String::from_utf8_lossy(&bytes).trim_end()),
         }
@@ -224,6 +257,11 @@ fn check(file: &Path, vkey: Option<&str>, policy: Option<&Policy>, common: &Comm
         Some(_) => return Ok(found(&"its checkpoint is not cosigned by enough witnesses 见证不足")),
     };
     let witnesses: Option<Vec<String>> = by.map(|by| by.into_iter().map(|(name, _)| name).collect());
+    proven_leaf(&proven, witnesses, common);
+    Ok(Exit::Well)
+}
+
+fn proven_leaf(proven: &Proven, witnesses: Option<Vec<String>>, common: &Common) {
     let leaf: Value = serde_json::from_slice(&proven.leaf).unwrap_or_default();
     let (origin, size) = (&proven.checkpoint.origin, proven.checkpoint.size);
     if common.json {
@@ -238,7 +276,6 @@ fn check(file: &Path, vkey: Option<&str>, policy: Option<&Policy>, common: &Comm
         }
         show_members(&leaf);
     }
-    Ok(Exit::Well)
 }
 
 fn parse_vkey(text: &str) -> Result<Vkey, Stop> {

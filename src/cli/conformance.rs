@@ -11,7 +11,7 @@ use super::{Common, Exit, Outcome, Stop, out};
 use crate::clock::Clock;
 use crate::conformance::scene::{Places, write};
 use crate::conformance::{
-    self, Case, ConformanceFault, Ground, Role, Run, RunSettings, Selection, cases, report,
+    self, Case, ConformanceFault, Ground, Operator, Role, Run, RunSettings, Selection, cases, report,
 };
 
 /// Check any gateway against the published protocol.
@@ -77,7 +77,7 @@ struct Play {
     /// Cases, clauses or areas; may be given again 仅执行某些用例、条款或领域
     #[arg(long, value_name = "ID|AREA")]
     only: Vec<String>,
-    /// What the target has beside a scene's papers (load, auditor, …) 被测网关另具备的条件
+    /// What the target has beside a scene's papers (load, patience, …) 被测网关另具备的条件
     #[arg(long, value_name = "WORD")]
     has: Vec<String>,
     /// The target's local door, which makes it ask (role asking) 被测网关的对内地址
@@ -86,6 +86,9 @@ struct Play {
     /// The local door's token; left out: the scene's 对内令牌
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+    /// A program that does at the target what cases ask for (conformance/cases/README.md) 在被测网关一侧执行操作的程序
+    #[arg(long, value_name = "CMD")]
+    operator: Option<PathBuf>,
     /// How the result is told 报告格式
     #[arg(long, default_value = "text")]
     report: Form,
@@ -226,7 +229,10 @@ impl Play {
             let token = self.token.clone().unwrap_or_else(|| ground.token.clone());
             (door, token)
         });
-        let settings = RunSettings { role, target: self.target.clone(), local, has: self.has.clone() };
+        let scene = self.scene.canonicalize().unwrap_or_else(|_| self.scene.clone());
+        let operator = self.operator.clone().map(|command| Operator { command, scene });
+        let settings =
+            RunSettings { role, target: self.target.clone(), local, has: self.has.clone(), operator };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -58,6 +58,9 @@ pub struct Common {
     /// Print the result as JSON 以 JSON 输出
     #[arg(long, global = true)]
     pub json: bool,
+    /// Said to `audit`: on a stopped gateway no partner is asked.
+    #[arg(skip)]
+    pub offline: bool,
 }
 
 impl Common {

@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::b64url;
 use super::keys::{der, malleated};
 use super::message::put;
-use super::moment::{Filler, Unfilled, reconciliation};
+use super::moment::{Filler, Unfilled};
+use super::window::{Window, reconciliation, window_of};
 
 const B64URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -33,6 +34,26 @@ pub(super) const REFUSALS: [(u16, &str, &str); 10] = [
     (508, "relay-loop", "no"),
 ];
 
+/// Puts a member or item at a pointer, or takes the member there away.
+pub(super) fn placed(root: &mut Value, pointer: &str, value: Option<Value>) -> Result<(), Unfilled> {
+    let unknown = || Unfilled(pointer.to_owned());
+    let (holder, name) = pointer.rsplit_once('/').ok_or_else(unknown)?;
+    match (root.pointer_mut(holder).ok_or_else(unknown)?, value) {
+        (Value::Object(members), Some(value)) => {
+            members.insert(name.to_owned(), value);
+        }
+        (Value::Object(members), None) => {
+            members.remove(name);
+        }
+        (Value::Array(items), Some(value)) => {
+            let slot = name.parse::<usize>().ok().and_then(|nth| items.get_mut(nth));
+            *slot.ok_or_else(unknown)? = value;
+        }
+        _ => return Err(unknown()),
+    }
+    Ok(())
+}
+
 /// What is changed in header and claims.
 pub(super) fn claimed(
     header: &mut Value,
@@ -49,21 +70,7 @@ pub(super) fn claimed(
             (_, Some(inner)) => (&mut *claims, inner),
             _ => return Err(unknown()),
         };
-        let (holder, name) = inner.rsplit_once('/').ok_or_else(unknown)?;
-        match (root.pointer_mut(holder).ok_or_else(unknown)?, value) {
-            (Value::Object(members), Some(value)) => {
-                members.insert(name.to_owned(), value);
-            }
-            (Value::Object(members), None) => {
-                members.remove(name);
-            }
-            (Value::Array(items), Some(value)) => {
-                let slot = name.parse::<usize>().ok().and_then(|nth| items.get_mut(nth));
-                *slot.ok_or_else(unknown)? = value;
-            }
-            _ => return Err(unknown()),
-        }
-        Ok(())
+        placed(root, inner, value)
     };
     match word {
         "set" => {
@@ -73,9 +80,20 @@ pub(super) fn claimed(
         }
         "remove" => place(how.as_str().unwrap_or_default(), None)?,
         "window_of" => {
+            let unknown = || Unfilled(word.to_owned());
+            let window = match how.get("step").and_then(Value::as_u64) {
+                // That of an exchange before, which the suite leaves out.
+                Some(nth) => {
+                    let window = window_of(filler.moment(), nth).ok_or_else(unknown)?;
+                    for (name, time) in [("from", window), ("to", window + 60)] {
+                        place(&format!("/payload/body/window/{name}"), Some(time.into()))?;
+                    }
+                    Window { from: window, count: 0 }
+                }
+                None => Window { count: 1, ..Window::long_ago(at) },
+            };
             for name in ["count", "root", "note"] {
-                let other =
-                    reconciliation(filler.moment(), at, name, 1).ok_or_else(|| Unfilled(word.to_owned()))?;
+                let other = reconciliation(filler.moment(), at, name, window).ok_or_else(unknown)?;
                 place(&format!("/payload/body/{name}"), Some(other))?;
             }
         }

@@ -15,10 +15,11 @@ pub mod report;
 pub mod scene;
 pub mod signed;
 pub mod tree;
+mod window;
 pub mod wire;
 
 pub use cases::{Case, Role, Selection};
-pub use play::{Outcome, Played, Run, RunSettings, run};
+pub use play::{Operator, Outcome, Played, Run, RunSettings, Trail, run};
 pub use scene::{Ground, Scene};
 
 /// What keeps the suite from running at all; what a case finds is an [`Outcome`].

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::message::{Draft, Message};
 use super::scene::Scene;
+use super::window::{Window, reconciliation};
 use super::{b64, b64url, digest_of, sha256};
 use crate::clock::Now;
 use crate::domain::{CaseNumber, Region, TimeLimit, due};
@@ -241,7 +242,9 @@ impl<'a> Filler<'a> {
                 end.secs().into()
             }
             "minute" => ((self.at + number()? * 60).div_euclid(60) * 60).into(),
-            "recon" => reconciliation(moment, self.at, text()?, 0).ok_or_else(unknown)?,
+            "recon" => {
+                reconciliation(moment, self.at, text()?, Window::long_ago(self.at)).ok_or_else(unknown)?
+            }
             "origin" => moment.scene.origin(text()?, self.at).into(),
             "request" => {
                 let asked = self.request.ok_or_else(unknown)?;
@@ -258,34 +261,6 @@ impl<'a> Filler<'a> {
             _ => return Err(unknown()),
         })
     }
-}
-
-/// Of a window long before the run, in which the suite had no exchange: `count`, `root` or the
-/// signed `note` (clause W-9); with `count` 1, of an exchange that never was.
-pub(super) fn reconciliation(moment: &Moment, at: i64, what: &str, count: u64) -> Option<Value> {
-    let root = if count == 0 { sha256(b"") } else { super::tree::leaf_hash(&[0; 81]) };
-    Some(match what {
-        "count" => count.into(),
-        "root" => b64url(&root).into(),
-        "note" => {
-            let mut regions = [moment.scene.region("asking"), moment.scene.region("answering")];
-            regions.sort_unstable();
-            let minute = |ago: i64| (at - ago * 60).div_euclid(60) * 60;
-            let [first, second] = regions;
-            let text = format!(
-                "exchange-recon/v1\n{first} {second}\n{} {}\n{count}\n{}\n",
-                minute(60),
-                minute(59),
-                b64(&root)
-            );
-            let key = moment.scene.keys.get("asking-ledger")?;
-            b64url(
-                super::tree::sign_note(&text, &[(&moment.scene.origin("asking", at), key)], false).as_bytes(),
-            )
-            .into()
-        }
-        _ => return None,
-    })
 }
 
 /// `{"$word": argument}`.

@@ -88,6 +88,8 @@ pub enum ResponseFault {
     Schema(Vec<Fault>),
     #[error("op is not the request's")]
     Op,
+    #[error("the promise is in no ledger of the member that was asked")]
+    Origin,
 }
 
 impl ResponseFault {
@@ -105,12 +107,13 @@ impl ResponseFault {
             Self::Time(_) => "times",
             Self::Schema(_) => "schema",
             Self::Op => "op",
+            Self::Origin => "origin",
         }
     }
 }
 
 /// Shape, typ, kid, signature, `iss`, `aud`, `req.jti`, `req.digest`, `status` = HTTP status,
-/// times, schema.
+/// times, schema, op, whose ledger promises, the result's own schema.
 pub fn check_response(
     body: &[u8],
     http_status: u16,
@@ -149,8 +152,18 @@ pub fn check_response(
     if claims.op != asked.op {
         return Err(ResponseFault::Op);
     }
+    if !is_ledger_of(asked.member, &claims.log.origin) {
+        return Err(ResponseFault::Origin);
+    }
     outcome_of_its_op(&claims)?;
     Ok(claims)
+}
+
+/// Whoever answers promises a place in a ledger of its own; another's proves nothing.
+fn is_ledger_of(member: &str, origin: &str) -> bool {
+    let region = member.strip_prefix("urn:tongban:gw:");
+    let half = region.and_then(|region| origin.strip_prefix("tongban/")?.strip_prefix(region));
+    half.is_some_and(|half| half.starts_with('/'))
 }
 
 /// A problem says the status it came with. An op succeeds with its own status only, and its

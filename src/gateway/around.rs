@@ -80,7 +80,7 @@ impl Seen {
     /// Everything in the two books of a data directory; `origin` is the log that is written.
     fn at(data: &Path, witness: &Witness, origin: &str, now: Now) -> Result<Self, Unseen> {
         let shown = witness.shown()?;
-        let quorum = witness.policy().and_then(|policy| quorum(policy, &shown.own, origin, now));
+        let quorum = witness.policy().and_then(|policy| quorum(&policy, &shown.own, origin, now));
         let mut seen = Self { quorum, ..Self::default() };
         seen.take_witnesses(shown);
         for day in days(data, None, None, now)? {

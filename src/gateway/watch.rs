@@ -84,7 +84,12 @@ fn look(house: &House, watched: &mut Watched) -> Vec<Leaf> {
     if !Arc::ptr_eq(&trust.auditors, &before.auditors) {
         house.ledger.seal_to(trust.auditors.to_vec());
     }
-    if !same {
+    let watchers = |trust: &Trust| trust.watchers.as_ref().map(Arc::as_ptr);
+    let judged_otherwise = watchers(&trust) != watchers(&before);
+    if judged_otherwise && let Err(fault) = house.witness.adopt(trust.watchers.clone(), now) {
+        tracing::error!(target: "trust", %fault, "the witness policy could not be put in force");
+    }
+    if !same || judged_otherwise {
         put_in_force(house, watched, trust);
     }
     let mut leaves = Vec::new();

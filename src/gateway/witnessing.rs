@@ -1,4 +1,4 @@
-//! Our checkpoints on their way to the partners that witness them, again and again.
+//! Our checkpoints on their way to the partners and others that witness them, again and again.
 //!
 //! Promises: a partner is sent one checkpoint at a time, within ten seconds, and less often when
 //! it fails; nobody is asked while there is nothing new, but for a cosignature that would
@@ -8,6 +8,7 @@
 
 mod send;
 pub mod standing;
+pub mod whom;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +18,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::domain::Region;
 use crate::house::House;
-use crate::peer::Status;
 use crate::relay::backoff::{self, Backoff};
 use crate::telemetry::PartnerLabels;
-use crate::witness::Policy;
 
 use send::{Checkpointed, Sent, Told, Witnessing};
 
@@ -38,8 +36,6 @@ const LEAVES: u64 = 4096;
 const REFRESH: Duration = Duration::from_secs(1800);
 /// How often it is looked whether anything is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// One call to a partner in all.
-const CALL: Duration = Duration::from_secs(10);
 /// Waits after failures.
 const FAILED: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
 
@@ -54,8 +50,8 @@ struct Line {
     under_way: bool,
 }
 
-/// When each partner last cosigned (seconds since 1970), for the metrics.
-type Board = Arc<Mutex<HashMap<Region, i64>>>;
+/// When each witness last cosigned (seconds since 1970), for the metrics.
+type Board = Arc<Mutex<HashMap<String, i64>>>;
 
 /// Sends checkpoints until `stopped`; at once when asked, answering when all have answered.
 pub async fn checkpoints(
@@ -94,7 +90,8 @@ pub async fn checkpoints(
 }
 
 struct Rounds {
-    lines: HashMap<Region, Line>,
+    /// By the witness's name.
+    lines: HashMap<String, Line>,
     began: Instant,
     board: Board,
 }
@@ -104,42 +101,39 @@ impl Rounds {
     fn begin(&mut self, house: &Arc<House>, now_please: bool, under_way: &mut JoinSet<Sent>) {
         let Some((origin, size, note)) = house.ledger.newest_checkpoint() else { return };
         let newest = Checkpointed { origin, size, note };
-        let partners: Vec<Region> = {
-            let trust = house.trust.load();
-            let active = trust.directory.cards().filter(|card| card.status() == Status::Active);
-            active.map(|card| card.region()).collect()
-        };
-        self.lines.retain(|region, _| partners.contains(region));
-        let quorum = house.witness.policy().is_some_and(Policy::needs_witnesses);
+        let policy = house.witness.policy();
+        let witnesses = whom::all(&house.trust.load().directory, policy.as_deref(), house.witness.vkey());
+        self.lines.retain(|name, _| witnesses.iter().any(|whom| whom.name() == name));
+        let quorum = policy.is_some_and(|policy| policy.needs_witnesses());
         let every = if quorum { EVERY_FOR_QUORUM } else { EVERY };
-        for region in partners {
+        for whom in witnesses {
             let began = self.began;
-            let line = self.lines.entry(region).or_default();
+            let line = self.lines.entry(whom.name().to_owned()).or_default();
             if line.under_way || !(now_please || line.is_due(&newest, every, began)) {
                 continue;
             }
             line.under_way = true;
             let (house, newest) = (house.clone(), newest.clone());
             let witnessing = std::mem::take(&mut line.witnessing);
-            under_way.spawn(send::send(house, region, witnessing, newest));
+            under_way.spawn(send::send(house, whom, witnessing, newest));
         }
     }
 
     /// Learns what came of a sending.
     fn take(&mut self, house: &House, sent: Sent) {
-        let Sent { region, witnessing, told } = sent;
-        let Some(line) = self.lines.get_mut(&region) else { return };
+        let Sent { whom, witnessing, told } = sent;
+        let Some(line) = self.lines.get_mut(whom.name()) else { return };
         line.under_way = false;
         line.witnessing = witnessing;
         match told {
             Told::Cosigned => {
                 (line.at, line.failures, line.not_before) = (Some(Instant::now()), 0, None);
                 let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-                board.insert(region, house.clock.now().secs());
+                board.insert(whom.name().to_owned(), house.clock.now().secs());
             }
             told => {
                 if line.failures == 0 {
-                    tracing::warn!(target: "witness", partner = region.as_str(), ?told, "our checkpoint was not cosigned");
+                    tracing::warn!(target: "witness", partner = whom.name(), ?told, "our checkpoint was not cosigned");
                 }
                 line.failures = line.failures.saturating_add(1);
                 let wait = FAILED.wait_at_least_half(line.failures, backoff::draw());
@@ -165,15 +159,14 @@ impl Line {
 }
 
 /// What each partner cosigned in earlier runs.
-async fn remembered(house: &Arc<House>) -> HashMap<Region, Line> {
+async fn remembered(house: &Arc<House>) -> HashMap<String, Line> {
     let witness = house.witness.clone();
     let shown = tokio::task::spawn_blocking(move || witness.shown()).await;
     let own = shown.ok().and_then(Result::ok).unwrap_or_default().own;
-    let mut lines: HashMap<Region, Line> = HashMap::new();
+    let mut lines: HashMap<String, Line> = HashMap::new();
     // In the order of their origins: the newest is the last.
     for row in own {
-        let Ok(region) = Region::parse(&row.partner) else { continue };
-        lines.entry(region).or_default().witnessing.last = Some(Checkpointed {
+        lines.entry(row.partner).or_default().witnessing.last = Some(Checkpointed {
             origin: row.cosigned.origin,
             size: row.cosigned.size,
             note: row.cosigned.note,
@@ -186,8 +179,8 @@ fn show(house: &Arc<House>, board: Board) {
     let clock = house.clock.clone();
     house.on_scrape(move |metrics| {
         let board = board.lock().unwrap_or_else(PoisonError::into_inner);
-        for (region, at) in board.iter() {
-            let labels = PartnerLabels { partner: region.to_string() };
+        for (name, at) in board.iter() {
+            let labels = PartnerLabels { partner: name.clone() };
             metrics.witnessed_age.get_or_create(&labels).set(clock.now().secs() - at);
         }
     });

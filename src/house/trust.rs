@@ -23,6 +23,7 @@ use crate::folder::{FileFault, Folder, Poll, WatchedFile, What};
 use crate::ledger::evidence::AuditorKey;
 use crate::peer::{CaFile, Card, CrlFile, Directory, Trust as PkiTrust};
 use crate::policy::{Agreement, Policy};
+use crate::witness::Policy as Watchers;
 
 use pem::Pem;
 
@@ -36,6 +37,8 @@ pub struct Trust {
     pub accounts: Arc<Accounts>,
     /// Whom evidence is sealed to.
     pub auditors: Arc<Vec<Arc<AuditorKey>>>,
+    /// Whose cosignatures are enough for our log; `None` where no policy is configured.
+    pub watchers: Option<Arc<Watchers>>,
 }
 
 impl Trust {
@@ -67,6 +70,8 @@ pub struct TrustWatch {
     auditors: Vec<Folder<AuditorKey>>,
     cas: Vec<Pem<CaFile>>,
     crls: Vec<Pem<CrlFile>>,
+    /// What it gets wrong at the start, `serve` and `check` tell themselves.
+    watchers: Option<Pem<Watchers>>,
     /// By authority id and list uri.
     lists: HashMap<(String, String), ListFile>,
     authorities_dir: PathBuf,
@@ -108,6 +113,7 @@ impl TrustWatch {
                 .map(|p| Pem::new(&config.path(p), pem::ca))
                 .collect(),
             crls: config.partner_listener.crl.iter().map(|p| Pem::new(&config.path(p), pem::crl)).collect(),
+            watchers: config.ledger.policy.as_ref().map(|p| Pem::new(&config.path(p), pem::watchers)),
             lists: HashMap::new(),
             authorities_dir: config.trust.authorities.clone(),
             data_dir: config.data_dir(),
@@ -139,6 +145,11 @@ impl TrustWatch {
             pki |= crl.look(&mut changes);
         }
 
+        if let Some(policy) = &mut self.watchers {
+            policy.look(&mut changes);
+        }
+        let watchers = self.watchers.as_ref().and_then(|policy| policy.good.clone());
+
         self.contradictions.clear();
         let directory = match before {
             Some(before) if !cards && !pki => before.directory.clone(),
@@ -164,7 +175,7 @@ impl TrustWatch {
             changes.push(Change { file: fault.file.clone(), what: What::Refused(fault.faults.clone()) });
         }
         let status_lists = self.status_lists(&known, authorities, before, now, &mut changes);
-        (Trust { directory, policy, authorities: known, status_lists, accounts, auditors }, changes)
+        (Trust { directory, policy, authorities: known, status_lists, accounts, auditors, watchers }, changes)
     }
 
     /// CAs and revocation lists that cannot be used: without them nobody can be judged.

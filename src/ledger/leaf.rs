@@ -128,6 +128,10 @@ pub struct Leaf {
     /// `permit`, `deny` or `error`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dec: Option<Decision>,
+    /// `SHA-256(wrapped)[0:16]` of the epoch's key as it is wrapped to the auditors: without it
+    /// somebody could make all evidence of an epoch unreadable and nothing would show it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ek: Option<String>,
     /// SHA-256 of the sealed evidence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ev: Option<LeafHash>,
@@ -242,6 +246,7 @@ impl Leaf {
             ck: None,
             code: None,
             dec: None,
+            ek: None,
             ev: None,
             iat: None,
             item: None,
@@ -317,6 +322,7 @@ mod tests {
         leaf.ck = hash;
         leaf.code = Some("replay".into());
         leaf.dec = Some(Decision::Deny);
+        leaf.ek = Some("AAAAAAAAAAAAAAAAAAAAAA".into());
         leaf.ev = hash;
         leaf.iat = Some(1_900_000_000);
         leaf.item = Some("11421202TECT0001914000709001000".into());

@@ -116,7 +116,7 @@ pub struct OpenSend {
     pub leaf: Leaf,
 }
 
-/// One thing to record. `record` stamps `v`, `ts` and `me` into the leaf, and `ev`, `rh` and
+/// One thing to record. `record` stamps `v`, `ts` and `me` into the leaf, and `ek`, `ev`, `rh` and
 /// `tags` where there is evidence.
 #[derive(Clone)]
 pub struct Entry {

@@ -51,9 +51,12 @@ impl Ledger {
             None => recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?,
             Some(lost) => recover::begin_after(lost, region, &*shelf, &mut *heads, now)?,
         };
+        let last_ms = last_leaf_ms(&*shelf, standing.shard, standing.size)?;
         let case_tags = CaseTags::open(&data.join("ledger").join("case.key"))?;
-        let sealing =
-            Arc::new(Sealing { epochs: Epochs::new(auditors), keys: SearchKeys::of_data_dir(&data) });
+        let sealing = Arc::new(Sealing {
+            epochs: Epochs::new(auditors, last_ms),
+            keys: SearchKeys::of_data_dir(&data),
+        });
         let shared = Arc::new(Shared::default());
         shared.free_disk.store(u64::MAX, Ordering::Relaxed);
         shared.size.store(standing.size, Ordering::Release);
@@ -129,7 +132,6 @@ impl Ledger {
             ],
             _lock: lock,
         };
-        let last_ms = last_leaf_ms(&*inner.shelf, standing.shard, standing.size)?;
         if standing.size > 0 {
             inner.sealing.keys.write_to(writer.shard);
             inner.shared.writing.store(Some(Arc::new(writer.origin.to_string())));

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
+
 use crate::clock::Now;
 use crate::domain::Region;
 
@@ -62,7 +64,7 @@ pub struct Witness {
 struct Inner {
     key: CosignerKey,
     book: Mutex<Book>,
-    policy: Option<Policy>,
+    policy: ArcSwapOption<Policy>,
     /// When the quorum was last met, or when it was first asked for (seconds since 1970).
     quorum_at: AtomicI64,
 }
@@ -89,6 +91,7 @@ impl Witness {
         let began = if needs { book.began(now.secs())? } else { now.secs() };
         let met = book.shown()?.quorum.into_iter().map(|quorum| quorum.at).max();
         let quorum_at = AtomicI64::new(met.map_or(began, |met| met.max(began)));
+        let policy = ArcSwapOption::from_pointee(policy);
         Ok(Self { inner: Arc::new(Inner { key, book: Mutex::new(book), policy, quorum_at }) })
     }
 
@@ -97,8 +100,21 @@ impl Witness {
         self.inner.key.vkey()
     }
 
-    pub fn policy(&self) -> Option<&Policy> {
-        self.inner.policy.as_ref()
+    /// The policy in force.
+    pub fn policy(&self) -> Option<Arc<Policy>> {
+        self.inner.policy.load_full()
+    }
+
+    /// Another policy from now on. One that asks for witnesses where none did is given the time
+    /// that a start gives; one that asks for others goes on from the last quorum.
+    pub fn adopt(&self, policy: Option<Arc<Policy>>, now: Now) -> Result<(), WitnessFault> {
+        let needs = |policy: &Option<Arc<Policy>>| policy.as_ref().is_some_and(|p| p.needs_witnesses());
+        if needs(&policy) && !needs(&self.policy()) {
+            self.book().began(now.secs())?;
+            self.inner.quorum_at.fetch_max(now.secs(), Ordering::Relaxed);
+        }
+        self.inner.policy.store(policy);
+        Ok(())
     }
 
     /// Seconds since enough witnesses cosigned our log; `None` when nobody has to.

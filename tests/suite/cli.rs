@@ -6,6 +6,7 @@ mod cases;
 mod explaining;
 mod licenses;
 mod onboarding;
+mod served;
 mod serving;
 
 use crate::process::run;

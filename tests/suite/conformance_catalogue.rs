@@ -156,9 +156,9 @@ fn every_refusal_is_provoked_and_expected_as_the_table_has_it() {
             let code = Code::from_word(word).unwrap_or_else(|| panic!("{word} of {}", case["id"]));
             codes.insert(word.to_owned());
             reasons.extend(expect["reason"].as_str().map(str::to_owned));
-            // An op's size and an agreement's quota are told by signature (E-10, G-9); the answers
-            // to a file are all unsigned, with statuses of their own (M-3, M-5).
-            let other = ["E-10", "G-9", "M-3", "M-5"].contains(&text(&case, "clause"));
+            // An op's size is told by signature (E-10); the answers to a file are all unsigned,
+            // with statuses of their own (M-3, M-5).
+            let other = ["E-10", "M-3", "M-5"].contains(&text(&case, "clause"));
             assert!(other || expect["signed"] == code.signed(), "{}: {word}", case["id"]);
             assert_eq!(expect["status"], code.status(), "{}: {word}", case["id"]);
         }

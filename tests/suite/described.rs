@@ -3,6 +3,8 @@
 //! one that stands in it.
 
 mod fuzz;
+mod odd;
+mod partner;
 mod shapes;
 
 use std::collections::BTreeSet;

@@ -1,12 +1,15 @@
 //! Trees, proofs, notes, tiles, evidence and search tokens as the vectors of
 //! `conformance/vectors/` have them.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use josekit::jwk::Jwk;
 use serde_json::Value;
+use tongban::domain::Region;
 use tongban::ledger::checkpoint::Checkpoint;
-use tongban::ledger::evidence::{Field, SearchKeys, open_sealed, tag_of};
+use tongban::ledger::evidence::{Field, SearchKeys, epoch_commitment, open_sealed, tag_of};
 use tongban::ledger::leaf::Leaf;
 use tongban::ledger::note::Note;
 use tongban::ledger::proof::Proof;
@@ -15,6 +18,7 @@ use tongban::ledger::tree::{
     Hash, empty_root, leaf_hash, node_hash, root_of, sha256 as hash_of, verify_consistency, verify_inclusion,
 };
 use tongban::ledger::{Shard, Vkey};
+use tongban::witness::{Answer, KnownLog, Witness};
 
 use crate::support::*;
 use crate::vectors::{rows, text, vectors, whole};
@@ -117,6 +121,43 @@ fn notes_and_proof_files_are_judged_as_their_vectors_say() {
 }
 
 #[test]
+fn a_witness_answers_every_request_of_the_vectors_in_their_order() {
+    let all = vectors("ledger.json");
+    let vectors = &all["witness"];
+    let vkey = Vkey::parse(text(vectors, "vkey")).unwrap();
+    let (data, now) = (tempfile::tempdir().unwrap(), tongban::clock::Now::from_secs(NOW));
+    let witness = Witness::open(data.path(), Region::parse(XIANAN).unwrap(), None, now).unwrap();
+    let log = KnownLog { region: Region::parse(YUHUAN).unwrap(), public: *vkey.public() };
+    let mut met = BTreeSet::new();
+    for row in rows(&vectors["requests"]) {
+        let answer = witness.add_checkpoint(Some(log), text(row, "body").as_bytes(), now).unwrap();
+        let (status, told) = match &answer {
+            Answer::Cosigned(line) => (200, Some(line.clone())),
+            Answer::Bad => (400, None),
+            Answer::NotSigned => (403, None),
+            Answer::UnknownLog => (404, None),
+            Answer::Conflict(size) => (409, Some(format!("{size}\n"))),
+            Answer::Contradiction | Answer::NotConsistent => (422, None),
+        };
+        assert_eq!(status, whole(row, "status"), "{}: {answer:?}", row["what"]);
+        met.insert(status);
+        match (status, told) {
+            // Ours, over the very text that was brought.
+            (200, Some(line)) => {
+                let note = [text(row, "body").split_once("\n\n").unwrap().1, &line].concat();
+                let note = Note::parse(note.as_bytes()).unwrap();
+                assert_eq!(witness.vkey().cosigned_at(&note).unwrap(), Some(NOW), "{}", row["what"]);
+            }
+            (_, told) => assert_eq!(row["answer"].as_str(), told.as_deref(), "{}", row["what"]),
+        }
+    }
+    assert_eq!(met, BTreeSet::from([200, 400, 403, 404, 409, 422]), "all six");
+    let last = witness.last_cosigned(text(vectors, "origin_sha256")).unwrap().unwrap();
+    assert_eq!(Checkpoint::open(&last, &vkey).unwrap().size, 7, "what the last 200 was about");
+    assert_eq!(witness.shown().unwrap().contradictions.len(), 1, "both notes of one size are kept");
+}
+
+#[test]
 fn a_reconciled_window_has_the_root_and_note_of_its_vector() {
     let all = vectors("ledger.json");
     let window = &all["reconciliation"];
@@ -177,8 +218,13 @@ fn evidence_opens_as_its_vector_says() {
     let mut jwk = auditor["public"].as_object().unwrap().clone();
     jwk.extend(auditor["private"].as_object().unwrap().clone());
     let decrypter = josekit::jwe::ECDH_ES_A256KW.decrypter_from_jwk(&Jwk::from_map(jwk).unwrap()).unwrap();
-    let wrapped = all["wrapped_epoch"].to_string();
-    let (payload, _) = josekit::jwe::deserialize_json(&wrapped, &decrypter).unwrap();
+    let said: Value = serde_json::from_str(leaf).unwrap();
+    let wrapped = text(&all, "wrapped_text");
+    assert_eq!((epoch_commitment(wrapped).as_str(), text(&said, "ek")), (text(&all, "ek"), text(&all, "ek")));
+    for row in rows(&all["not_committed"]) {
+        assert_ne!(epoch_commitment(text(row, "wrapped_text")), text(&all, "ek"), "{}", row["why"]);
+    }
+    let (payload, _) = josekit::jwe::deserialize_json(wrapped, &decrypter).unwrap();
     let payload: Value = serde_json::from_slice(&payload).unwrap();
     assert_eq!((&payload["epoch"], text(&payload, "key")), (&all["epoch"], &*b64(epoch_key)));
 }

@@ -21,6 +21,9 @@ use tongban::witness::{CosignerKey, Shown, Witness, book_path};
 use crate::process::{Home, copy};
 use crate::support::*;
 
+mod at_rest;
+mod policy;
+
 const ORIGIN: &str = "tongban/421202/2030h1";
 const NEXT: &str = "tongban/421202/2030h2";
 

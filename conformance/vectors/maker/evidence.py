@@ -39,9 +39,13 @@ def document(keys):
                  "request": "aGVhZGVy.cGF5bG9hZA.c2lnbmF0dXJl", "result": result}
     searched = [("citizen", "42120219000101001X"), ("case", "K3310834212022026101200000001M"), ("operator", "331083:YH0123")]
     tags = sorted(b64url(mac(r, token(shard_key, field, value))[:16]) for field, value in searched)
+    # Exactly these bytes: whoever writes the object anew, in another order or with spaces, has another key's commitment.
+    wrapped = wrap(keys, epoch, epoch_key)
+    wrapped_text = compact(wrapped)
     leaf = {"v": 1, "t": "in", "me": "421202", "peer": "331083", "x": "A" * 22, "ts": 1_900_000_000_123, "iat": 1_900_000_000,
             "op": "license.query", "dec": "permit", "status": 200, "rq": b64url(sha256(plaintext["request"].encode())),
-            "rd": b64url(sha256(result.encode())), "rh": b64url(sha256(r)[:16]), "tags": tags, "ms": [1, 2], "sz": [2100, 900]}
+            "rd": b64url(sha256(result.encode())), "ek": b64url(sha256(wrapped_text.encode())[:16]), "rh": b64url(sha256(r)[:16]),
+            "tags": tags, "ms": [1, 2], "sz": [2100, 900]}
     bound = jcs(leaf)
     key = HKDF(hashes.SHA256(), 32, None, b"tongban/evidence/v1").derive(epoch_key + r)
     text = compact(plaintext)
@@ -57,7 +61,12 @@ def document(keys):
             {"why": "another leaf", "associated_data": bound.replace('"status":200', '"status":201')},
             {"why": "another r", "r": sha256(b"another r").hex()},
         ],
-        "wrapped_epoch": wrap(keys, epoch, epoch_key),
+        "wrapped_epoch": wrapped, "wrapped_text": wrapped_text, "ek": leaf["ek"],
+        "not_committed": [
+            {"why": "one bit of the wrapped key", "wrapped_text": wrapped_text.replace('"tag":"', '"tag":"A', 1)},
+            {"why": "another key, wrapped as well", "wrapped_text": compact(wrap(keys, epoch, sha256(b"another epoch key")))},
+            {"why": "the same object in other bytes", "wrapped_text": wrapped_text + " "},
+        ],
         "shard_key": shard_key.hex(),
         "tokens": [
             {"field": field, "value": value, "normalised": normalise(field, value),

@@ -117,7 +117,7 @@ pub fn send(common: &Common, sent: &Sent) -> Result<Answer, Stop> {
     on_runtime(async {
         match connect(&config.data_dir()).await? {
             Some(stream) => post(stream, DESK, sent).await,
-            None => at_rest(&config, sent.clone()).await,
+            None => at_rest(&config, sent.clone(), common.offline).await,
         }
     })
 }
@@ -157,8 +157,8 @@ async fn connect(data: &Path) -> Result<Option<UnixStream>, Stop> {
     }
 }
 
-async fn at_rest(config: &Config, sent: Sent) -> Result<Answer, Stop> {
-    let desk = AtRest::open(config, Clock::system())
+async fn at_rest(config: &Config, sent: Sent, offline: bool) -> Result<Answer, Stop> {
+    let desk = AtRest::open(config, Clock::system(), offline)
         .await
         .map_err(|faults| Stop::Usage(faults.iter().map(ToString::to_string).collect()))?;
     Ok(match desk.run(sent).await {

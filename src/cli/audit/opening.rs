@@ -20,11 +20,11 @@ const LARGEST_BUNDLE: u64 = 128 << 20;
 /// Open evidence: ask, have it allowed, open 开启证据
 ///
 /// LEAF… --as A --purpose P --order O asks, or fetches what was allowed since.
-/// --approve REQUEST --as B allows it. --bundle FILE --key KEY opens without a gateway.
+/// --approve REQUEST --as B allows it, --refuse REQUEST --as B does not. --bundle FILE --key KEY opens without a gateway.
 #[derive(Args)]
 pub struct Open {
     /// Leaves: 4711, or 2026h2/4711 记录
-    #[arg(value_name = "LEAF", required_unless_present_any = ["approve", "bundle", "request"])]
+    #[arg(value_name = "LEAF", required_unless_present_any = ["approve", "refuse", "bundle", "request"])]
     leaves: Vec<String>,
     /// The account that acts 账户名
     #[arg(long = "as", value_name = "NAME", required_unless_present = "bundle")]
@@ -38,6 +38,9 @@ pub struct Open {
     /// Allow this request of another account 批准他人的申请
     #[arg(long, value_name = "REQUEST", conflicts_with_all = ["leaves", "request"])]
     approve: Option<String>,
+    /// Refuse this request of another account; recorded 驳回他人的申请（记录在案）
+    #[arg(long, value_name = "REQUEST", conflicts_with_all = ["leaves", "request", "approve", "bundle"])]
+    refuse: Option<String>,
     /// Fetch what was allowed 取回已获批的证据
     #[arg(long, value_name = "REQUEST", conflicts_with = "leaves")]
     request: Option<String>,
@@ -54,6 +57,10 @@ pub struct Open {
 
 impl Open {
     pub fn run(self, common: &Common) -> Outcome {
+        if let Some((request, by)) = self.refuse.clone().zip(self.by.as_deref()) {
+            return send(common, &As::named(by).sends(Errand::OpenRefuse { request }))?
+                .print(common, |_| out::line("refused and recorded 已驳回并记录"));
+        }
         let key = self.key.as_deref().map(private_key).transpose()?;
         let opened = match (&self.bundle, &self.by) {
             (Some(file), _) => read_bundle(file)?,

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::errands::{Why, send};
+use super::far::{Far, is_url};
+use super::served::Held;
 use super::verifying::{evidence, parse_open_range};
-use super::{data_dir, own_key, parse_vkey};
+use super::{data_dir, own_key, parse_vkey, read_policy};
 use crate::audit::package::check::{CheckFault, PackageVerdict, Trust, check};
 use crate::audit::package::{Export, ExportFault, Exported, Selection, Warrant, export};
 use crate::audit::{Errand, ExportFacts};
 use crate::cli::{Common, Exit, Outcome, Stop, out};
 use crate::ledger::Shard;
 use crate::ledger::verify::KeySource;
-use crate::witness::{Policy, PolicyFault};
 
 /// Octets of a warrant or policy file: a page of text.
 const LARGEST_FILE: u64 = 256 << 10;
@@ -132,10 +133,10 @@ impl ExportArgs {
     }
 }
 
-/// Check a package, from an archive or unpacked 核验导出包
+/// Check a package, or a log at a URL, with tools that take nobody's word 核验导出包或网上账本
 #[derive(Args)]
 pub struct CheckArgs {
-    /// pkg.tar, or the folder it was unpacked into 导出包
+    /// pkg.tar, the folder it was unpacked into, or https://HOST:PORT of a partner's door 导出包或网关地址
     package: PathBuf,
     /// The log's key as on the region's card; without it or --policy, the package's own word is taken 账本验证公钥
     #[arg(long, conflicts_with = "policy")]
@@ -146,18 +147,21 @@ pub struct CheckArgs {
     /// Shows that what it was searched for is complete 检索令
     #[arg(long, value_name = "FILE")]
     warrant: Option<PathBuf>,
+    #[command(flatten)]
+    held: Held,
+    #[command(flatten)]
+    far: Far,
 }
 
 impl CheckArgs {
     pub fn run(self, common: &Common) -> Outcome {
+        if is_url(&self.package) {
+            let (vkey, policy) = (self.vkey.as_deref(), self.policy.as_deref());
+            return self.held.run(&self.package, &self.far, vkey, policy, common);
+        }
         let trust = match (&self.vkey, &self.policy) {
             (Some(vkey), _) => Trust::vkey(parse_vkey(vkey)?),
-            (None, Some(path)) => {
-                let faults = |faults: Vec<PolicyFault>| {
-                    Stop::Usage(faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect())
-                };
-                Trust::policy(Policy::parse(read_text(path)?.as_bytes()).map_err(faults)?)
-            }
+            (None, Some(path)) => Trust::policy(read_policy(path)?),
             (None, None) => Trust::default(),
         };
         let warrant = self.warrant.as_deref().map(read_warrant).transpose()?;

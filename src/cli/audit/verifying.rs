@@ -1,4 +1,4 @@
-//! `audit verify`: the whole log of a directory, a range of it, or one proof.
+//! `audit verify`: the whole log of a directory, a range of it, one proof, or what a door serves.
 
 use std::cell::RefCell;
 use std::io::{IsTerminal as _, Write as _};
@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::{check, data_dir, own_key, parse_vkey, store_stop};
+use super::far::{Far, is_url};
+use super::served::Held;
+use super::{check, data_dir, own_key, parse_vkey, read_policy, store_stop};
 use crate::cli::{Common, Exit, Outcome, Stop, out};
 use crate::ledger::verify::{self, Asked, KeySource, RangeFault, Verdict};
 
 /// Hold every leaf, tile, checkpoint and vault against the others 全面核验账本
 #[derive(Args)]
 pub struct Verify {
-    /// A data directory or its copy; without it, that of --config 数据目录或其副本
+    /// A data directory, its copy, or https://HOST:PORT of a partner's door; without it, that of --config 数据目录、副本或网关地址
     dir: Option<PathBuf>,
     /// The ledger's key as on the region's card; without it, for a DIR, the log's own word is taken 账本验证公钥
     #[arg(long)]
@@ -31,12 +33,25 @@ pub struct Verify {
     /// A checkpoint that somebody else kept: shows a directory put back to yesterday 他处留存的检查点
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// Of a proof or an address: whose cosignatures the checkpoint must bear, and the log's key 见证策略文件
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    #[command(flatten)]
+    far: Far,
 }
 
 impl Verify {
     pub fn run(self, common: &Common) -> Outcome {
         if let Some(file) = &self.proof {
-            return check(file, self.vkey.as_deref(), None, common);
+            let policy = self.policy.as_deref().map(read_policy).transpose()?;
+            return check(file, self.vkey.as_deref(), policy.as_ref(), common);
+        }
+        if let Some(url) = self.dir.as_deref().filter(|dir| is_url(dir)) {
+            let held = Held::since(self.checkpoint.into_iter().next());
+            return held.run(url, &self.far, self.vkey.as_deref(), self.policy.as_deref(), common);
+        }
+        if self.policy.is_some() {
+            return Err(Stop::usage("--policy goes with --proof or an address 策略文件用于证明或网关地址"));
         }
         let key = match (&self.vkey, &self.dir) {
             (Some(text), _) => Some(*parse_vkey(text)?.public()),
@@ -129,7 +144,7 @@ pub fn evidence(seen: &verify::EvidenceReport) {
 }
 
 /// Progress on a terminal: one line on standard error, for runs that take long enough to ask.
-struct Bar {
+pub struct Bar {
     since: Instant,
     shown: RefCell<Option<Instant>>,
 }
@@ -142,11 +157,11 @@ const EVERY: Duration = Duration::from_millis(200);
 const CELLS: u64 = 30;
 
 impl Bar {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { since: Instant::now(), shown: RefCell::new(None) }
     }
 
-    fn tell(&self, done: u64, all: u64) {
+    pub fn tell(&self, done: u64, all: u64) {
         let mut shown = self.shown.borrow_mut();
         let due = shown.map_or(self.since.elapsed() > QUIET, |last| last.elapsed() > EVERY);
         if !due || all == 0 || !std::io::stderr().is_terminal() {
@@ -162,7 +177,7 @@ impl Bar {
         let _ = err.flush();
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         if self.shown.borrow().is_some() {
             let mut err = std::io::stderr().lock();
             let _ = write!(err, "\r\x1b[K");

@@ -23,6 +23,7 @@ pub fn member(name: &str) -> &'static str {
         "peer" => "对方 other side",
         "pl" => "对方记录承诺 the other side's promise",
         "rd" => "结果散列 result digest",
+        "ek" => "时段密钥承诺 epoch key's commitment",
         "rh" => "密钥承诺 secret's commitment",
         "rq" => "请求散列 request digest",
         "rs" => "应答散列 response digest",

@@ -93,7 +93,7 @@ impl County {
 
     /// This county's local door, for one call.
     pub fn door(&self) -> Result<LocalDoor, String> {
-        let common = Common { config: self.home.join("gateway.toml"), json: true };
+        let common = Common { config: self.home.join("gateway.toml"), json: true, offline: false };
         LocalDoor::of(&common, &Token::default()).map_err(said)
     }
 

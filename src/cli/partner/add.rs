@@ -184,7 +184,7 @@ mod tests {
         create(&mine, Region::parse("421202").unwrap(), "咸安", doors, now).unwrap();
         let theirs_card = create(&theirs, Region::parse("331083").unwrap(), "玉环", doors, now).unwrap();
         Pair {
-            common: Common { config: mine.join("gateway.toml"), json: true },
+            common: Common { config: mine.join("gateway.toml"), json: true, offline: false },
             card: theirs.join("card.json"),
             theirs: theirs_card,
             partners: mine.join("trust/partners"),

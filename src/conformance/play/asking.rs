@@ -9,15 +9,19 @@ use tokio::net::TcpListener;
 
 use super::super::cases::Case;
 use super::super::message::Draft;
-use super::super::sha256;
+use super::super::tree::sign_note;
+use super::super::{b64, sha256};
 use super::Stopped;
 use super::checks::need;
 use super::door::{Door, Plan};
 use super::local::{LocalDoor, Told};
+use super::operator::Did;
 use super::steps::{LOOK_AGAIN, Play};
 
 /// Within which a delivery, or a second try, must be seen: back-off begins at a second.
 const COURIER: Duration = Duration::from_secs(40);
+/// Entries of a tree larger than any target's.
+const LARGER: u64 = 1_000_000;
 /// A redirect that is followed is followed at once.
 const FOLLOWED: Duration = Duration::from_millis(300);
 /// Where the case data point a target that follows what it should not.
@@ -37,10 +41,14 @@ pub(super) async fn play(
     let (Some(local), Some(door)) = (&stage.local, &stage.door) else {
         return Err(Stopped::NotRun("no local door is given".into()));
     };
+    play.trail.sent = Some(format!(
+        "the target was made to ask ({ask}); its partner answered with 请求方发问，伙伴应答如下:\n{answer:#}"
+    ));
     match ask {
+        "start" => start(play, door, answer).await,
         "lookup" => lookup(play, local, door, answer, expect).await,
         "submit" => submit(play, local, door, answer, expect).await,
-        _ => Err(Stopped::NotRun("needs somebody at the target".into())),
+        _ => Err(Stopped::NotRun("the case asks in a way that this version does not know".into())),
     }
 }
 
@@ -82,13 +90,58 @@ async fn lookup(
     let told = local.post("/local/v1/licenses/query", &question(play, "lookup")?).await;
     door.behave(None);
     let told = told?;
+    play.trail.came = Some(format!("the local door said 对内接口应答 {}\n{:#}", told.status, told.body));
     play.moment.sent.push(None);
     play.heard.push(None);
     if let Some(listener) = elsewhere {
         let followed = tokio::time::timeout(FOLLOWED, listener.accept()).await.is_ok();
         need(!followed, "the target went where an answer pointed")?;
     }
-    believed_as(&told, expect)
+    believed_as(&told, expect)?;
+    for check in expect.get("check").and_then(Value::as_array).into_iter().flatten() {
+        match check.as_str() {
+            Some("out.sent") => recorded_before_it_left(play, door).await?,
+            _ => return Err(Stopped::NotRun(format!("this version has no check {check}"))),
+        }
+    }
+    Ok(())
+}
+
+/// Clause B-7, by the leaves of the exchange as the operator shows them.
+async fn recorded_before_it_left(play: &Play<'_>, door: &Door) -> Result<(), Stopped> {
+    let (exchange, came) = door.last_lookup().ok_or("the target asked nothing")?;
+    let leaves = play.told(&["leaves", &exchange]).await?;
+    let leaves = leaves.as_array().cloned().unwrap_or_default();
+    let kind = |leaf: &&Value, kind: &str| leaf.get("t").is_some_and(|t| t == kind);
+    let sent =
+        leaves.iter().find(|leaf| kind(leaf, "out.sent")).ok_or("there is no out.sent of the exchange")?;
+    need(leaves.iter().any(|leaf| kind(&leaf, "out.done")), "there is no out.done of the exchange")?;
+    let ts = sent.get("ts").and_then(Value::as_i64).ok_or("out.sent has no ts")?;
+    need(ts <= came, &format!("out.sent is of {ts}, and the request came at {came}"))
+}
+
+/// The target is started while this partner shows a larger tree that the target's own key signed.
+async fn start(play: &mut Play<'_>, door: &Door, answer: &Value) -> Result<(), Stopped> {
+    let larger = answer.pointer("/change/witness/size").is_some_and(|size| size == "larger");
+    need(larger, "the case data hold something unknown to this version")?;
+    let origin = play.moment.scene.origin(play.stage.target, play.moment.at);
+    let key = play.moment.scene.keys.get(&format!("{}-ledger", play.stage.target));
+    let key = key.ok_or("the scene has no ledger key of the target")?;
+    let text = format!("{origin}\n{LARGER}\n{}\n", b64(&sha256(b"a tree that nobody holds")));
+    let note = sign_note(&text, &[(&origin, key)], false);
+    let path = format!("/v1/log/{}/checkpoint", hex::encode(sha256(origin.as_bytes())));
+    door.shows_cosigned(Some((path, note)));
+    let restart = ["restart".to_owned()];
+    let did = play.operator()?.does(play.stage.target, &restart).await;
+    door.shows_cosigned(None);
+    match did? {
+        Did::NotStarted => {
+            play.trail.came = Some("the gateway did not start".into());
+            play.undo.push(vec!["start".to_owned()]);
+            Ok(())
+        }
+        Did::Done(_) => Err("the gateway went on with a ledger that a witness has seen larger".into()),
+    }
 }
 
 /// A result, or the partner's own signed refusal.

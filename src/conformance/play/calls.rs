@@ -10,7 +10,7 @@ use super::super::message::{Draft, Message};
 use super::super::wire::{Answer, Pace, Request, Silence};
 use super::judge::Judged;
 use super::steps::{LOOK_AGAIN, PROMISE, Play};
-use super::{Stopped, log};
+use super::{Stopped, log, trail};
 
 impl Play<'_> {
     pub(super) async fn call(&mut self, call: &Value, expect: &Value) -> Result<(), Stopped> {
@@ -39,6 +39,7 @@ impl Play<'_> {
         let request = self.request(call, &mut message).await?;
         self.moment.sent.push(message.clone());
         self.heard.push(None);
+        self.trail.sent = Some(trail::request(&identity, &request));
         if let Some(pace) = call.get("pace") {
             return self.paced(&identity, &request, pace, expect).await;
         }
@@ -46,7 +47,10 @@ impl Play<'_> {
         let seconds = call.get("after_seconds").and_then(Value::as_u64).map(Duration::from_secs);
         let begun = Instant::now();
         loop {
-            let answer = self.stage.wire.call(&identity, &request).await;
+            let answer = match text("connection") {
+                "kept" => self.on_kept(&identity, &request).await,
+                _ => self.stage.wire.call(&identity, &request).await,
+            };
             let judged = self.judge_call(expect, answer, message.as_ref()).await;
             match (judged, seconds) {
                 (Err(Stopped::Failed(_)), Some(limit)) if begun.elapsed() < limit => {
@@ -55,6 +59,16 @@ impl Play<'_> {
                 (done, _) => return done,
             }
         }
+    }
+
+    /// On the connection that this case keeps, opened by its first such step.
+    async fn on_kept(&mut self, identity: &str, request: &Request) -> Result<Answer, Silence> {
+        if self.kept.as_ref().is_none_or(|(holder, _)| holder != identity) {
+            let kept = self.stage.wire.kept(identity).await?;
+            self.kept = Some((identity.to_owned(), kept));
+        }
+        let (_, kept) = self.kept.as_mut().ok_or(Silence::Closed)?;
+        kept.call(request).await
     }
 
     async fn judge_call(
@@ -80,7 +94,7 @@ impl Play<'_> {
     }
 
     async fn paced(
-        &self,
+        &mut self,
         identity: &str,
         request: &Request,
         pace: &Value,
@@ -96,6 +110,7 @@ impl Play<'_> {
         let limit = seconds.map_or(PROMISE, Duration::from_secs);
         let heard = self.stage.wire.paced(identity, request, pace, limit).await;
         let heard = heard.map_err(|silence| silence.to_string())?;
+        self.trail.came = heard.status.map(|status| format!("{status}\n\n{}", heard.body));
         let wanted = expect.get("status").or_else(|| expect.pointer("/or/status")).and_then(Value::as_u64);
         match heard.status {
             Some(status) if wanted == Some(status.into()) => {}

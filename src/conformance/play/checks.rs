@@ -6,7 +6,7 @@ use super::super::tree::{leaf_hash, open_checkpoint, open_proof};
 use super::super::{b64url, sha256, unb64url};
 use super::judge::{Heard, Judged};
 use super::steps::Play;
-use super::{Stopped, log};
+use super::{Stopped, evidence, log};
 
 /// What the scene knows of people: none of it may stand in a ledger (clause B-5).
 const PERSONAL: [&str; 6] =
@@ -138,13 +138,13 @@ pub(super) async fn check(
             let text = String::from_utf8_lossy(&proof.entry).into_owned();
             need(!PERSONAL.iter().any(|personal| text.contains(personal)), "the entry names somebody")?;
         }
-        "leaf-member" | "evidence" => {
+        "leaf-member" => {
             let entry = log::promised_entry(play, judged, heard).await?;
-            let wanted = if name == "evidence" { vec!["ev", "rh"] } else { vec![argument] };
-            for name in wanted {
-                need(entry.get(name).is_some(), &format!("the entry has no {name}"))?;
-            }
+            need(entry.get(argument).is_some(), &format!("the entry has no {argument}"))?;
         }
+        "evidence" => evidence::of_this(play, judged, heard).await?,
+        "recon-leaf" => super::reconcile::leaf(play, judged, heard).await?,
+        "recon-lists" => super::reconcile::lists(play, argument, heard)?,
         "recon-note" | "recon-count" => {
             super::reconcile::note(play, heard.result().ok_or("there is no result")?)?;
         }
@@ -184,7 +184,7 @@ fn entry_of(play: &Play<'_>, heard: &Heard) -> Result<Value, Stopped> {
 }
 
 /// What an earlier step heard.
-fn earlier<'p>(play: &'p Play<'_>, nth: &str) -> Result<&'p Heard, Stopped> {
+pub(super) fn earlier<'p>(play: &'p Play<'_>, nth: &str) -> Result<&'p Heard, Stopped> {
     let nth: usize = nth.parse().unwrap_or_default();
     let heard = nth.checked_sub(1).and_then(|at| play.heard.get(at)).and_then(Option::as_ref);
     heard.ok_or_else(|| Stopped::NotRun(format!("step {nth} heard nothing")))

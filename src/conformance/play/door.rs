@@ -36,6 +36,10 @@ struct State {
     /// By case number, because couriers try again while other cases play.
     submits: BTreeMap<String, Plan>,
     seen: Vec<Asked>,
+    /// When each message came (milliseconds), by its id.
+    came: BTreeMap<String, i64>,
+    /// What this partner has cosigned of the target's ledger: the path, and the note.
+    cosigned: Option<(String, String)>,
     certificate: String,
 }
 
@@ -87,6 +91,20 @@ impl Door {
         }
     }
 
+    /// Shows this note to whoever asks what was cosigned under `path`; without one, nothing was.
+    pub(super) fn shows_cosigned(&self, cosigned: Option<(String, String)>) {
+        self.state().cosigned = cosigned;
+    }
+
+    /// The last lookup: its id, and when it came (milliseconds).
+    pub(super) fn last_lookup(&self) -> Option<(String, i64)> {
+        let state = self.state();
+        let lookup = |asked: &&Asked| asked.claims.get("op").is_some_and(|op| op == "license.query");
+        let jti = state.seen.iter().rev().find(lookup)?.claims.get("jti")?.as_str()?.to_owned();
+        let came = *state.came.get(&jti)?;
+        Some((jti, came))
+    }
+
     /// The messages about a case so far.
     pub(super) fn seen(&self, case: &str) -> Vec<Asked> {
         let of_case = |asked: &&Asked| asked.claims.get("case").and_then(Value::as_str) == Some(case);
@@ -126,7 +144,18 @@ async fn serve(stream: &mut Stream, state: &Mutex<State>, spare: Plan) -> std::i
             .write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             .await;
     }
+    let cosigned = state.lock().unwrap_or_else(PoisonError::into_inner).cosigned.clone();
+    if let Some((_, note)) = cosigned.filter(|(shown, _)| method == "GET" && shown == path) {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n",
+            note.len()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        return stream.write_all(note.as_bytes()).await;
+    }
     let text = String::from_utf8_lossy(&body).into_owned();
+    let came = crate::clock::Clock::system().now().ms();
     let claims: Option<Value> =
         text.split('.').nth(1).and_then(unb64url).and_then(|payload| serde_json::from_slice(&payload).ok());
     let (true, Some(claims)) = (path == "/v1/exchange", claims) else {
@@ -138,6 +167,9 @@ async fn serve(stream: &mut Stream, state: &Mutex<State>, spare: Plan) -> std::i
     let plan = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         state.seen.push(asked.clone());
+        if let Some(jti) = asked.claims.get("jti").and_then(Value::as_str) {
+            state.came.insert(jti.to_owned(), came);
+        }
         let case = asked.claims.get("case").and_then(Value::as_str).unwrap_or_default();
         match asked.claims.get("op").and_then(Value::as_str) {
             Some("license.query") => state.lookup.clone(),

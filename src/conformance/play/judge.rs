@@ -6,7 +6,7 @@ use super::super::message::Message;
 use super::super::signed::{Exchange, believe};
 use super::super::wire::Answer;
 use super::steps::Play;
-use super::{Stopped, checks};
+use super::{Stopped, checks, trail};
 
 /// An answer that was as expected; for steps that look back at it.
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ pub(super) struct Judged<'a> {
 impl Play<'_> {
     pub(super) async fn judge(&mut self, judged: &Judged<'_>) -> Result<Heard, Stopped> {
         let (expect, answer) = (judged.expect, judged.answer);
+        self.trail.came = Some(trail::answer(answer));
         let status = expect.get("status").and_then(Value::as_u64);
         let signed = expect.get("signed").and_then(Value::as_bool);
         let claims = match (signed, judged.message) {

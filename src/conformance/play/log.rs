@@ -67,7 +67,7 @@ impl Play<'_> {
     }
 
     /// The entry at an index, once a checkpoint covers it.
-    async fn entry(&self, identity: &str, index: u64) -> Result<Answer, Stopped> {
+    pub(super) async fn entry(&self, identity: &str, index: u64) -> Result<Answer, Stopped> {
         let path = format!("/v1/log/{}/entry/{index}", self.origin());
         let begun = Instant::now();
         loop {

@@ -5,16 +5,21 @@ mod calls;
 mod checks;
 mod door;
 mod judge;
+mod evidence;
 mod local;
 mod log;
+mod many;
+mod operator;
 mod reconcile;
 mod schemas;
 mod steps;
+mod trail;
 mod witness;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -22,7 +27,11 @@ use super::cases::{Case, Role};
 use super::wire::{Request, Wire};
 use super::{ConformanceFault, Ground};
 use crate::clock::Clock;
+use operator::NEED;
 use schemas::Schemas;
+
+pub use operator::Operator;
+pub use trail::Trail;
 
 /// Cases under way at once: a debug build on two processors keeps up, a slow case holds nobody.
 const AT_ONCE: usize = 6;
@@ -45,6 +54,8 @@ pub struct Played {
     pub case: Case,
     pub outcome: Outcome,
     pub took: Duration,
+    /// Of a case that failed: what its last step was about.
+    pub trail: Option<Trail>,
 }
 
 /// A whole run, in the order of the case files.
@@ -86,6 +97,8 @@ pub struct RunSettings {
     pub local: Option<(String, String)>,
     /// What the target has beside the scene's own list.
     pub has: Vec<String>,
+    /// Somebody at the target; without one, cases that need somebody are not run.
+    pub operator: Option<Operator>,
 }
 
 /// Everything that the cases of a run share.
@@ -99,6 +112,7 @@ pub(super) struct Stage {
     witness: witness::Logs,
     local: Option<local::LocalDoor>,
     door: Option<door::Door>,
+    operator: Option<Operator>,
 }
 
 /// Why a case ends before its end.
@@ -153,7 +167,8 @@ pub async fn run(
     };
     let schemas = Schemas::embedded().ok_or(ConformanceFault::Data("schemas"))?;
     let witness = witness::Logs::default();
-    let stage = Arc::new(Stage { ground, wire, target, clock, schemas, witness, local, door });
+    let operator = settings.operator;
+    let stage = Arc::new(Stage { ground, wire, target, clock, schemas, witness, local, door, operator });
     let mut played = play_all(&stage, cases, &mut told).await;
     played.sort_by_key(|(place, _)| *place);
     Ok(Run {
@@ -176,15 +191,15 @@ async fn play_all(
     // One door, one witnessed log: their cases go one by one.
     let single = Arc::new(Semaphore::new(1));
     let mut done = Vec::new();
-    for (place, case) in cases.into_iter().enumerate() {
+    let (alone, together): (Vec<_>, Vec<_>) =
+        cases.into_iter().enumerate().partition(|(_, case)| stirs(case));
+    for (place, case) in together {
         let (stage, places, single) = (Arc::clone(stage), Arc::clone(&places), Arc::clone(&single));
         under_way.spawn(async move {
             let alone = case.role == Role::Asking || case.area == "witness";
             let turns = if alone { single } else { places };
             let _turn = if waits(&case) { None } else { turns.acquire_owned().await.ok() };
-            let begun = Instant::now();
-            let outcome = play(&stage, &case).await;
-            (place, Played { case, outcome, took: begun.elapsed() })
+            (place, timed(&stage, case).await)
         });
     }
     while let Some(ended) = under_way.join_next().await {
@@ -193,40 +208,75 @@ async fn play_all(
             done.push((place, played));
         }
     }
+    // What changes the target, or fills it, would be felt by every other case.
+    for (place, case) in alone {
+        let played = timed(stage, case).await;
+        told(&played);
+        done.push((place, played));
+    }
     done
+}
+
+async fn timed(stage: &Arc<Stage>, case: Case) -> Played {
+    let begun = Instant::now();
+    let (outcome, trail) = play(stage, &case).await;
+    let trail = trail.filter(|_| matches!(outcome, Outcome::Failed(_)));
+    Played { case, outcome, took: begun.elapsed(), trail }
+}
+
+/// A case that others would feel: it is played after them, by itself.
+fn stirs(case: &Case) -> bool {
+    case.needs.iter().any(|need| need == NEED || need == "load")
+}
+
+/// Why a case whose need is not met is not run.
+fn unmet(need: &str) -> String {
+    match need {
+        NEED => "needs somebody at the target: give --operator (conformance/cases/README.md)".into(),
+        "load" => "needs many requests in a few seconds: say --has load".into(),
+        "patience" => "needs a quarter of an hour: say --has patience".into(),
+        "promise-check" => {
+            "needs a target that holds partners to their promises by itself: say --has promise-check".into()
+        }
+        other => format!("the target has no {other}"),
+    }
 }
 
 /// A case that is about a long silence.
 fn waits(case: &Case) -> bool {
-    case.role == Role::Answering
-        && case.steps.iter().any(|step| step.pointer("/expect/within_seconds").is_some())
+    let long = |step: &Value| {
+        step.pointer("/expect/within_seconds").is_some() || step.pointer("/send/wait_seconds").is_some()
+    };
+    case.role == Role::Answering && case.steps.iter().any(long)
 }
 
-async fn play(stage: &Arc<Stage>, case: &Case) -> Outcome {
+async fn play(stage: &Arc<Stage>, case: &Case) -> (Outcome, Option<Trail>) {
     if case.role == Role::Vectors {
-        return Outcome::NotRun("a vector, played by scripts/vectors-test".into());
+        return (Outcome::NotRun("a vector, played by scripts/vectors-test".into()), None);
     }
-    if let Some(need) = case.needs.iter().find(|need| !stage.ground.has.contains(need)) {
-        return Outcome::NotRun(format!("the target has no {need}"));
+    let met = |need: &String| (need == NEED && stage.operator.is_some()) || stage.ground.has.contains(need);
+    if let Some(need) = case.needs.iter().find(|need| !met(need)) {
+        return (Outcome::NotRun(unmet(need)), None);
     }
     if case.role == Role::Asking && stage.local.is_none() {
-        return Outcome::NotRun("no local door is given, so nobody can make the target ask".into());
+        return (Outcome::NotRun("no local door is given, so nobody can make the target ask".into()), None);
     }
     let about_a_second = is_about_a_second(case);
     for _ in 0..SECONDS_TRIED {
         let at =
             if about_a_second { beginning_of_a_second(&stage.clock).await } else { stage.clock.now().secs() };
-        let outcome = match steps::play(stage, case, at).await {
+        let (done, trail) = steps::play(stage, case, at).await;
+        let outcome = match done {
             Ok(()) => Outcome::Passed,
             Err(Stopped::Failed(why)) => Outcome::Failed(why),
             Err(Stopped::NotRun(why)) => Outcome::NotRun(why),
         };
         // What was measured over the end of a second says nothing about its border.
         if !about_a_second || stage.clock.now().secs() == at {
-            return outcome;
+            return (outcome, Some(trail));
         }
     }
-    Outcome::NotRun("no exchange fitted into one second; is the target that slow?".into())
+    (Outcome::NotRun("no exchange fitted into one second; is the target that slow?".into()), None)
 }
 
 /// Whether a second more or less decides: the case moves its times to a border.

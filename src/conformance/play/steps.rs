@@ -1,73 +1,93 @@
 //! One case, step by step: messages built, sent one by one or many at once, and their answers judged.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::task::JoinSet;
 
 use super::super::cases::Case;
 use super::super::message::{Draft, Message};
 use super::super::moment::Moment;
-use super::super::wire::{Answer, Silence};
+use super::super::wire::{Answer, Kept, Silence};
 use super::calls::post;
 use super::judge::{Heard, Judged};
+use super::many::Chain;
+use super::trail::{self, Trail};
 use super::{Stage, Stopped, asking};
 
 /// Between two looks at something that must come about (a checkpoint, a delivery).
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(150);
 /// How long a promise may take to stand under a checkpoint (clause B-9), and a little for us.
 pub(super) const PROMISE: Duration = Duration::from_secs(11);
-/// Messages at once in a load case: more than a default partner may send in two seconds.
-const WAVE: usize = 256;
 
 /// A case being played: its moment, and what was heard so far.
 pub(super) struct Play<'a> {
     pub stage: &'a Arc<Stage>,
     pub moment: Moment,
     pub heard: Vec<Option<Heard>>,
+    /// A connection that stays open from step to step, and who holds it.
+    pub kept: Option<(String, Kept)>,
+    pub chain: Option<Chain>,
+    /// Words for the operator that put right what was arranged.
+    pub undo: Vec<Vec<String>>,
+    pub trail: Trail,
 }
 
-pub(super) async fn play(stage: &Arc<Stage>, case: &Case, at: i64) -> Result<(), Stopped> {
+/// Plays a case, and hands back what its last step was about.
+pub(super) async fn play(stage: &Arc<Stage>, case: &Case, at: i64) -> (Result<(), Stopped>, Trail) {
     let moment = Moment::new(Arc::clone(&stage.ground.scene), at);
-    let mut play = Play { stage, moment, heard: Vec::new() };
-    if case.needs.iter().any(|need| need == "submitted") {
-        let submit = Draft::of(&play.moment, &"submit".into())?.build(None, None)?;
-        play.exchange(&submit).await.map_err(|silence| format!("the submit before: {silence}"))?;
-    }
-    for (nth, step) in case.steps.iter().enumerate() {
-        let done = play.step(case, step).await;
-        done.map_err(|stopped| match stopped {
-            Stopped::Failed(why) if case.steps.len() > 1 => {
-                Stopped::Failed(format!("step {}: {why}", nth + 1))
-            }
-            other => other,
-        })?;
-    }
-    Ok(())
+    let mut play = Play {
+        stage,
+        moment,
+        heard: Vec::new(),
+        kept: None,
+        chain: None,
+        undo: Vec::new(),
+        trail: Trail::default(),
+    };
+    let done = play.all(case).await;
+    let undone = play.undo().await;
+    (done.and(undone), play.trail)
 }
 
 impl Play<'_> {
-    async fn step(&mut self, case: &Case, step: &Value) -> Result<(), Stopped> {
-        let expect = step.get("expect").cloned().unwrap_or_default();
+    async fn all(&mut self, case: &Case) -> Result<(), Stopped> {
+        if case.needs.iter().any(|need| need == "submitted") {
+            let submit = Draft::of(&self.moment, &"submit".into())?.build(None, None)?;
+            self.exchange(&submit).await.map_err(|silence| format!("the submit before: {silence}"))?;
+        }
+        for (nth, step) in case.steps.iter().enumerate() {
+            let expect = step.get("expect").cloned().unwrap_or_default();
+            self.trail = Trail::of(nth + 1, case.steps.len(), &expect);
+            let done = self.step(case, step, &expect).await;
+            done.map_err(|stopped| match stopped {
+                Stopped::Failed(why) if case.steps.len() > 1 => {
+                    Stopped::Failed(format!("step {}: {why}", nth + 1))
+                }
+                other => other,
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, case: &Case, step: &Value, expect: &Value) -> Result<(), Stopped> {
         if let Some(send) = step.get("send") {
-            return self.send(send, &expect).await;
+            return self.send(send, expect).await;
         }
         if let Some(call) = step.get("call") {
-            return self.call(call, &expect).await;
+            return self.call(call, expect).await;
         }
         if let Some(ask) = step.get("ask").and_then(Value::as_str) {
-            return asking::play(self, case, ask, step.get("answer").unwrap_or(&Value::Null), &expect).await;
+            return asking::play(self, case, ask, step.get("answer").unwrap_or(&Value::Null), expect).await;
+        }
+        if step.get("operator").is_some() {
+            return self.arrange(step, expect).await;
         }
         Err(Stopped::NotRun("the step is nothing that this version can do".into()))
     }
 
     async fn send(&mut self, send: &Value, expect: &Value) -> Result<(), Stopped> {
-        if send.get("chain").is_some() || send.get("operator").is_some() {
-            return Err(Stopped::NotRun("this version plays no chains, and nobody at the target".into()));
-        }
         let number =
             |name: &str| send.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
         if let Some(many) = number("parallel") {
@@ -76,13 +96,37 @@ impl Play<'_> {
         if send.get("rate").is_some() {
             return self.send_until(send, expect).await;
         }
-        let message = self.message(send)?;
-        let answer = self.exchange(&message).await;
-        self.moment
-            .bodies
-            .insert(message.base.clone(), message.claims.get("body").cloned().unwrap_or_default());
-        self.moment.sent.push(Some(message.clone()));
+        if let Some(many) = send.get("chain").and_then(Value::as_u64) {
+            return self.send_chain(send, expect, many).await;
+        }
+        if let Some(seconds) = send.get("wait_seconds").and_then(Value::as_u64) {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            self.moment.at = self.stage.clock.now().secs();
+        }
+        self.moment.sent.push(None);
         self.heard.push(None);
+        // What must come about within a time is looked at again until then, each time anew.
+        let limit = send.get("after_seconds").and_then(Value::as_u64).map(Duration::from_secs);
+        let begun = Instant::now();
+        loop {
+            match (self.send_once(send, expect).await, limit) {
+                (Err(Stopped::Failed(_)), Some(limit)) if begun.elapsed() < limit => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                (done, _) => return done,
+            }
+        }
+    }
+
+    async fn send_once(&mut self, send: &Value, expect: &Value) -> Result<(), Stopped> {
+        let message = self.message(send)?;
+        self.trail.sent = Some(trail::message(&message));
+        let answer = self.exchange(&message).await;
+        let body = message.claims.get("body").cloned().unwrap_or_default();
+        self.moment.bodies.insert(message.base.clone(), body);
+        if let Some(last) = self.moment.sent.last_mut() {
+            *last = Some(message.clone());
+        }
         let answer = answer.map_err(|silence| format!("expected an answer, but: {silence}"))?;
         let judged = Judged { expect, answer: &answer, message: Some(&message) };
         let heard = self.judge(&judged).await?;
@@ -97,7 +141,7 @@ impl Play<'_> {
     }
 
     /// The message that a `send` describes.
-    fn message(&self, send: &Value) -> Result<Message, Stopped> {
+    pub(super) fn message(&self, send: &Value) -> Result<Message, Stopped> {
         let change = send.get("change");
         let step = |name: &str| send.get(name).and_then(Value::as_u64);
         Ok(match (send.get("base"), step("repeat"), step("renew")) {
@@ -108,85 +152,8 @@ impl Play<'_> {
         })
     }
 
-    async fn exchange(&self, message: &Message) -> Result<Answer, Silence> {
+    pub(super) async fn exchange(&self, message: &Message) -> Result<Answer, Silence> {
         self.stage.wire.call(&message.sender, &post(Bytes::from(message.body.clone()))).await
-    }
-
-    /// The same at the same moment; `expect.count` says how many of each answer.
-    async fn send_many(&mut self, send: &Value, expect: &Value, many: usize) -> Result<(), Stopped> {
-        let first = self.message(send)?;
-        let mut messages = vec![first.clone(); many];
-        if let Some(name) = send.get("share").and_then(Value::as_str) {
-            let shared = first.claims.get(name).cloned().unwrap_or_default();
-            for message in &mut messages {
-                let base = send.get("base").cloned().unwrap_or_default();
-                let draft = Draft::of(&self.moment, &base)?.with(name, shared.clone());
-                *message = draft.build(send.get("change"), None)?;
-            }
-        }
-        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
-        for answer in self.at_once(messages).await {
-            *counted.entry(word_of(&answer)).or_default() += 1;
-        }
-        self.moment.sent.push(Some(first));
-        self.heard.push(None);
-        for (word, count) in expect.get("count").and_then(Value::as_object).into_iter().flatten() {
-            let found = counted.get(word).copied().unwrap_or_default();
-            if Some(found) != count.as_u64() {
-                return Err(format!("expected {count} × {word}, got {counted:?}").into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Connections first, so that the messages arrive together.
-    async fn at_once(&self, messages: Vec<Message>) -> Vec<Result<Answer, Silence>> {
-        let mut connecting = JoinSet::new();
-        for message in messages {
-            let stage = Arc::clone(self.stage);
-            connecting.spawn(async move { (stage.wire.ready(&message.sender, false).await, message) });
-        }
-        let connected = connecting.join_all().await;
-        let mut under_way = JoinSet::new();
-        for (ready, message) in connected {
-            under_way.spawn(async move { ready?.send(&post(Bytes::from(message.body))).await });
-        }
-        under_way.join_all().await
-    }
-
-    /// Waves of messages until one answer is as `expect.some` says.
-    async fn send_until(&mut self, send: &Value, expect: &Value) -> Result<(), Stopped> {
-        let expect = expect.get("some").cloned().unwrap_or_default();
-        let wanted = send.pointer("/rate/per_second").and_then(Value::as_u64).unwrap_or_default();
-        let (begun, mut sent) = (Instant::now(), 0u64);
-        while begun.elapsed() < PROMISE {
-            let messages: Result<Vec<_>, _> = (0..WAVE).map(|_| self.message(send)).collect();
-            let messages = messages?;
-            let sender = messages.first().map(|message| message.sender.clone()).unwrap_or_default();
-            let requests = messages.into_iter().map(|message| post(Bytes::from(message.body))).collect();
-            sent += u64::try_from(WAVE).unwrap_or_default();
-            let answers = self.stage.wire.burst(&sender, requests).await;
-            for answer in answers.map_err(|silence| silence.to_string())? {
-                let signed = answer.header("content-type") != Some("application/problem+json");
-                let word = word_of(&Ok(answer.clone()));
-                if expect.get("code").and_then(Value::as_str) == Some(word.as_str())
-                    && expect.get("signed") == Some(&Value::Bool(signed))
-                {
-                    let plain =
-                        serde_json::json!({"status": expect.get("status"), "check": expect.get("check")});
-                    self.judge(&Judged { expect: &plain, answer: &answer, message: None }).await?;
-                    return Ok(());
-                }
-            }
-        }
-        let reached = sent / begun.elapsed().as_secs().max(1);
-        if reached < wanted {
-            let why = format!(
-                "the limit was not told at {reached} messages a second, and {wanted} were not reached"
-            );
-            return Err(Stopped::NotRun(why));
-        }
-        Err("the limit was never told".into())
     }
 }
 

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::play::Run;
-use super::{date, words};
+use super::clauses::clause;
+use super::{date, shown, words};
 
 pub fn json(run: &Run) -> Value {
     let cases: Vec<Value> = run
@@ -16,8 +17,16 @@ pub fn json(run: &Run) -> Value {
                 "title": played.case.title, "title_zh": played.case.title_zh,
                 "outcome": outcome, "ms": u64::try_from(played.took.as_millis()).unwrap_or(u64::MAX),
             });
-            if let Some(members) = case.as_object_mut().filter(|_| !why.is_empty()) {
+            let Some(members) = case.as_object_mut() else { return case };
+            if !why.is_empty() {
                 members.insert("why".into(), why.into());
+            }
+            if let Some(trail) = &played.trail {
+                members.insert("clause_text".into(), clause(&played.case.clause).into());
+                members.insert("step".into(), trail.step.into());
+                for (_, name, text) in shown(trail) {
+                    members.insert(name.into(), text.into());
+                }
             }
             case
         })

@@ -1,7 +1,8 @@
 //! The report for build servers: JUnit XML, a suite per area.
 
 use super::super::play::{Outcome, Run};
-use super::{areas, date, escaped, words};
+use super::clauses::clause;
+use super::{areas, date, escaped, shown, words};
 
 pub fn junit(run: &Run) -> String {
     let mut xml = format!(
@@ -37,11 +38,13 @@ pub fn junit(run: &Run) -> String {
             xml.push_str(&match played.outcome {
                 Outcome::Passed => "/>\n".to_owned(),
                 Outcome::Failed(_) => {
-                    format!(
-                        "><failure message=\"{}\">clause {}</failure></testcase>\n",
-                        escaped(why),
-                        escaped(&played.case.clause)
-                    )
+                    let told = |text: &str| text.lines().map(escaped).collect::<Vec<_>>().join("\n");
+                    let id = &played.case.clause;
+                    let mut text = format!("clause {}: {}\n", escaped(id), told(&clause(id)));
+                    for (_, name, part) in played.trail.iter().flat_map(shown) {
+                        text.push_str(&format!("\n{name}:\n{}\n", told(part)));
+                    }
+                    format!("><failure message=\"{}\">{text}</failure></testcase>\n", escaped(why))
                 }
                 Outcome::NotRun(_) => format!("><skipped message=\"{}\"/></testcase>\n", escaped(why)),
             });

@@ -1,5 +1,6 @@
 //! A run told to people and machines.
 
+mod clauses;
 mod html;
 mod json;
 mod junit;
@@ -10,7 +11,7 @@ pub use json::json;
 pub use junit::junit;
 pub use text::{line, text};
 
-use super::play::{Outcome, Run};
+use super::play::{Outcome, Run, Trail};
 
 /// Text in XML or HTML, as content or in a quoted attribute; without what XML 1.0 cannot say.
 fn escaped(text: &str) -> String {
@@ -28,6 +29,16 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+/// What the trail of a failed case shows, each with a Chinese and an English word before it.
+fn shown(trail: &Trail) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+    let parts = [
+        ("已发送", "sent", &trail.sent),
+        ("应当", "expected", &trail.expected),
+        ("实际收到", "came", &trail.came),
+    ];
+    parts.into_iter().filter_map(|(zh, en, part)| Some((zh, en, part.as_deref()?)))
 }
 
 /// The areas of a run, in its order, each once.

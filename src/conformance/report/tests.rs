@@ -18,6 +18,17 @@ fn run() -> Run {
         },
         outcome,
         took: Duration::from_millis(1500),
+        trail: None,
+    };
+    let failed = Played {
+        trail: Some(Trail {
+            step: 2,
+            steps: 3,
+            sent: Some("POST /v1/exchange <that>".into()),
+            expected: Some("{\n  \"status\": 400\n}".into()),
+            came: Some("200".into()),
+        }),
+        ..played("E-1.2", Outcome::Failed("expected \"this\" <that>\u{7}".into()))
     };
     Run {
         target: "https://127.0.0.1:18443".into(),
@@ -26,7 +37,7 @@ fn run() -> Run {
         took: Duration::from_secs(3),
         played: vec![
             played("E-1.1", Outcome::Passed),
-            played("E-1.2", Outcome::Failed("expected \"this\" <that>\u{7}".into())),
+            failed,
             played("E-1.3", Outcome::NotRun("the target has no register".into())),
         ],
     }
@@ -62,4 +73,17 @@ fn the_page_needs_nothing_from_elsewhere() {
 fn the_progress_bar_is_full_at_the_end_and_only_then() {
     assert!(line(9, 10, 0).contains('░') && !line(10, 10, 1).contains('░'));
     assert!(!line(0, 0, 0).contains('░'));
+}
+
+#[test]
+fn every_form_tells_of_a_failed_case_its_clause_what_was_sent_what_was_due_and_what_came() {
+    let said = clauses::clause("E-1");
+    assert!(said.starts_with("A message is one compact JWS"), "{said}");
+    assert!(clauses::clause("W-1").contains("| 404 |") && !clauses::clause("W-1").contains("*Cases"));
+    for told in [html(&run()), junit(&run()), text(&run()), json(&run()).to_string()] {
+        for part in ["E-1", "A message is one compact JWS", "POST /v1/exchange", "status", "200"] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+    }
+    assert!(html(&run()).contains("第 2 步，共 3 步"));
 }

@@ -1,8 +1,11 @@
 //! The report for a terminal.
 
 use super::super::play::{Outcome, Played, Run};
-use super::areas;
+use super::clauses::clause;
+use super::{areas, shown};
 
+/// Characters of what was sent, expected or received; the other forms have all of it.
+const SHOWN: usize = 1_200;
 /// Columns of the progress bar.
 const BAR: usize = 30;
 
@@ -32,6 +35,15 @@ pub fn text(run: &Run) -> String {
         if let Outcome::Failed(why) = &played.outcome {
             let case = &played.case;
             out.push_str(&format!("✗ {} {} {}\n    {why}\n", case.id, case.title, case.title_zh));
+            out.push_str(&format!(
+                "    clause 条款 {}: {}\n",
+                case.clause,
+                clause(&case.clause).replace('\n', "\n    ")
+            ));
+            for (zh, en, text) in played.trail.iter().flat_map(shown) {
+                let text: String = text.chars().take(SHOWN).collect();
+                out.push_str(&format!("    {en} {zh}: {}\n", text.replace('\n', "\n      ")));
+            }
         }
     }
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();

@@ -53,14 +53,14 @@ impl Home<'_> {
                 // Whoever is on the other side is played by the runner.
                 *endpoint = format!("https://{peer}").into();
             }
-            store(&at(&format!("trust/partners/{}.json", self.scene.region(name))), pretty(&card))?;
+            self.paper(&format!("partners/{}.json", self.scene.region(name)), &card)?;
         }
         for agreement in self.scene.agreements() {
             let id = agreement.get("id").and_then(Value::as_str).ok_or(ConformanceFault::Data("scene"))?;
             let parties = agreement.get("parties").and_then(Value::as_array).into_iter().flatten();
             // A county has its own agreements only.
             if parties.into_iter().any(|party| party == self.scene.region(self.name)) {
-                store(&at(&format!("trust/agreements/{id}.json")), pretty(agreement))?;
+                self.paper(&format!("agreements/{id}.json"), agreement)?;
             }
         }
         for (id, written) in self.scene.authorities() {
@@ -79,6 +79,12 @@ impl Home<'_> {
             if self.name == "answering" { self.scene.licenses() } else { String::new() },
         )?;
         store(&at("gateway.toml"), self.toml())
+    }
+
+    /// One that the target trusts, and the same for the operator, who may be told to put it back.
+    fn paper(&self, name: &str, paper: &Value) -> Result<(), ConformanceFault> {
+        store(&self.dir.join("trust").join(name), pretty(paper))?;
+        store(&self.dir.join("papers").join(name), pretty(paper))
     }
 
     /// An authority's file, and its status lists signed for this run.

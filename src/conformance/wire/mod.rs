@@ -103,6 +103,20 @@ impl Ready {
     }
 }
 
+/// An open HTTP/1.1 connection for several calls, one after the other.
+pub struct Kept(http1::SendRequest<Body>);
+
+impl Kept {
+    pub async fn call(&mut self, request: &Request) -> Result<Answer, Silence> {
+        let answer = async {
+            self.0.ready().await.map_err(|_| Silence::Closed)?;
+            let answer = self.0.send_request(http(request, false)?).await.map_err(|_| Silence::Closed)?;
+            whole(answer).await
+        };
+        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| Silence::Late)?
+    }
+}
+
 impl Wire {
     /// `member` is whom the target must prove to be.
     pub fn new(ground: &Ground, endpoint: &str, member: &str) -> Result<Self, ConformanceFault> {
@@ -151,6 +165,14 @@ impl Wire {
     /// A connection for one call, made before it.
     pub async fn ready(&self, identity: &str, http2: bool) -> Result<Ready, Silence> {
         self.tls(identity, http2).await.map(Ready)
+    }
+
+    /// A connection that stays open between calls.
+    pub async fn kept(&self, identity: &str) -> Result<Kept, Silence> {
+        let stream = TokioIo::new(self.tls(identity, false).await?);
+        let (sender, connection) = http1::handshake(stream).await.map_err(|_| Silence::Closed)?;
+        tokio::spawn(connection);
+        Ok(Kept(sender))
     }
 
     /// Many calls on one HTTP/2 connection, as fast as it takes them.

@@ -1,14 +1,14 @@
-//! One checkpoint to one partner, and what becomes of its answer.
+//! One checkpoint to one witness, and what becomes of its answer.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{CALL, standing};
+use super::standing;
+use super::whom::{Answered, CALL, Whom};
 use crate::domain::Region;
 use crate::house::House;
-use crate::peer::PartnerAnswer;
 use crate::witness::{AddCheckpoint, CosignerVkey, read_size};
 
 /// A checkpoint of ours.
@@ -32,7 +32,7 @@ pub struct Witnessing {
 
 /// What came of a sending.
 pub struct Sent {
-    pub region: Region,
+    pub whom: Whom,
     pub witnessing: Witnessing,
     pub told: Told,
 }
@@ -52,12 +52,7 @@ pub enum Told {
 }
 
 /// Sends the newest checkpoint, after the last one of a log that has ended meanwhile.
-pub async fn send(
-    house: Arc<House>,
-    region: Region,
-    mut witnessing: Witnessing,
-    newest: Checkpointed,
-) -> Sent {
+pub async fn send(house: Arc<House>, whom: Whom, mut witnessing: Witnessing, newest: Checkpointed) -> Sent {
     let mut checkpoints = Vec::new();
     if let Some(last) = witnessing.last.as_ref().filter(|last| last.origin != newest.origin) {
         checkpoints.extend(end_of(&house, &last.origin).filter(|end| end.size > last.size));
@@ -65,9 +60,9 @@ pub async fn send(
     checkpoints.push(newest);
     let mut told = Told::Ours;
     for checkpoint in checkpoints {
-        told = witnessing.bring(&house, region, checkpoint).await.err().unwrap_or(Told::Cosigned);
+        told = witnessing.bring(&house, &whom, checkpoint).await.err().unwrap_or(Told::Cosigned);
     }
-    Sent { region, witnessing, told }
+    Sent { whom, witnessing, told }
 }
 
 fn end_of(house: &House, origin: &str) -> Option<Checkpointed> {
@@ -77,17 +72,21 @@ fn end_of(house: &House, origin: &str) -> Option<Checkpointed> {
 }
 
 impl Witnessing {
-    async fn bring(&mut self, house: &Arc<House>, region: Region, ours: Checkpointed) -> Result<(), Told> {
+    async fn bring(&mut self, house: &Arc<House>, whom: &Whom, ours: Checkpointed) -> Result<(), Told> {
         if !self.compared {
-            standing::hold_against(house, region).await.map_err(|_| Told::Unreachable)?;
+            standing::hold_against(house, whom).await.map_err(|_| Told::Unreachable)?;
             self.compared = true;
         }
-        let vkey = self.learn_key(house, region).await?;
+        let vkey = match whom {
+            Whom::Partner(region) => self.learn_key(house, *region).await?,
+            // The policy says by which key it is believed.
+            Whom::Other(other) => other.vkey.clone(),
+        };
         let mut old = match &self.last {
             Some(last) if last.origin == ours.origin => last.size,
             _ => 0,
         };
-        let mut answer = self.post(house, region, &ours, old).await?;
+        let mut answer = self.post(house, whom, &ours, old).await?;
         // It remembers another size: one more time from there.
         if answer.status == 409
             && let Some(size) = told_size(&answer)
@@ -95,18 +94,18 @@ impl Witnessing {
             && size != old
         {
             old = size;
-            answer = self.post(house, region, &ours, old).await?;
+            answer = self.post(house, whom, &ours, old).await?;
         }
         match answer.status {
             200 => {
-                self.keep(house, region, vkey, &ours, answer.body).await?;
+                self.keep(house, whom, vkey, &ours, answer.body).await?;
                 self.last = Some(ours);
                 Ok(())
             }
             status => {
                 if matches!(status, 409 | 422) {
                     // Only our own signature on something else proves that we are an old copy.
-                    let _ = standing::hold_against(house, region).await;
+                    let _ = standing::hold_against(house, whom).await;
                 }
                 Err(Told::Refused(status))
             }
@@ -129,30 +128,29 @@ impl Witnessing {
     async fn post(
         &self,
         house: &Arc<House>,
-        region: Region,
+        whom: &Whom,
         ours: &Checkpointed,
         old: u64,
-    ) -> Result<PartnerAnswer, Told> {
+    ) -> Result<Answered, Told> {
         let (ledger, origin, size) = (house.ledger.clone(), ours.origin.clone(), ours.size);
         let proof = tokio::task::spawn_blocking(move || ledger.consistency(&origin, old, size)).await;
         let proof = proof.ok().and_then(Result::ok).flatten().ok_or(Told::Ours)?;
         let body = Bytes::from(AddCheckpoint { old, proof, note: ours.note.clone() }.to_bytes());
-        let answer = timeout(CALL, house.clients.add_checkpoint(region, body)).await;
-        answer.ok().and_then(Result::ok).ok_or(Told::Unreachable)
+        whom.add_checkpoint(&house.clients, &house.web, body).await.map_err(|_| Told::Unreachable)
     }
 
     async fn keep(
         &mut self,
         house: &Arc<House>,
-        region: Region,
+        whom: &Whom,
         vkey: CosignerVkey,
         ours: &Checkpointed,
         answer: Bytes,
     ) -> Result<(), Told> {
-        let (house, ours) = (house.clone(), ours.clone());
+        let (house, ours, by) = (house.clone(), ours.clone(), whom.name().to_owned());
         let kept = tokio::task::spawn_blocking(move || {
             let now = house.clock.now();
-            let taken = house.witness.take_cosignature(region.as_str(), &vkey, &ours.note, &answer, now);
+            let taken = house.witness.take_cosignature(&by, &vkey, &ours.note, &answer, now);
             if taken.map_err(|fault| told(&fault))?.is_none() {
                 return Err(Told::NotItsWord);
             }
@@ -181,6 +179,6 @@ fn told(fault: &crate::witness::WitnessFault) -> Told {
 }
 
 /// The size in a 409's body.
-fn told_size(answer: &PartnerAnswer) -> Option<u64> {
+fn told_size(answer: &Answered) -> Option<u64> {
     read_size(std::str::from_utf8(&answer.body).ok()?.strip_suffix('\n')?)
 }

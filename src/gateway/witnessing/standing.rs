@@ -19,8 +19,11 @@ use crate::house::House;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::held::{Held, Lost};
 use crate::ledger::{ReadFault, Vkey};
-use crate::peer::{Directory, PartnerClients, SendFault, Status};
+use crate::peer::{Directory, PartnerClients};
+use crate::web::WebClient;
 use crate::witness::{Witness, id_of};
+
+use super::whom::{self, Silent, Whom};
 
 /// How long partners are waited for before the doors open; the rest are asked later.
 const START: Duration = Duration::from_secs(3);
@@ -43,42 +46,56 @@ pub struct Asking<'a> {
     /// The ledger's.
     pub public: [u8; 32],
     pub clients: &'a Arc<PartnerClients>,
+    pub web: &'a WebClient,
     pub directory: &'a Directory,
     pub witness: &'a Witness,
     pub now: Now,
 }
 
+/// What came of the question.
+pub struct Stood {
+    /// What was lost, where the log is to begin anew after it.
+    pub lost: Option<Lost>,
+    /// Those who could be asked, and those of them that answered in time.
+    pub witnesses: usize,
+    pub answered: usize,
+}
+
 /// What the log may do: go on, or begin anew after what was lost.
-pub async fn stand(asking: Asking<'_>, after_restore: bool) -> Result<Option<Lost>, StartFault> {
+pub async fn stand(asking: Asking<'_>, after_restore: bool) -> Result<Stood, StartFault> {
     let held = Held::new(asking.data, asking.region);
     let mut known = asking.ours(&held, after_restore)?;
     let origins = held.origins(asking.now).map_err(|fault| unreadable(fault.into()))?;
-    let mut asked = JoinSet::new();
-    for card in asking.directory.cards().filter(|card| card.status() == Status::Active) {
-        let (clients, origins) = (asking.clients.clone(), origins.clone());
-        let (region, public) = (card.region(), asking.public);
-        asked.spawn(async move { shown_by(&clients, region, &origins, public).await });
+    let (mut asked, mut answered) = (JoinSet::new(), 0);
+    for whom in whom::all(asking.directory, asking.witness.policy().as_deref(), asking.witness.vkey()) {
+        let (clients, web) = (asking.clients.clone(), asking.web.clone());
+        let (origins, public) = (origins.clone(), asking.public);
+        asked.spawn(async move { shown_by(&clients, &web, &whom, &origins, public).await });
     }
     // A log that was given up is not spoken of any more.
     known.retain(|signed| origins.contains(&signed.checkpoint.origin));
+    let witnesses = asked.len();
     let all = async {
         while let Some(shown) = asked.join_next().await {
-            known.extend(shown.ok().and_then(Result::ok).into_iter().flatten());
+            let Some(shown) = shown.ok().and_then(Result::ok) else { continue };
+            answered += 1;
+            known.extend(shown);
         }
     };
     // Who does not answer is asked again in the background.
     let _ = timeout(START, all).await;
     let judged = tokio::task::spawn_blocking(move || judge(&held, known)).await;
     let judged = judged.map_err(|_| StartFault::Register("the log's comparison was interrupted".into()))?;
+    let stood = |lost| Ok(Stood { lost, witnesses, answered });
     match (judged.map_err(unreadable)?, after_restore) {
-        (None, false) => Ok(None),
+        (None, false) => stood(None),
         (None, true) => Err(StartFault::NothingLost),
         (Some(newest), false) => Err(StartFault::OlderCopy {
             origin: newest.checkpoint.origin,
             size: newest.checkpoint.size,
             by: newest.by,
         }),
-        (Some(newest), true) => Ok(Some(Lost {
+        (Some(newest), true) => stood(Some(Lost {
             note: crate::ledger::tree::sha256(&newest.note),
             origin: newest.checkpoint.origin,
             size: newest.checkpoint.size,
@@ -127,39 +144,40 @@ fn signed(public: [u8; 32], origin: &str, note: &[u8], by: &str) -> Option<Signe
     Some(Signed { checkpoint, note: note.to_vec(), by: by.to_owned() })
 }
 
-/// What a partner cosigned of our logs.
+/// What a witness cosigned of our logs.
 async fn shown_by(
     clients: &PartnerClients,
-    region: Region,
+    web: &WebClient,
+    whom: &Whom,
     origins: &[String],
     public: [u8; 32],
-) -> Result<Vec<Signed>, SendFault> {
+) -> Result<Vec<Signed>, Silent> {
     let mut shown = Vec::new();
     for origin in origins {
-        let answer = clients.watch(region, &format!("/v1/log/{}/checkpoint", id_of(origin))).await?;
+        let answer = whom.last_cosigned(clients, web, &id_of(origin)).await?;
         if answer.status == 200 {
-            shown.extend(signed(public, origin, &answer.body, region.as_str()));
+            shown.extend(signed(public, origin, &answer.body, whom.name()));
         }
     }
     Ok(shown)
 }
 
-/// Holds a partner's memory of our logs against the running one. A copy that is proven to be
+/// Holds a witness's memory of our logs against the running one. A copy that is proven to be
 /// older stops recording at once.
-pub async fn hold_against(house: &Arc<House>, region: Region) -> Result<(), SendFault> {
+pub async fn hold_against(house: &Arc<House>, whom: &Whom) -> Result<(), Silent> {
     let held = Held::new(&house.config.data_dir(), house.me);
     let origin = house.ledger.origin();
     let Some(public) = house.ledger.vkey(&origin).map(|vkey| *vkey.public()) else { return Ok(()) };
     let now = house.clock.now();
     let Ok(origins) = held.origins(now) else { return Ok(()) };
-    let known = timeout(super::CALL, shown_by(&house.clients, region, &origins, public)).await;
-    let known = known.map_err(|_| SendFault::Timeout)??;
+    let known = timeout(whom::CALL, shown_by(&house.clients, &house.web, whom, &origins, public)).await;
+    let known = known.map_err(|_| Silent)??;
     let judged = tokio::task::spawn_blocking(move || judge(&held, known)).await;
     match judged {
         Ok(Ok(Some(newest))) => {
             tracing::error!(
                 target: "witness",
-                partner = region.as_str(),
+                partner = whom.name(),
                 origin = newest.checkpoint.origin,
                 size = newest.checkpoint.size,
                 "this log is an older copy of what was signed: nothing is recorded any more"

@@ -7,6 +7,7 @@ use super::Change;
 use crate::fault::Fault;
 use crate::folder::{FileFault, Poll, WatchedFile, What};
 use crate::peer::{CaFile, CrlFile, shows_published_key};
+use crate::witness::Policy;
 
 /// One PEM file with its last good content.
 pub struct Pem<T> {
@@ -62,6 +63,16 @@ pub fn unpublished_ca(pem: &[u8]) -> Result<CaFile, Fault> {
 
 pub fn crl(pem: &[u8]) -> Result<CrlFile, Fault> {
     CrlFile::from_pem(pem).map_err(|fault| pem_fault(&fault.to_string()))
+}
+
+/// A c2sp.org/tlog-policy is no PEM, and watched in the same way.
+pub fn watchers(text: &[u8]) -> Result<Policy, Fault> {
+    Policy::parse(text).map_err(|faults| {
+        let (rule, rule_zh) =
+            faults.first().map_or(("cannot be used", "无法使用"), |f| (f.rule, f.rule_zh));
+        let line = faults.first().map_or(0, |fault| fault.line);
+        Fault::new(format!("/{line}"), "tlog-policy", rule, rule_zh)
+    })
 }
 
 fn pem_fault(rule: &str) -> Fault {

@@ -12,7 +12,7 @@ use josekit::jwe::{self, JweEncrypter, JweHeader, JweHeaderSet};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{AuditorKey, SealFault};
+use super::{AuditorKey, SealFault, epoch_commitment};
 use crate::clock::Now;
 use crate::store::WrappedEpoch;
 
@@ -22,13 +22,23 @@ const EPOCH_MS: i64 = 10 * 60 * 1000;
 /// The present epoch and whom it is wrapped to.
 pub struct Epochs {
     auditors: ArcSwap<Vec<Arc<AuditorKey>>>,
-    present: Mutex<Option<Arc<Epoch>>>,
+    present: Mutex<Present>,
+}
+
+struct Present {
+    epoch: Option<Arc<Epoch>>,
+    /// No later epoch has this id or a smaller one.
+    last: i64,
 }
 
 /// One epoch. The key is wiped when the last record of it is sealed.
 pub struct Epoch {
     key: Zeroizing<[u8; 32]>,
     wrapped: Arc<WrappedEpoch>,
+    /// When it began (ms); its id may be a little later, so that no two share one.
+    began: i64,
+    /// What its leaves' `ek` says.
+    commitment: String,
 }
 
 impl Epoch {
@@ -40,21 +50,28 @@ impl Epoch {
         self.wrapped.clone()
     }
 
+    /// What leaves that are sealed in it say of its wrapped key.
+    pub fn commitment(&self) -> &str {
+        &self.commitment
+    }
+
     /// A clock that steps back ends it too.
     fn is_past(&self, now: Now) -> bool {
-        !(0..EPOCH_MS).contains(&(now.ms() - self.wrapped.id))
+        !(0..EPOCH_MS).contains(&(now.ms() - self.began))
     }
 }
 
 impl Epochs {
-    pub fn new(auditors: Vec<Arc<AuditorKey>>) -> Self {
-        Self { auditors: ArcSwap::from_pointee(auditors), present: Mutex::default() }
+    /// `last` is when the newest leaf was stamped: epochs of an earlier run have no larger id.
+    pub fn new(auditors: Vec<Arc<AuditorKey>>, last: Option<i64>) -> Self {
+        let present = Present { epoch: None, last: last.unwrap_or(i64::MIN) };
+        Self { auditors: ArcSwap::from_pointee(auditors), present: Mutex::new(present) }
     }
 
     /// From now on sealed to these; the present epoch ends.
     pub fn seal_to(&self, auditors: Vec<Arc<AuditorKey>>) {
         self.auditors.store(Arc::new(auditors));
-        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).epoch = None;
     }
 
     pub fn auditors(&self) -> usize {
@@ -64,30 +81,29 @@ impl Epochs {
     /// The epoch of this moment; `None` without auditors.
     pub fn present(&self, now: Now) -> Result<Option<Arc<Epoch>>, SealFault> {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(epoch) = present.as_ref().filter(|epoch| !epoch.is_past(now)) {
+        if let Some(epoch) = present.epoch.as_ref().filter(|epoch| !epoch.is_past(now)) {
             return Ok(Some(epoch.clone()));
         }
         let auditors = self.auditors.load_full();
         if auditors.is_empty() {
-            *present = None;
+            present.epoch = None;
             return Ok(None);
         }
-        // Two epochs of one millisecond would share an id.
-        let last = present.take().map_or(i64::MIN, |epoch| epoch.wrapped.id);
-        let id = if now.ms() == last { last + 1 } else { now.ms() };
-        let epoch = Arc::new(begin(id, &auditors)?);
-        *present = Some(epoch.clone());
+        // Two epochs of one millisecond would share an id, and one of the keys would be lost.
+        let id = now.ms().max(present.last.saturating_add(1));
+        let epoch = Arc::new(begin(id, now.ms(), &auditors)?);
+        *present = Present { epoch: Some(epoch.clone()), last: id };
         Ok(Some(epoch))
     }
 
     /// Forgets the key of an epoch that has ended, also when nothing is recorded.
     pub fn forget_past(&self, now: Now) {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        present.take_if(|epoch| epoch.is_past(now));
+        present.epoch.take_if(|epoch| epoch.is_past(now));
     }
 }
 
-fn begin(id: i64, auditors: &[Arc<AuditorKey>]) -> Result<Epoch, SealFault> {
+fn begin(id: i64, began: i64, auditors: &[Arc<AuditorKey>]) -> Result<Epoch, SealFault> {
     let mut key = Zeroizing::new([0_u8; 32]);
     aws_lc_rs::rand::fill(key.as_mut()).map_err(|_| SealFault::Random)?;
     let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(key.as_ref()));
@@ -110,5 +126,6 @@ fn begin(id: i64, auditors: &[Arc<AuditorKey>]) -> Result<Epoch, SealFault> {
         .collect();
     let wrapped = jwe::serialize_general_json(payload.as_bytes(), Some(&shared), &recipients, None)
         .map_err(|_| SealFault::Wrap)?;
-    Ok(Epoch { key, wrapped: Arc::new(WrappedEpoch { id, wrapped }) })
+    let commitment = epoch_commitment(&wrapped);
+    Ok(Epoch { key, wrapped: Arc::new(WrappedEpoch { id, wrapped }), began, commitment })
 }

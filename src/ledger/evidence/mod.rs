@@ -125,7 +125,7 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    /// Puts `ev`, `rh` and `tags` into a stamped leaf and returns what the vault keeps;
+    /// Puts `ek`, `ev`, `rh` and `tags` into a stamped leaf and returns what the vault keeps;
     /// `None` while there is no auditor to seal to.
     pub fn seal(
         &self,
@@ -137,6 +137,7 @@ impl Sealing {
         let mut r = [0_u8; SECRET_BYTES];
         aws_lc_rs::rand::fill(&mut r).map_err(|_| SealFault::Random)?;
         leaf.rh = Some(short(&sha256(&r)));
+        leaf.ek = Some(epoch.commitment().to_owned());
         let key = self.keys.of(now).map_err(|_| SealFault::SearchKey)?;
         let mut tokens = Vec::with_capacity(evidence.subjects.len() * TOKEN_RECORD_BYTES);
         let (tag_key, day) = (TagKey::new(&r), day_number(now));
@@ -220,6 +221,12 @@ fn record_key(epoch: &[u8; 32], r: &[u8]) -> Result<LessSafeKey, SealFault> {
 /// Zero: the key is used once.
 fn once() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
+}
+
+/// What a leaf's `ek` says of a wrapped epoch key: SHA-256 of its exact bytes, the first 16,
+/// base64url.
+pub fn epoch_commitment(wrapped: &str) -> String {
+    short(&sha256(wrapped.as_bytes()))
 }
 
 /// The first 16 bytes, base64url.

@@ -41,7 +41,7 @@ impl Auditor {
 
 fn sealing(dir: &std::path::Path, auditors: &[&Auditor]) -> Sealing {
     let keys = auditors.iter().map(|a| std::sync::Arc::new(a.public.clone())).collect();
-    Sealing { epochs: Epochs::new(keys), keys: SearchKeys::of_data_dir(dir) }
+    Sealing { epochs: Epochs::new(keys, None), keys: SearchKeys::of_data_dir(dir) }
 }
 
 fn said() -> Evidence {
@@ -103,7 +103,7 @@ fn sealed_bytes_stand_for_one_leaf_and_need_its_secret() {
 #[test]
 fn an_epoch_lasts_ten_minutes_and_ends_with_a_new_auditor() {
     let (one, two) = (auditor(), auditor());
-    let epochs = Epochs::new(vec![std::sync::Arc::new(one.public.clone())]);
+    let epochs = Epochs::new(vec![std::sync::Arc::new(one.public.clone())], None);
     let at = |secs: i64| epochs.present(Now::from_secs(AT + secs)).unwrap().unwrap();
     let first = at(0);
     assert_eq!(first.wrapped().id, AT * 1000);
@@ -117,6 +117,23 @@ fn an_epoch_lasts_ten_minutes_and_ends_with_a_new_auditor() {
     );
     // A clock that steps back does not prolong one.
     assert_ne!(at(0).wrapped().id, after.id);
+}
+
+#[test]
+fn no_two_epochs_share_an_id_also_while_the_clock_stands_and_after_a_restart() {
+    let one = auditor();
+    let auditors = || vec![std::sync::Arc::new(one.public.clone())];
+    // A leaf was stamped in this very millisecond by the run before.
+    let epochs = Epochs::new(auditors(), Some(AT * 1000));
+    let mut ids = vec![AT * 1000];
+    for _ in 0..3 {
+        let epoch = epochs.present(Now::from_secs(AT)).unwrap().unwrap();
+        assert_eq!(epochs.present(Now::from_secs(AT)).unwrap().unwrap().key(), epoch.key(), "it lasts");
+        assert_eq!(epoch.commitment(), epoch_commitment(&epoch.wrapped().wrapped));
+        ids.push(epoch.wrapped().id);
+        epochs.seal_to(auditors());
+    }
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
 }
 
 #[test]

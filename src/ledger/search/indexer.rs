@@ -220,7 +220,8 @@ impl Indexer {
     }
 }
 
-fn facets_of(index: u64, leaf: &Leaf) -> Facets<'_> {
+/// What a leaf is found by.
+pub(in crate::ledger) fn facets_of(index: u64, leaf: &Leaf) -> Facets<'_> {
     Facets {
         index,
         ts: leaf.ts,

@@ -69,12 +69,18 @@ pub enum FindingKind {
     /// The wrapped key of an epoch is none.
     EpochChanged,
     EpochMissing,
+    /// The wrapped key of an epoch is not the one that its leaves commit to.
+    EpochDiffers,
+    /// A leaf with evidence that commits to no epoch's key, after one that does.
+    EpochUnnamed,
     /// Held by no order in force.
     HoldChanged,
     /// An order in force holds it, the vault does not.
     HoldMissing,
     /// The search index says something else than the vault.
     SearchIndexChanged,
+    /// The search index says something else than the leaves.
+    FacetIndexChanged,
     /// A package that is not written as packages are.
     PackageMalformed,
     ManifestInvalid,
@@ -88,6 +94,10 @@ pub enum FindingKind {
     OrderUnproven,
     EvidenceExtra,
     SecretMissing,
+    /// Fewer witnesses cosigned than the policy asks for.
+    QuorumMissing,
+    /// Another leaf stands where a signed answer promised one, or none.
+    PromiseBroken,
     /// A leaf that the warrant finds was left out.
     TagHidden,
     /// A leaf that the warrant does not find was put in.
@@ -146,10 +156,21 @@ impl FindingKind {
             Self::VaultRowExtra => ("has a vault row that no leaf names", "的证据库行无对应记录"),
             Self::EpochChanged => ("holds an epoch key that is not one", "所存时段密钥被改动"),
             Self::EpochMissing => ("is sealed in an epoch whose key is missing", "所属时段的密钥缺失"),
+            Self::EpochDiffers => (
+                "is sealed in an epoch whose wrapped key is not the one it commits to",
+                "所属时段的封装密钥与所载承诺不符",
+            ),
+            Self::EpochUnnamed => (
+                "names evidence and no epoch's key, after leaves that do",
+                "有证据而未载时段密钥承诺，而此前的记录已载",
+            ),
             Self::HoldChanged => ("is held by no order in force", "被保全，但无有效指令"),
             Self::HoldMissing => ("should be held by an order in force and is not", "应依令保全而未保全"),
             Self::SearchIndexChanged => {
                 ("stands in the search index otherwise than in the vault", "的检索索引与证据库不符")
+            }
+            Self::FacetIndexChanged => {
+                ("says something else in the search index than in the log", "的检索索引与账本不符")
             }
             Self::PackageMalformed => ("is not written as a package is", "不符合导出包格式"),
             Self::ManifestInvalid => {
@@ -167,6 +188,12 @@ impl FindingKind {
             Self::EvidenceExtra => ("has evidence here that does not belong", "附有不应存在的证据"),
             Self::SecretMissing => {
                 ("has no secret here, and no order in the tree says why", "缺少随机数，且无在账指令说明")
+            }
+            Self::QuorumMissing => {
+                ("is not cosigned by enough of the policy's witnesses", "见证不足，未达策略要求")
+            }
+            Self::PromiseBroken => {
+                ("is not the one that a signed answer promised", "与签名应答所承诺的记录不符")
             }
             Self::TagHidden => ("is found by the warrant and was left out", "依检索令应在结果中而被遗漏"),
             Self::TagContradicts => ("is not found by the warrant", "不符合检索令"),

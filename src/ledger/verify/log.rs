@@ -16,6 +16,7 @@ use super::super::tile_files::TileFiles;
 use super::super::tiles::Edge;
 use super::super::tree::{Hash, leaf_hash};
 use super::checkpoints::{Awaited, End, behind, checkpoints, choose_key, kept_elsewhere};
+use super::facets::FacetCheck;
 use super::judge::EvidenceReport;
 use super::vaults::{MonthSeen, Watch};
 use super::{Finding, FindingKind, LogReport, MOST_FINDINGS};
@@ -63,10 +64,13 @@ pub(super) struct Walk<'a> {
     pub(super) agreed: u64,
     pub(super) tiles: u64,
     pub(super) last_kind: Option<LeafKind>,
+    /// A leaf with evidence committed to its epoch's key: from then on each does.
+    names_epochs: bool,
     shard: Shard,
     orders: Vec<Order>,
     months: Vec<MonthSeen>,
     watch: Option<Watch>,
+    facets: Option<FacetCheck>,
     progress: &'a dyn Fn(u64),
 }
 
@@ -118,11 +122,13 @@ pub(super) fn check(
         agreed: 0,
         tiles: 0,
         last_kind: None,
+        names_epochs: false,
         origin: origin.clone(),
         shard,
         orders: Vec::new(),
         months: Vec::new(),
         watch: None,
+        facets: None,
         progress: against.progress,
     };
     walk.meet_checkpoints();
@@ -154,10 +160,17 @@ impl Walk<'_> {
         for month in months {
             let name = format!("ledger/{shard}/{month}.db");
             self.watch = Some(Watch::begin(self.data, &self.origin, shard, month));
+            // Before the leaves: what the index has taken in by now, they hold.
+            match FacetCheck::begin(self.data, shard, month, &self.origin) {
+                Ok(facets) => self.facets = facets,
+                Err(damaged) => self.found(damaged),
+            }
             match shelf.month(shard, month) {
                 Ok(file) => self.month(&file, &name),
                 Err(_) => self.found(Finding::new(FindingKind::FileDamaged, name)),
             }
+            let differing = self.facets.take().map(FacetCheck::end).unwrap_or_default();
+            differing.into_iter().for_each(|finding| self.found(finding));
             self.months.extend(self.watch.take().map(Watch::end));
         }
     }
@@ -165,6 +178,8 @@ impl Walk<'_> {
     fn month(&mut self, file: &MonthFile, name: &str) {
         let walked = file.walk(|stored, columns| self.leaf(stored, &columns, name));
         if walked.is_err() {
+            // Nothing is said about the index of leaves that could not be read.
+            self.facets = None;
             let next = self.edge.size();
             let after = format!("; reading stopped before leaf {next}");
             let finding = Finding::new(FindingKind::FileDamaged, name).of(&self.origin);
@@ -262,6 +277,13 @@ impl Walk<'_> {
         if let Some(watch) = &mut self.watch {
             watch.leaf(index, &leaf);
         }
+        if let Some(facets) = &mut self.facets {
+            facets.leaf(index, &leaf);
+        }
+        if leaf.ev.is_some() && self.names_epochs && leaf.ek.is_none() {
+            self.found(Finding::new(FindingKind::EpochUnnamed, name).at(&self.origin, index));
+        }
+        self.names_epochs |= leaf.ek.is_some();
         let same = columns.ts == leaf.ts && columns.kind == leaf.t.name() && columns.exchange == leaf.x;
         if !same {
             self.found(Finding::new(FindingKind::IndexChanged, name).at(&self.origin, index));
@@ -271,6 +293,9 @@ impl Walk<'_> {
     fn unread(&mut self, index: u64) {
         if let Some(watch) = &mut self.watch {
             watch.unread(index);
+        }
+        if let Some(facets) = &mut self.facets {
+            facets.unread(index);
         }
     }
 

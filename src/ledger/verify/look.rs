@@ -12,7 +12,8 @@ use super::super::checkpoint::Checkpoint;
 use super::super::leaf::Leaf;
 use super::super::proof::Proof;
 use super::super::served::{ReadFault, prove};
-use super::super::tile_files::TileFiles;
+use super::super::tile_files::{PublishedTree, TileFiles};
+use super::super::tree::{Hash, consistency_proof, root};
 use crate::store::sqlite::SqliteShelf;
 use crate::store::{Shard, Shelf as _, StoreFault, StoredLeaf};
 
@@ -76,6 +77,44 @@ pub fn proof(data: &Path, what: &str) -> Result<Proof, LookFault> {
     let note = files.cosigned()?.filter(reaches).unwrap_or(own);
     let checkpoint = Checkpoint::peek(&note).map_err(|_| ReadFault::Checkpoint)?;
     prove(&files, stored, checkpoint.size, note)?.ok_or(LookFault::NotSealed)
+}
+
+/// Two sizes of one log with the proof that the larger continues the smaller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consistency {
+    pub origin: String,
+    pub old: (u64, Hash),
+    pub new: (u64, Hash),
+    /// RFC 6962 §2.1.2.
+    pub proof: Vec<Hash>,
+}
+
+/// Of a log (the newest without a name), out of its tiles; `new` is the published size without one.
+pub fn consistency(
+    data: &Path,
+    origin: Option<&str>,
+    old: u64,
+    new: Option<u64>,
+) -> Result<Consistency, LookFault> {
+    let shelf = SqliteShelf::of_data_dir(data);
+    let origin = match origin {
+        Some(origin) => origin.to_owned(),
+        None => {
+            let shard = shelf.shards()?.pop().ok_or(LookFault::NoSuchLeaf)?;
+            let first = shelf.leaves(shard, 0..1)?.pop().ok_or(LookFault::NoSuchLeaf)?;
+            origin_of(&shelf, shard, &first)?
+        }
+    };
+    let files = TileFiles::new(data, &origin);
+    let note = files.checkpoint()?.ok_or(LookFault::NotSealed)?;
+    let size = Checkpoint::peek(&note).map_err(|_| ReadFault::Checkpoint)?.size;
+    let new = new.unwrap_or(size);
+    if new > size || old > new {
+        return Err(LookFault::NotSealed);
+    }
+    let tree = PublishedTree { files: &files, size };
+    let proof = consistency_proof(&tree, old, new)?.ok_or(LookFault::NotSealed)?;
+    Ok(Consistency { origin, old: (old, root(&tree, old)?), new: (new, root(&tree, new)?), proof })
 }
 
 fn show(data: &Path, shelf: &SqliteShelf, shard: Shard, stored: &StoredLeaf) -> Result<ShownLeaf, LookFault> {

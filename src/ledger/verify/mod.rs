@@ -7,6 +7,7 @@
 
 mod bits;
 mod checkpoints;
+mod facets;
 mod finding;
 mod index;
 mod judge;
@@ -31,7 +32,7 @@ pub use crate::store::StoreFault;
 
 pub use finding::{Finding, FindingKind};
 pub use judge::EvidenceReport;
-pub use look::{LookFault, ShownLeaf, find, proof};
+pub use look::{Consistency, LookFault, ShownLeaf, consistency, find, proof};
 pub use range::{RangeFault, verify_range};
 pub use vaults::is_wrapped_key;
 

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::super::checkpoint::Checkpoint;
+use super::super::evidence::epoch_commitment;
 use super::super::extract::{Extract, ExtractFault};
 use super::super::leaf::{Leaf, LeafHash, is_canonical};
 use super::super::note::Vkey;
@@ -40,6 +41,7 @@ pub fn verify_range(data: &Path, asked: &Asked<'_>, range: Range<u64>) -> Result
         orders: log.orders()?,
         evidence: EvidenceReport::default(),
         findings: Vec::new(),
+        names_epochs: false,
     };
     let mut hashes = Vec::new();
     log.leaves::<RangeFault>(range.clone(), |index, bytes| {
@@ -104,6 +106,7 @@ struct Looked<'a> {
     orders: Orders,
     evidence: EvidenceReport,
     findings: Vec<Finding>,
+    names_epochs: bool,
 }
 
 impl Looked<'_> {
@@ -114,6 +117,10 @@ impl Looked<'_> {
             return Ok(());
         };
         let Some(LeafHash(ev)) = leaf.ev else { return Ok(()) };
+        if self.names_epochs && leaf.ek.is_none() {
+            self.found(FindingKind::EpochUnnamed, &folder, index);
+        }
+        self.names_epochs |= leaf.ek.is_some();
         let mark = Mark { shard: self.log.shard(), index };
         let month = Month::at(crate::clock::Now::from_ms(leaf.ts));
         let file = vaults::file_name(mark.shard, month, class_of(&leaf));
@@ -147,6 +154,9 @@ impl Looked<'_> {
             self.found(FindingKind::EvidenceChanged, &file, index);
         } else if secret != leaf.rh {
             self.found(FindingKind::SecretChanged, &file, index);
+        }
+        if leaf.ek.is_some_and(|ek| ek != epoch_commitment(&row.wrapped)) {
+            self.found(FindingKind::EpochDiffers, &file, index);
         }
         Ok(())
     }

@@ -39,6 +39,16 @@ struct Says {
     ts: i64,
     ev: Option<Hash>,
     rh: Option<[u8; 16]>,
+    /// What it commits the epoch's wrapped key to; leaves of older versions do not.
+    ek: Option<[u8; 16]>,
+}
+
+/// The wrapped keys of a vault, each with its commitment, and the leaves that know another.
+struct Epochs {
+    wrapped: BTreeMap<i64, String>,
+    short: BTreeMap<i64, [u8; 16]>,
+    /// By epoch: the first leaf, and how many.
+    differing: BTreeMap<i64, (u64, u64)>,
 }
 
 /// What was seen of one month's evidence.
@@ -110,9 +120,12 @@ impl Watch {
         if class_of(leaf) == RetentionClass::Provision {
             self.seen.provision.set(index);
         }
-        let rh = leaf.rh.as_deref().and_then(|rh| URL_SAFE_NO_PAD.decode(rh).ok()?.try_into().ok());
+        let short = |text: &str| URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok();
+        let rh = leaf.rh.as_deref().and_then(short);
+        // One that cannot be read commits to no key there is.
+        let ek = leaf.ek.as_deref().map(|ek| short(ek).unwrap_or_default());
         let ev = leaf.ev.map(|LeafHash(hash)| hash);
-        self.push(Named { index, says: Some(Says { ts: leaf.ts, ev, rh }) });
+        self.push(Named { index, says: Some(Says { ts: leaf.ts, ev, rh, ek }) });
     }
 
     pub fn unread(&mut self, index: u64) {
@@ -228,20 +241,16 @@ impl Job {
         let (Ok(epochs), Ok(held), Ok(erased)) = (vault.epochs(), vault.held(), vault.erased()) else {
             return self.broken(seen);
         };
-        for (id, wrapped) in &epochs {
-            if !is_wrapped_key(wrapped) {
-                let finding = Finding::new(FindingKind::EpochChanged, seen.file.clone()).of(&self.origin);
-                self.found(seen, finding.saying(&format!(": epoch {id}"), &format!("：{id}")));
-            }
-        }
+        let mut epochs = Epochs::of(epochs);
         (seen.held, seen.erased) = (held, erased);
         let mut index = IndexCheck::begin(&self.data, vault);
         let walked = vault.walk(0, |row| {
-            let stamped = self.row(&row, epochs.contains_key(&row.epoch), feed, seen);
+            let stamped = self.row(&row, &mut epochs, feed, seen);
             if let (Some(index), Some(ts)) = (&mut index, stamped) {
                 index.row(row.index, ts, &row.tokens);
             }
         });
+        self.epochs(&epochs, seen);
         let differing = index.map(|index| index.end(vault, &self.origin)).unwrap_or_default();
         differing.into_iter().for_each(|finding| self.found(seen, finding));
         match (walked, vault.integrity()) {
@@ -254,7 +263,7 @@ impl Job {
     fn row(
         &self,
         row: &StoredVault,
-        epoch_known: bool,
+        epochs: &mut Epochs,
         feed: &mut Feed,
         seen: &mut VaultSeen,
     ) -> Option<i64> {
@@ -282,15 +291,44 @@ impl Job {
         if wrong.is_empty() && !row.sum_fits {
             wrong.push(FindingKind::VaultRowChanged);
         }
-        if !epoch_known {
+        if !epochs.wrapped.contains_key(&row.epoch) {
             wrong.push(FindingKind::EpochMissing);
+        } else if says.ek.is_some_and(|ek| epochs.short.get(&row.epoch) != Some(&ek)) {
+            epochs.differing.entry(row.epoch).or_insert((row.index, 0)).1 += 1;
         }
         wrong.into_iter().for_each(|kind| self.at(seen, kind, row.index));
         Some(says.ts)
     }
 
+    /// One changed key is one finding, with the first leaf that knows another.
+    fn epochs(&self, epochs: &Epochs, seen: &mut VaultSeen) {
+        for (id, wrapped) in &epochs.wrapped {
+            let finding = match epochs.differing.get(id) {
+                Some((index, leaves)) => Finding::new(FindingKind::EpochDiffers, seen.file.clone())
+                    .at(&self.origin, *index)
+                    .saying(
+                        &format!(": epoch {id}, {leaves} leaves"),
+                        &format!("：时段 {id}，共 {leaves} 条"),
+                    ),
+                None if is_wrapped_key(wrapped) => continue,
+                None => Finding::new(FindingKind::EpochChanged, seen.file.clone())
+                    .of(&self.origin)
+                    .saying(&format!(": epoch {id}"), &format!("：{id}")),
+            };
+            self.found(seen, finding);
+        }
+    }
+
     fn at(&self, seen: &mut VaultSeen, kind: FindingKind, index: u64) {
         self.found(seen, Finding::new(kind, seen.file.clone()).at(&self.origin, index));
+    }
+}
+
+impl Epochs {
+    fn of(wrapped: BTreeMap<i64, String>) -> Self {
+        let short = |text: &String| sha256(text.as_bytes()).first_chunk().copied().unwrap_or_default();
+        let short = wrapped.iter().map(|(id, text)| (*id, short(text))).collect();
+        Self { wrapped, short, differing: BTreeMap::new() }
     }
 }
 

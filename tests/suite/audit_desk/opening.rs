@@ -43,6 +43,10 @@ async fn evidence_is_opened_on_the_word_of_two_with_a_key_the_gateway_has_not() 
     assert_eq!(unsealed.content["request"].as_str().unwrap().as_bytes(), message);
     let result: Value = serde_json::from_str(unsealed.content["result"].as_str().unwrap()).unwrap();
     assert_eq!(result, verdict.outcome);
+    // A wrapped key that was changed is told as that, not as somebody else's.
+    let mut rewrapped = released.clone();
+    rewrapped.epoch = rewrapped.epoch.replace("\"tag\":\"", "\"tag\":\"A");
+    assert_eq!(key.open(&rewrapped).err(), Some(UnsealFault::OtherEpoch));
     let (stranger, _) = AuditorPrivateKey::generate().unwrap();
     let stranger = AuditorPrivateKey::from_jwk(&stranger).unwrap();
     assert_eq!(stranger.open(&released).err(), Some(UnsealFault::NotForThisKey));
@@ -73,6 +77,62 @@ async fn a_request_nobody_allows_ends_and_one_for_nothing_is_none() {
     for of in [vec![], vec![0], (0..101).collect()] {
         assert!(matches!(gateway.send(wrong(of)).await, Err(DeskFault::Asked(_))));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_the_second_person_refuses_is_over_and_stands_in_tree_and_register() {
+    let world = World::start().await;
+    let gateway = &world.xianan;
+    gateway.admit_auditors().await;
+    let index = index_of(&world.ask(world.ping()).await);
+    let request = ask_for(&world, vec![index]).await;
+    let refuse = |by: &str| errand(by, Errand::OpenRefuse { request: request.id.clone() });
+    assert_eq!(gateway.send(refuse(LI)).await, Err(DeskFault::SamePerson));
+    assert_eq!(gateway.send(refuse(SUN)).await, Err(DeskFault::NotAllowed));
+    assert_eq!(gateway.done(refuse(ZHAO)).await, json!({"refused": request.id}));
+    // Nothing can be had on it any more, and it cannot be refused a second time.
+    for sent in
+        [refuse(ZHAO), approve(WANG, &request), errand(LI, Errand::Opened { request: request.id.clone() })]
+    {
+        assert_eq!(gateway.send(sent).await, Err(DeskFault::NoSuchRequest));
+    }
+    let leaves = gateway.leaves().await;
+    let opens: Vec<&Value> = leaves.iter().filter(|leaf| leaf["t"] == "open").collect();
+    let [leaf] = &opens[..] else { panic!("{opens:?}") };
+    assert_eq!(
+        (&leaf["by"], &leaf["n"], leaf.get("of")),
+        (&json!(LI), &json!(0), None),
+        "nothing was opened"
+    );
+    let entries = gateway.done(errand(LI, Errand::Registers { act: None, by: None, before: None })).await;
+    let entry = &entries[0];
+    assert_eq!((&entry["act"], &entry["by"], &entry["with"]), (&json!("open"), &json!(LI), &json!(ZHAO)));
+    assert_eq!(entry["what"], json!({"refused": true, "request": request.id}));
+    let rd: [u8; 32] = hex::decode(entry["rd"].as_str().unwrap()).unwrap().try_into().unwrap();
+    assert_eq!(leaf["rd"], b64(rd), "the leaf commits to the entry");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_of_more_leaves_than_one_leaf_can_name_is_several() {
+    let world = World::start().await;
+    let gateway = &world.xianan;
+    gateway.admit_auditors().await;
+    let facts = |of: Vec<u64>| tongban::audit::ExportFacts {
+        shard: "2030h1".into(),
+        sha256: "ab".repeat(32),
+        leaves: 10_000,
+        of,
+    };
+    let told = gateway.done(errand(LI, Errand::Export { facts: facts((0..9_000).rev().collect()) })).await;
+    assert_eq!(told["leaves"].as_array().unwrap().len(), 3);
+    let leaves = gateway.leaves().await;
+    let exports: Vec<&Value> = leaves.iter().filter(|leaf| leaf["t"] == "export").collect();
+    let parts: Vec<usize> = exports.iter().map(|leaf| leaf["of"].as_array().unwrap().len()).collect();
+    assert_eq!(parts, [4096, 4096, 808]);
+    let all: Vec<u64> =
+        exports.iter().flat_map(|l| l["of"].as_array().unwrap()).map(|i| i.as_u64().unwrap()).collect();
+    assert_eq!(all, (0..9_000).collect::<Vec<_>>(), "each once, in order");
+    assert!(exports.iter().all(|leaf| leaf["n"] == 10_000 && leaf["past"] == "tongban/421202/2030h1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

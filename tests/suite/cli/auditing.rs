@@ -79,6 +79,32 @@ async fn a_running_ledger_and_its_copy_are_verified_shown_and_proven() {
     assert_eq!((&proven["sound"], &proven["leaf"]), (&json!(true), leaf));
     home.run(&["audit", "proof", "--check", proof]).ended(0);
     audit(&["proof", "--check", proof, "--vkey", stranger]).ended(2);
+    // A policy names the log's key, and whose cosignatures are enough.
+    let policy = pair.root.path().join("policy");
+    let witness = pair.yuhuan.run(&["audit", "witness", "key"]).ended(0).out;
+    fs::write(&policy, format!("log {vkey}\nquorum none\n")).unwrap();
+    let by_policy = || audit(&["verify", "--proof", proof, "--policy", policy.to_str().unwrap(), "--json"]);
+    assert_eq!(by_policy().ended(0).json()["leaf"], *leaf);
+    fs::write(&policy, format!("log {vkey}\n{witness}quorum 331083\n")).unwrap();
+    let found = by_policy().ended(2).json();
+    assert!(found["fault"].as_str().unwrap().contains("见证不足"), "{found}");
+    fs::write(&policy, format!("log {stranger}\nquorum none\n")).unwrap();
+    by_policy().refused_in_one_line(&["gateway.toml"]);
+    audit(&["verify", kept, "--policy", policy.to_str().unwrap()]).ended(64);
+
+    // It only grew: between two sizes, and since a checkpoint that was kept.
+    let grew = audit(&["consistency", "1", "3", "--dir", kept, "--vkey", vkey, "--json"]).ended(0).json();
+    assert_eq!((&grew["consistent"], &grew["old"], &grew["new"]), (&json!(true), &json!(1), &json!(3)));
+    let published = home.data().join(format!("tiles/{}/checkpoint", grew["origin"].as_str().unwrap()));
+    let published = published.to_str().unwrap();
+    assert!(
+        audit(&["consistency", "2", published, "--dir", kept, "--vkey", vkey])
+            .ended(0)
+            .out
+            .contains("只增不改")
+    );
+    audit(&["consistency", published, "--dir", kept, "--vkey", stranger]).ended(64);
+    audit(&["consistency", "3", "99999", "--dir", kept, "--vkey", vkey]).ended(1);
     let text = fs::read_to_string(proof).unwrap();
     let (at, _) = text.match_indices("index ").next().unwrap();
     fs::write(proof, [&text[..at + 6], "1", &text[at + 6..]].concat()).unwrap();
@@ -99,7 +125,12 @@ async fn a_package_is_made_for_a_reason_and_checked_without_the_gateway() {
     let account = json!({"name": "li-auditor", "title": "李审计", "role": "audit", "spki_sha256": [], "status": "active"});
     fs::write(home.dir.join("trust/console/li-auditor.json"), account.to_string()).unwrap();
     let why = ["--as", "li-auditor", "--purpose", "投诉核查", "--order", "咸审〔2026〕1号"];
-    let export = |what: &[&str], out: &str| home.run(&[&["audit", "export", "-o", out], what, &why].concat());
+    let export = |what: &[&str], out: &str| {
+        home.run(&[&["audit", "export", "-o", out, "--offline"], what, &why].concat())
+    };
+    let unasked = home.run(&[&["audit", "export", "-o", &whole, "--range", "0.."][..], &why].concat());
+    unasked.refused_in_one_line(&["--offline"]);
+    assert!(!Path::new(&whole).exists(), "what cannot be recorded is not handed out");
     let made = export(&["--range", "0..", "--json"], &whole).ended(0).json();
     export(&["--exchange", &ids[1]], &one).ended(0);
     let verdict = audit(&["check", &whole, "--vkey", vkey, "--json"]).ended(0).json();

@@ -29,7 +29,9 @@ async fn looked_up() -> (Pair, crate::process::Served, PathBuf) {
 }
 
 fn act(pair: &Pair, by: &str, arguments: &[&str]) -> Ran {
-    pair.xianan.run(&[&["audit"], arguments, &["--as", by, "--purpose", PURPOSE, "--order", ORDER]].concat())
+    // While the gateway runs, `--offline` says nothing: at rest no partner is there to be asked.
+    let who = ["--as", by, "--purpose", PURPOSE, "--order", ORDER, "--offline"];
+    pair.xianan.run(&[&["audit"], arguments, &who].concat())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,12 +49,32 @@ async fn an_errand_is_the_same_through_the_socket_and_at_rest() {
     assert!(refused.err.contains("--purpose") && refused.err.contains("--order"), "{refused:?}");
     assert_eq!(serving.stop(), 0);
     assert!(!socket.exists());
+    let unasked = pair.xianan.run(&[
+        "audit",
+        "search",
+        "--citizen",
+        JIA,
+        "--as",
+        LI,
+        "--purpose",
+        PURPOSE,
+        "--order",
+        ORDER,
+    ]);
+    unasked.refused_in_one_line(&["--offline", "旧副本"]);
     assert_eq!(rows(found(LI)), running, "at rest, with the store's lock");
     assert_eq!(found("nobody").ended(1).json()["code"], "no-such-account");
     let table = act(&pair, LI, &["search", "--citizen", JIA]).ended(0);
     assert!(table.out.contains("license.query") && table.err.contains("recorded as leaf"), "{table:?}");
-    let entries = pair.xianan.run(&["audit", "registers", "--as", LI, "--json"]).ended(0).json();
-    assert_eq!(entries.as_array().unwrap().len(), 3);
+    let entries = pair.xianan.run(&["audit", "registers", "--as", LI, "--offline", "--json"]).ended(0).json();
+    let offline: Vec<&Value> = entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry.get("offline").unwrap_or(&Value::Null))
+        .collect();
+    // The newest first: two at rest, and the one while the gateway ran.
+    assert_eq!(offline, [&json!(true), &json!(true), &Value::Null], "{entries}");
     let check = |more: &[&str]| pair.xianan.run(&[&["audit", "registers", "--check"], more].concat());
     let bound = check(&["--json"]).ended(0).json();
     assert_eq!((&bound["sound"], &bound["entries"], &bound["leaves"]), (&true.into(), &3.into(), &3.into()));

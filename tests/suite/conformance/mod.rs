@@ -7,10 +7,11 @@ mod target;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
-use tongban::conformance::{Case, Ground, Outcome, Role, Run, RunSettings, cases};
+use tongban::conformance::{Case, Ground, Operator, Outcome, Role, Run, RunSettings, cases};
 
 use mutant::Mutant;
 use target::Target;
@@ -36,8 +37,12 @@ fn red(mutation: &Value) -> BTreeSet<String> {
 }
 
 async fn play(ground: Ground, target: &str, cases: Vec<Case>) -> Run {
-    let settings =
-        RunSettings { role: Role::Answering, target: Some(target.to_owned()), local: None, has: Vec::new() };
+    play_with(ground, target, cases, None).await
+}
+
+async fn play_with(ground: Ground, target: &str, cases: Vec<Case>, operator: Option<Operator>) -> Run {
+    let target = Some(target.to_owned());
+    let settings = RunSettings { role: Role::Answering, target, local: None, has: Vec::new(), operator };
     tongban::conformance::run(ground, settings, cases, |_| {}).await.unwrap()
 }
 
@@ -96,4 +101,43 @@ fn what_cannot_be_asked_is_told_as_not_run_and_a_wrong_usage_ends_with_64() {
     assert_eq!((&report["passed"], &report["not_run"]), (&0.into(), &1.into()), "{report}");
     drop(target);
     run(&["conformance", "run", "--role", "asking", "--scene", scene, "--only", "S-5.1"]).ended(1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_who_cannot_leaves_a_case_not_run_and_one_who_does_nothing_turns_it_red() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = Target::start(dir.path(), "answering");
+    let at = target.ground().endpoints["answering"].clone();
+    let log = dir.path().join("words");
+    for (does, told) in [("exit 3", "not run"), ("echo broken >&2; exit 1", "not run"), ("exit 0", "failed")]
+    {
+        let command = dir.path().join("operator");
+        let script = format!("#!/bin/sh\necho \"$TONGBAN_ROLE $*\" >> {}\n{does}\n", log.display());
+        fs::write(&command, script).unwrap();
+        fs::set_permissions(&command, fs::Permissions::from_mode(0o700)).unwrap();
+        let operator = Operator { command, scene: target.scene.clone() };
+        let case = named(&BTreeSet::from(["L-11.1".to_owned()]));
+        let run = play_with(target.ground(), &at, case, Some(operator)).await;
+        let [played] = run.played.as_slice() else { panic!("{run:?}") };
+        match (told, &played.outcome) {
+            ("not run", Outcome::NotRun(why)) => assert!(why.contains("register down"), "{why}"),
+            ("failed", Outcome::Failed(_)) => {
+                let trail = played.trail.clone().unwrap();
+                assert_eq!((trail.step, trail.steps), (2, 2));
+                let shown = [&trail.sent, &trail.expected, &trail.came].map(|part| part.clone().unwrap());
+                let parts = ["\"license.query\"", "register-unavailable", "\"found\": true"];
+                assert!(shown.iter().zip(parts).all(|(part, due)| part.contains(due)), "{shown:?}");
+            }
+            _ => panic!("{does}: {played:?}"),
+        }
+        assert_eq!(run.passed(), 0);
+    }
+    let words = fs::read_to_string(log).unwrap();
+    assert!(
+        words.ends_with("answering register down\nanswering register up\n"),
+        "what was done is undone: {words}"
+    );
+    // And without anybody at the target.
+    let run = play(target.ground(), &at, named(&BTreeSet::from(["L-11.1".to_owned()]))).await;
+    assert_eq!((run.passed(), run.not_run()), (0, 1));
 }

@@ -11,7 +11,7 @@ use tongban::conformance::Ground;
 use crate::process::{get, run, tongban, until};
 
 pub struct Target {
-    scene: PathBuf,
+    pub scene: PathBuf,
     child: Child,
 }
 

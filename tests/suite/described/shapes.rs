@@ -29,13 +29,23 @@ impl Chance {
 /// How deep a made value goes before only what is required is made.
 const DEPTH: usize = 6;
 
+/// One leaf in so many stands at, or just beyond, a bound of its schema, where edges are wanted.
+const EDGES: usize = 24;
+
 pub struct Shapes {
     components: Value,
+    edges: bool,
 }
 
 impl Shapes {
     pub fn of(description: &Value) -> Self {
-        Self { components: description["components"].clone() }
+        Self { components: description["components"].clone(), edges: false }
+    }
+
+    /// Values at the bounds of their schemas, and one beyond them, are made as well.
+    pub fn with_edges(mut self) -> Self {
+        self.edges = true;
+        self
     }
 
     pub fn validator(&self, schema: &Value) -> Validator {
@@ -57,6 +67,9 @@ impl Shapes {
     /// A value that meets the schema's shape; identifiers are well formed where it matters.
     pub fn made(&self, schema: &Value, chance: &mut Chance, depth: usize) -> Value {
         let schema = self.resolved(schema);
+        if self.edges && chance.one_in(EDGES) {
+            return edge(schema, chance);
+        }
         if let Some(example) = schema.get("example").filter(|_| !chance.one_in(4)) {
             return example.clone();
         }
@@ -150,4 +163,47 @@ fn made_string(schema: &Value, chance: &mut Chance) -> String {
     let most = usize::try_from(schema["maxLength"].as_u64().unwrap_or(40)).unwrap().min(40);
     let length = least + chance.below(most.saturating_sub(least) + 1);
     (0..length).map(|_| *chance.pick(&['a', '9', '测', '-', '_', ' '])).collect()
+}
+
+/// At a bound of the schema, or just beyond it, or of another type.
+fn edge(schema: &Value, chance: &mut Chance) -> Value {
+    let bound = |name: &str, beyond: i64| schema[name].as_i64().map(|bound| bound + beyond);
+    let whole = |n: i64| usize::try_from(n.clamp(0, 40_000)).unwrap();
+    let mut values: Vec<Value> = vec![json!(null), json!(true), json!({}), json!([]), json!(0), json!("")];
+    for (name, beyond) in [("minimum", -1), ("minimum", 0), ("maximum", 0), ("maximum", 1)] {
+        values.extend(bound(name, beyond).map(|n| json!(n)));
+    }
+    for (name, beyond) in [("minLength", -1), ("minLength", 0), ("maxLength", 0), ("maxLength", 1)] {
+        let letter = *chance.pick(&["a", "a", "测", "𠮷", "e\u{301}", "ﬀ", "\u{feff}"]);
+        values.extend(bound(name, beyond).map(|n| json!(letter.repeat(whole(n)))));
+    }
+    for (name, beyond) in [("minItems", -1), ("minItems", 0), ("maxItems", 0), ("maxItems", 1)] {
+        let item = chance.pick(&[json!(1), json!("x"), json!({}), json!(null)]).clone();
+        values.extend(bound(name, beyond).map(|n| json!(vec![item.clone(); whole(n).min(1000)])));
+    }
+    if schema["type"] == "string" && chance.one_in(3) {
+        let odd = [
+            "\u{202e}",
+            "\u{0}",
+            "\u{fffd}",
+            "\u{e000}",
+            "４２１２０２",
+            " a",
+            "a\n",
+            "<b>",
+            "' OR 1=1 --",
+            "../../etc",
+        ];
+        values.push(json!(chance.pick(&odd)));
+    }
+    if schema["type"] == "integer" {
+        values.extend([json!(-1), json!(1.5), json!(9_007_199_254_740_992_i64), json!(i64::MAX), json!("1")]);
+    }
+    // The schema's own bounds are likelier than the rest.
+    let own = values.len() - values.len().min(6);
+    if own > 0 && !chance.one_in(3) {
+        values[6 + chance.below(own)].clone()
+    } else {
+        chance.pick(&values).clone()
+    }
 }

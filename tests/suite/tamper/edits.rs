@@ -1,6 +1,7 @@
 //! Two thousand random edits of a small log's files (and eight thousand of a package in
-//! `packages.rs`; ten thousand of a log were found once, they take minutes), every one found: octets flipped, cut out,
-//! put in, swapped, cut off, or taken from another region's file.
+//! `packages.rs`), every one found: octets flipped, cut out, put in, swapped, cut off, or taken
+//! from another region's file. As many as `TONGBAN_RANDOM_EDITS` says instead: ten thousand of
+//! each take minutes and are run before a release (`scripts/random-edits`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,11 @@ use tongban::ledger::verify::verify;
 use super::made::{County, Keys, copy_of};
 
 const EDITS: usize = 2_000;
+
+/// How many edits this run makes: as usual, or as many as somebody asked for.
+pub fn edits(usual: usize) -> usize {
+    std::env::var("TONGBAN_RANDOM_EDITS").map_or(usual, |many| many.parse().unwrap())
+}
 const THREADS: usize = 4;
 
 /// Numbers that a failure can be repeated from (splitmix64).
@@ -80,7 +86,7 @@ pub fn files(data: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn two_thousand_random_edits_of_a_log_are_all_found() {
+async fn thousands_of_random_edits_of_a_log_are_all_found() {
     let (root, keys) = (tempfile::tempdir().unwrap(), Arc::new(Keys::new()));
     let (mut here, mut there) = (
         County::open(&root.path().join("a"), "421202", &keys),
@@ -107,7 +113,7 @@ async fn two_thousand_random_edits_of_a_log_are_all_found() {
             scope.spawn(move || {
                 loop {
                     let number = taken.fetch_add(1, Ordering::Relaxed);
-                    if number >= EDITS {
+                    if number >= edits(EDITS) {
                         return;
                     }
                     let mut chance = Chance(number as u64);

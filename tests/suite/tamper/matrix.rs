@@ -30,6 +30,7 @@ const LEAF: u64 = 50;
 const NEXT: u64 = 51;
 const LEAVES: &str = "2026-11.db";
 const VAULT: &str = "2026-11.provision.db";
+const FACETS: &str = "2026-11.index.db";
 const INDEX: &str = "2026-11.provision.index.db";
 const TILE: &str = "tile/0/000";
 const CHECKPOINT: &str = "/checkpoint";
@@ -360,6 +361,45 @@ const CASES: &[Case] = &[
         index: None,
     },
     Case {
+        name: "epoch-flip",
+        act: |t| {
+            t.sql(VAULT, "UPDATE epoch SET wrapped=replace(wrapped, '\"tag\":\"', '\"tag\":\"A') WHERE id=(SELECT min(id) FROM epoch)");
+        },
+        file: VAULT,
+        index: Some(2),
+    },
+    Case {
+        name: "epoch-delete",
+        act: |t| t.sql(VAULT, "DELETE FROM epoch WHERE id=(SELECT min(id) FROM epoch)"),
+        file: VAULT,
+        index: Some(2),
+    },
+    Case {
+        name: "epoch-insert",
+        act: |t| {
+            // Another key under a free number, and the evidence of a day put under it.
+            t.sql(VAULT, "INSERT INTO epoch SELECT max(id)+1, wrapped FROM b.epoch; UPDATE vault SET epoch=(SELECT max(id) FROM epoch) WHERE idx=50");
+        },
+        file: VAULT,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "epoch-reorder",
+        act: |t| {
+            t.sql(VAULT, "CREATE TEMP TABLE w AS SELECT id, wrapped FROM main.epoch; UPDATE main.epoch SET wrapped=(SELECT wrapped FROM w WHERE w.id<>main.epoch.id)");
+        },
+        file: VAULT,
+        index: Some(2),
+    },
+    Case {
+        name: "epoch-splice",
+        act: |t| {
+            t.sql(VAULT, "UPDATE epoch SET wrapped=(SELECT wrapped FROM b.epoch LIMIT 1) WHERE id=(SELECT min(id) FROM epoch)");
+        },
+        file: VAULT,
+        index: Some(2),
+    },
+    Case {
         name: "vault-splice",
         act: |t| {
             t.sql(VAULT, "UPDATE vault SET (r,tokens,sum)=(SELECT r,tokens,sum FROM b.vault WHERE idx=50) WHERE idx=50")
@@ -418,6 +458,132 @@ const CASES: &[Case] = &[
         act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx>282"),
         file: INDEX,
         index: Some(284),
+    },
+    Case {
+        name: "facet-flip",
+        act: |t| {
+            t.sql(
+                FACETS,
+                "UPDATE facet SET op=(SELECT f.op FROM facet f WHERE f.op<>facet.op LIMIT 1) WHERE idx=50",
+            );
+        },
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "facet-time",
+        act: |t| t.sql(FACETS, "UPDATE facet SET ts=ts-86400000 WHERE idx=50"),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "facet-delete",
+        act: |t| t.sql(FACETS, "DELETE FROM facet WHERE idx=50"),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "facet-insert",
+        act: |t| {
+            t.sql(FACETS, "INSERT INTO facet SELECT 90000, ts, kind, peer, op, item, lt, dec, code, auth FROM facet WHERE idx=50");
+        },
+        file: FACETS,
+        index: Some(90_000),
+    },
+    Case {
+        name: "facet-reorder",
+        act: |t| t.sql(FACETS, &swap("facet", "ts")),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "facet-truncate",
+        act: |t| t.sql(FACETS, "DELETE FROM facet WHERE idx>300"),
+        file: FACETS,
+        index: Some(301),
+    },
+    Case {
+        name: "facet-splice",
+        act: |t| {
+            t.sql(FACETS, "DELETE FROM facet WHERE idx=50; INSERT INTO facet SELECT 50, ts+1, kind, peer, op, item, lt, dec, code, auth FROM b.facet WHERE idx=50");
+        },
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "facet-ahead",
+        act: |t| t.sql(FACETS, "UPDATE upto SET idx=idx+1000"),
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "facet-behind",
+        act: |t| t.sql(FACETS, "UPDATE upto SET idx=49"),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "word-flip",
+        act: |t| t.sql(FACETS, "UPDATE word SET text='case.query' WHERE text='license.query'"),
+        file: FACETS,
+        index: Some(2),
+    },
+    Case {
+        name: "word-insert",
+        act: |t| t.sql(FACETS, "INSERT INTO word(text) VALUES('case.query')"),
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "frequency-flip",
+        act: |t| {
+            t.sql(FACETS, "UPDATE frequency SET n=n+1 WHERE facet='peer' AND n=(SELECT max(n) FROM frequency WHERE facet='peer')")
+        },
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        // Without it nobody finds a lookup by its op.
+        name: "frequency-delete",
+        act: |t| {
+            t.sql(FACETS, "DELETE FROM frequency WHERE facet='op' AND word=(SELECT id FROM word WHERE text='license.query')")
+        },
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "frequency-insert",
+        act: |t| {
+            t.sql(
+                FACETS,
+                "INSERT INTO frequency SELECT 'item', (SELECT id FROM word WHERE text='license.query'), 5",
+            )
+        },
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "hourly-flip",
+        act: |t| t.sql(FACETS, "UPDATE hourly SET n=n-1 WHERE n=(SELECT max(n) FROM hourly)"),
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "hourly-delete",
+        act: |t| t.sql(FACETS, "DELETE FROM hourly WHERE n=(SELECT max(n) FROM hourly)"),
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "hourly-insert",
+        act: |t| {
+            t.sql(
+                FACETS,
+                "INSERT INTO hourly SELECT hour+1, kind, peer, op, code, n, ms, slowest FROM hourly LIMIT 1",
+            )
+        },
+        file: FACETS,
+        index: None,
     },
     Case { name: "checkpoint-flip", act: |t| t.checkpoint(|b| b[30] ^= 1), file: CHECKPOINT, index: None },
     Case {
@@ -490,7 +656,7 @@ fn every_way_to_tamper_with_every_thing_is_found_and_located() {
     for case in CASES {
         let data = copy_of(&ground.data, &root.join(case.name));
         let tampered = Tampered { ground, data };
-        for name in [LEAVES, VAULT, INDEX, "2026-11.other.db", "../state.db"] {
+        for name in [LEAVES, VAULT, INDEX, FACETS, "2026-11.other.db", "../state.db"] {
             tampered.cover(&tampered.db(name));
         }
         (case.act)(&tampered);

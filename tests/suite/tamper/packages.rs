@@ -12,8 +12,8 @@ use tongban::ledger::Vkey;
 use tongban::ledger::evidence::Field;
 use tongban::ledger::verify::FindingKind;
 
-use super::edits::{Chance, edit};
-use super::made::{DAY, START};
+use super::edits::{Chance, edit, edits};
+use super::made::{DAY, START, checkpoint};
 use super::{Ground, ground};
 
 fn package(ground: &Ground, data: &Path, name: &str, selection: Selection) -> (PathBuf, Exported) {
@@ -72,6 +72,93 @@ fn a_package_has_the_same_bytes_twice_and_is_sound() {
     // Its own word for the key is taken, and said.
     let verdict = check(&folder, &Trust::default(), None).unwrap();
     assert_eq!((verdict.sound, verdict.key), (true, tongban::ledger::verify::KeySource::Genesis));
+}
+
+#[test]
+fn a_policy_asks_for_its_quorum_under_a_packages_checkpoint() {
+    use tongban::witness::{CosignerKey, Policy};
+    let ground = ground();
+    let selection = Selection::Range { from: 20, to: Some(30) };
+    let (path, _) = package(ground, &ground.data, "quorum.tar", selection);
+    let region = |code: &str| tongban::domain::Region::parse(code).unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let witness = |code: &str| CosignerKey::open(&keys.path().join(code), region(code)).unwrap();
+    let witnesses = [witness("331083"), witness("320922")];
+    let policy = |quorum: &str| {
+        let text = format!(
+            "log {}\nwitness a {}\nwitness b {}\ngroup both all a b\nquorum {quorum}\n",
+            ground.vkey,
+            witnesses[0].vkey(),
+            witnesses[1].vkey()
+        );
+        Trust::policy(Policy::parse(text.as_bytes()).unwrap())
+    };
+    assert!(check(&path, &policy("none"), None).unwrap().sound);
+    let kinds = |path: &Path, quorum: &str| {
+        let verdict = check(path, &policy(quorum), None).unwrap();
+        verdict.findings.iter().map(|finding| finding.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&path, "a"), [FindingKind::QuorumMissing]);
+    // Cosigned by one: enough for a, too few for both; every proof carries the same note.
+    let cosigned = |line: String| {
+        seeded(ground, "quorum.tar", |members, _| {
+            for (name, bytes) in members.iter_mut() {
+                if name == "checkpoint" || name.starts_with("proofs/") {
+                    bytes.extend_from_slice(line.as_bytes());
+                }
+            }
+        })
+    };
+    let note = fs::read(checkpoint(&ground.data, "421202", super::made::SHARD)).unwrap();
+    let text = tongban::ledger::note::Note::parse(&note).unwrap().text().to_owned();
+    let line = format!("{}\n", witnesses[0].cosign(&text, tongban::clock::Now::from_secs(START)));
+    let path = cosigned(line.clone());
+    assert_eq!(kinds(&path, "a"), []);
+    assert_eq!(kinds(&path, "both"), [FindingKind::QuorumMissing]);
+    // A known witness's line that does not hold spoils the note.
+    let forged = format!("{}\n", witnesses[0].cosign("another\n", tongban::clock::Now::from_secs(START)));
+    assert!(kinds(&cosigned(forged), "none").contains(&FindingKind::QuorumMissing));
+}
+
+#[tokio::test]
+async fn a_package_of_more_than_four_thousand_leaves_is_whole() {
+    use tongban::ledger::evidence::Evidence;
+    use tongban::ledger::{Entry, Leaf, LeafKind, RetentionClass};
+    let root = tempfile::tempdir().unwrap();
+    let keys = std::sync::Arc::new(super::made::Keys::new());
+    let county = super::made::County::open(root.path(), "421202", &keys);
+    const LEAVES: u64 = 4_200;
+    let mut recording = tokio::task::JoinSet::new();
+    for _ in 0..LEAVES {
+        let ledger = county.ledger.clone();
+        let leaf = Leaf { peer: Some("331083".into()), op: Some("ping".into()), ..Leaf::new(LeafKind::In) };
+        let evidence = Evidence { result: Some(b"{}".to_vec()), ..Evidence::new(RetentionClass::Other) };
+        recording
+            .spawn(async move { ledger.record(Entry { evidence: Some(evidence), ..leaf.into() }).await });
+        if recording.len() == 1_000 {
+            while let Some(recorded) = recording.join_next().await {
+                recorded.unwrap().unwrap();
+            }
+        }
+    }
+    while let Some(recorded) = recording.join_next().await {
+        recorded.unwrap().unwrap();
+    }
+    let data = county.close().await;
+    let key = keys.ledger();
+    let selection = Selection::Range { from: 0, to: None };
+    let request = Export { data: &data, key: &key, shard: None, selection, policy: None };
+    let path = root.path().join("large.tar");
+    let mut file = std::io::BufWriter::new(fs::File::create(&path).unwrap());
+    let exported = export(&request, &mut file).unwrap();
+    drop(file);
+    // With the log's first leaf.
+    assert_eq!((exported.leaves, exported.evidence.len() as u64), (LEAVES + 1, LEAVES));
+    let verdict = check(&path, &Trust::default(), None).unwrap();
+    assert!(verdict.sound, "{:#?}", verdict.findings);
+    assert_eq!((verdict.leaves, verdict.evidence.present), (LEAVES + 1, LEAVES));
+    let verdict = tongban::ledger::verify::verify(&data, Some(key.public())).unwrap();
+    assert!(verdict.sound, "facets over more than one page: {:#?}", verdict.findings);
 }
 
 #[test]
@@ -307,14 +394,14 @@ fn each_seeded_fault_is_found_although_the_manifest_is_signed_anew() {
 }
 
 #[test]
-fn eight_thousand_random_edits_of_a_package_are_all_found() {
+fn thousands_of_random_edits_of_a_package_are_all_found() {
     let ground = ground();
     let (path, _) = package(ground, &ground.data, "small.tar", Selection::Range { from: 30, to: Some(40) });
     let bytes = fs::read(&path).unwrap();
     let foreign = fs::read(ground.root.join("a/ledger/2026h2/2026-11.provision.db")).unwrap();
     let edited = tempfile::NamedTempFile::new().unwrap();
     let trust = trust(ground);
-    for number in 0..8000 {
+    for number in 0..edits(8_000) as u64 {
         fs::write(edited.path(), edit(&bytes, &foreign, &mut Chance(number))).unwrap();
         let found = check(edited.path(), &trust, None).map_or(true, |verdict: PackageVerdict| !verdict.sound);
         assert!(found, "edit {number}");

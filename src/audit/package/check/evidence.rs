@@ -13,7 +13,7 @@ use super::super::members::{
     EvidenceFile, FactKind, FactLine, SecretLine, Warrant, evidence_name, order_at, order_name, read_line,
 };
 use super::{Checking, Store, short};
-use crate::ledger::evidence::{SubjectKey, tag_of};
+use crate::ledger::evidence::{SubjectKey, epoch_commitment, tag_of};
 use crate::ledger::leaf::Leaf;
 use crate::ledger::orders::{Order, OrderKind, name_of};
 use crate::ledger::proof::Proof;
@@ -135,6 +135,11 @@ impl Checking {
         let kind = match &evidence {
             Some(evidence) if seen.ev != Some(sha256(&evidence.sealed)) => Some(FindingKind::EvidenceChanged),
             Some(evidence) if seen.rh != Some(short(&evidence.r)) => Some(FindingKind::SecretChanged),
+            Some(evidence)
+                if seen.ek.as_ref().is_some_and(|ek| *ek != epoch_commitment(&evidence.wrapped)) =>
+            {
+                Some(FindingKind::EpochDiffers)
+            }
             Some(evidence) if !is_wrapped_key(&evidence.wrapped) => Some(FindingKind::EpochChanged),
             Some(_) => None,
             None => Some(FindingKind::EvidenceChanged),

@@ -25,6 +25,8 @@ pub struct Seen {
     pub hash: Hash,
     pub ev: Option<Hash>,
     pub rh: Option<[u8; 16]>,
+    /// What it commits the epoch's wrapped key to; leaves of older versions do not.
+    pub ek: Option<String>,
     pub ts: i64,
     pub class: RetentionClass,
     /// Of periods only.
@@ -41,7 +43,7 @@ impl Checking {
             // Said of the member already.
             Err(_) => return Ok(()),
         };
-        let (mut text, mut next) = (Vec::new(), 0);
+        let (mut text, mut next, mut names_epochs) = (Vec::new(), 0, false);
         while reader.read_until(b'\n', &mut text)? > 0 {
             let line: Option<LeafLine> = read_line(&text);
             let read = line.and_then(|line| Some((line.i, STANDARD.decode(&line.l).ok()?)));
@@ -55,6 +57,10 @@ impl Checking {
             let leaf = Leaf::from_bytes(&bytes).filter(|leaf| leaf.me == me && is_canonical(&bytes));
             match leaf {
                 Some(leaf) => {
+                    if leaf.ev.is_some() && names_epochs && leaf.ek.is_none() {
+                        self.found(FindingKind::EpochUnnamed, LEAVES, Some(index));
+                    }
+                    names_epochs |= leaf.ek.is_some();
                     self.leaves.insert(index, seen(leaf, leaf_hash(&bytes), &manifest.selection));
                 }
                 None => self.found(FindingKind::LeafMalformed, LEAVES, Some(index)),
@@ -157,7 +163,7 @@ fn seen(leaf: Leaf, hash: Hash, selection: &Selected) -> Seen {
     let rh = leaf.rh.as_deref().and_then(|rh| URL_SAFE_NO_PAD.decode(rh).ok()?.try_into().ok());
     let tags = if matches!(selection, Selected::Window { .. }) { leaf.tags } else { Vec::new() };
     let x = leaf.x.filter(|_| matches!(selection, Selected::Exchanges { .. }));
-    Seen { hash, ev: leaf.ev.map(|LeafHash(ev)| ev), rh, ts: leaf.ts, class, tags, x }
+    Seen { hash, ev: leaf.ev.map(|LeafHash(ev)| ev), rh, ek: leaf.ek, ts: leaf.ts, class, tags, x }
 }
 
 /// First and last of every run of consecutive numbers.

@@ -54,15 +54,16 @@ impl Trust {
         Self { keys, policy: None, source: Some(KeySource::Genesis) }
     }
 
-    /// A checkpoint of the log that its key signed, and enough witnesses.
+    /// A checkpoint of the log that its key signed.
     fn open(&self, note: &[u8]) -> Option<Checkpoint> {
         let origin = Checkpoint::peek(note).ok()?.origin;
-        let checkpoint = Checkpoint::open(note, &self.key_for(&origin)?).ok()?;
-        let enough = match &self.policy {
-            Some(policy) => policy.judge(&Note::parse(note).ok()?).is_ok_and(|judged| judged.quorum),
-            None => true,
-        };
-        enough.then_some(checkpoint)
+        Checkpoint::open(note, &self.key_for(&origin)?).ok()
+    }
+
+    /// Did enough of the policy's witnesses cosign it? A known one whose line fails spoils all.
+    fn is_cosigned(&self, note: &[u8]) -> bool {
+        let judged = |policy: &Policy| policy.judge(&Note::parse(note).ok()?).ok();
+        self.policy.as_ref().is_none_or(|policy| judged(policy).is_some_and(|judged| judged.quorum))
     }
 
     /// The key of a log: its own, or the same key under the name of another half-year.
@@ -163,6 +164,8 @@ impl Checking {
         let checkpoint = checkpoint.filter(|c| c.size == manifest.size && c.origin == manifest.log);
         if checkpoint.is_none() {
             self.found(FindingKind::CheckpointInvalid, "checkpoint", None);
+        } else if !self.trust.is_cosigned(&note) {
+            self.found(FindingKind::QuorumMissing, "checkpoint", None);
         }
         self.read_leaves(store, &manifest)?;
         self.runs(store, &note, checkpoint.as_ref())?;

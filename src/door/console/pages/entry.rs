@@ -56,6 +56,7 @@ fn about(member: &str) -> Option<(&'static str, &'static str)> {
         "peer" => ("对方", "other side"),
         "pl" => ("对方承诺的位置", "the place that the other side promised"),
         "rd" => ("结果的哈希", "hash of the result"),
+        "ek" => ("时段密钥的承诺", "commitment to the epoch's wrapped key"),
         "rh" => ("可擦除密钥的承诺", "commitment to the erasable secret"),
         "rq" => ("请求报文的哈希", "hash of the request"),
         "rs" => ("应答报文的哈希", "hash of the response"),

@@ -11,6 +11,7 @@
 //! a page of an index holds hundreds of places.
 
 mod reader;
+mod whole;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Month, RetentionClass, Shard};
 
 pub use reader::IndexReader;
+pub use whole::{FACET_NAMES, FacetRow, HourRow, WholeFacets};
 pub use writer::{IndexWriter, remove_index};
 
 /// The words of a leaf that it can be found by; an empty word stands for an absent member.
