@@ -236,7 +236,8 @@ pub fn seal(key: &SigningKey, typ: Typ, payload: &Value) -> Result<Vec<u8>, Sign
         format!("{{\"alg\":\"{}\",\"typ\":\"{}\",\"kid\":\"{}\"}}", key.alg().name(), typ.name(), key.kid());
     let mut message = URL_SAFE_NO_PAD.encode(header);
     message.push('.');
-    URL_SAFE_NO_PAD.encode_string(payload.to_string(), &mut message);
+    // Not `to_string`, which goes through a formatter piece by piece. A `Value` is always written.
+    URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(payload).unwrap_or_default(), &mut message);
     let signature = key.sign(message.as_bytes())?;
     message.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut message);

@@ -68,12 +68,15 @@ fn write_number(number: &Number, out: &mut Vec<u8>) {
     }
 }
 
-/// §3.2.2.2: only quotation marks, backslashes and controls are escaped.
-fn write_string(text: &str, out: &mut Vec<u8>) {
+/// A JSON string, quoted (RFC 8785 §3.2.2.2): only quotation marks, backslashes and controls are
+/// escaped.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
     let escaped = |byte: &u8| matches!(byte, b'"' | b'\\' | 0x00..=0x1F);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(plain) = rest.iter().position(escaped) {
+    // Without an early exit this runs many bytes at a time, and most strings need nothing.
+    let any = rest.iter().fold(false, |any, byte| any | escaped(byte));
+    while let Some(plain) = any.then(|| rest.iter().position(escaped)).flatten() {
         let (run, from) = rest.split_at(plain);
         out.extend_from_slice(run);
         let Some((byte, after)) = from.split_first() else { break };

@@ -8,7 +8,7 @@ mod canonical;
 mod parser;
 mod text;
 
-pub use canonical::jcs;
+pub use canonical::{jcs, write_string};
 
 use serde_json::Value;
 

@@ -17,12 +17,12 @@ use aws_lc_rs::hkdf;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::leaf::{Leaf, LeafHash};
 use super::tree::sha256;
 use crate::clock::Now;
+use crate::json;
 use crate::store::{RetentionClass, VaultRow};
 use search_keys::TagKey;
 
@@ -70,39 +70,34 @@ impl Evidence {
         }
     }
 
-    fn plaintext(&self) -> Option<Vec<u8>> {
-        /// Members in the order of their names; all of them strings.
-        #[derive(Serialize)]
-        struct Plain<'a> {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            certificate: Option<String>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            register: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            request: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            response: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            result: Option<&'a str>,
-        }
+    /// One JSON object: members in the order of their names, all of them strings.
+    fn plaintext(&self) -> Vec<u8> {
         // JWS and JSON are text; a request that is not was refused before it was recorded.
         fn text(bytes: Option<&[u8]>) -> Option<&str> {
             bytes.and_then(|bytes| std::str::from_utf8(bytes).ok())
         }
-        let plain = Plain {
-            certificate: self.certificate.as_ref().map(|der| STANDARD.encode(der)),
-            register: text(self.register.as_deref()),
-            request: text(self.request.as_deref()),
-            response: text(self.response.as_deref()),
-            result: text(self.result.as_deref()),
-        };
-        // In one piece, with room for the tag: growing it would copy it several times.
-        let parts =
-            [&plain.certificate.as_deref(), &plain.register, &plain.request, &plain.response, &plain.result];
-        let octets: usize = parts.iter().map(|part| part.map_or(0, str::len)).sum();
+        let certificate = self.certificate.as_ref().map(|der| STANDARD.encode(der));
+        let members = [
+            ("certificate", certificate.as_deref()),
+            ("register", text(self.register.as_deref())),
+            ("request", text(self.request.as_deref())),
+            ("response", text(self.response.as_deref())),
+            ("result", text(self.result.as_deref())),
+        ];
+        // In one piece, with room for escapes and the tag: growing it would copy it several times.
+        let octets: usize = members.iter().map(|(_, text)| text.map_or(0, str::len)).sum();
         let mut bytes = Vec::with_capacity(octets + octets / 8 + 256);
-        serde_json::to_writer(&mut bytes, &plain).ok()?;
-        Some(bytes)
+        bytes.push(b'{');
+        for (name, text) in members.iter().filter_map(|(name, text)| Some((name, (*text)?))) {
+            if bytes.len() > 1 {
+                bytes.push(b',');
+            }
+            json::write_string(name, &mut bytes);
+            bytes.push(b':');
+            json::write_string(text, &mut bytes);
+        }
+        bytes.push(b'}');
+        bytes
     }
 }
 
@@ -152,7 +147,7 @@ impl Sealing {
         leaf.tags.dedup();
         leaf.ev = None;
         let bound = leaf.to_bytes().ok_or(SealFault::Cipher)?;
-        let mut sealed = evidence.plaintext().ok_or(SealFault::Cipher)?;
+        let mut sealed = evidence.plaintext();
         record_key(epoch.key(), &r)?
             .seal_in_place_append_tag(once(), Aad::from(bound), &mut sealed)
             .map_err(|_| SealFault::Cipher)?;
