@@ -288,12 +288,20 @@ fn remembered(used: &crate::ledger::UsedId) -> crate::envelope::UsedId {
 }
 
 fn register(config: &Config) -> Result<Register, StartFault> {
+    if let Some(register) = http_register(config)? {
+        return Ok(register);
+    }
+    Register::embedded(&config.data_dir().join("register.db"))
+        .map_err(|fault| StartFault::Register(fault.to_string()))
+}
+
+/// The register that is asked over HTTP, where the configuration names one. Asks nothing yet.
+pub fn http_register(config: &Config) -> Result<Option<Register>, StartFault> {
     match &config.register {
-        RegisterConfig::Embedded => Register::embedded(&config.data_dir().join("register.db"))
+        RegisterConfig::Embedded => Ok(None),
+        RegisterConfig::Http(settings) => Register::http(settings, &config.base)
+            .map(Some)
             .map_err(|fault| StartFault::Register(fault.to_string())),
-        RegisterConfig::Http(settings) => {
-            Register::http(settings, &config.base).map_err(|fault| StartFault::Register(fault.to_string()))
-        }
     }
 }
 

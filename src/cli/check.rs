@@ -47,6 +47,10 @@ impl Check {
                 faults.push(format!("{}: {fault}", file.file.display()));
             }
         }
+        // The embedded one is a file that serve makes; this one is only what the configuration says.
+        if let Err(of_register) = gateway::http_register(&config) {
+            faults.push(of_register.to_string());
+        }
         let catalog = Catalog::embedded();
         for agreement in trust.policy.agreements() {
             let types = agreement.types_without_schema(|code| catalog.license_type(code).is_some());

@@ -112,15 +112,9 @@ fn file_fault(path: &Path, error: &std::io::Error) -> StoreFault {
 
 /// Opens a file of ours for its one writer and brings its schema.
 pub fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
-    open_writer_paged(path, schema, 4096)
-}
-
-/// [`open_writer`], with pages of so many octets when the file is new.
-fn open_writer_paged(path: &Path, schema: &str, page: i64) -> Result<Connection, StoreFault> {
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_WAIT)?;
-        connection.pragma_update(None, "page_size", page)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "fullfsync", true)?;

@@ -49,6 +49,26 @@ fn init_makes_a_private_directory_that_passes_check() {
 }
 
 #[test]
+fn check_tells_what_serve_would_refuse_of_a_register() {
+    let root = tempfile::tempdir().unwrap();
+    let home = root.path().join("gw");
+    run(&["init", "--region", "421202", "--name", "咸宁市咸安区", text(&home)]).ended(0);
+    let config = home.join("gateway.toml");
+    let embedded = fs::read_to_string(&config).unwrap();
+    let http = "kind = \"http\"\nurl = \"http://127.0.0.1:9/{type}\"\nheader = {}\n\
+                holders = { list = \"/holders\", name = \"/name\", type_code = \"/type\", code = \"/code\" }";
+    assert!(embedded.contains("kind = \"embedded\""));
+    fs::write(&config, embedded.replace("kind = \"embedded\"", http)).unwrap();
+    let (checked, served) =
+        (run(&["check", "--config", text(&config)]).ended(2), run(&["serve", "--config", text(&config)]));
+    let fault = checked.out.trim();
+    assert!(
+        fault.starts_with("the register cannot be opened") && served.err.contains(fault),
+        "{checked:?} {served:?}"
+    );
+}
+
+#[test]
 fn init_takes_nothing_that_is_there_and_no_unknown_region() {
     let root = tempfile::tempdir().unwrap();
     let there = root.path().join("there");

@@ -5,8 +5,8 @@
 //   record key  HKDF-SHA256(epoch key ‖ r, "tongban/evidence/v1")
 //   evidence    AES-256-GCM, nonce zero, associated data: the leaf without its `ev`
 //
-// What opens is held against the leaf: its hash (ev), the secret's hash (rh), and the hashes of
-// request, response and result (rq, rs, rd).
+// What opens is held against the leaf: its hash (ev), the secret's hash (rh), the wrapped epoch
+// key's (ek), and the hashes of request, response and result (rq, rs, rd).
 
 const zh = document.documentElement.lang.startsWith("zh");
 const say = (chinese, english) => (zh ? chinese : english);
@@ -77,6 +77,8 @@ async function open(released, epoch) {
   const leaf = JSON.parse(leafText);
   demand(base64url(await sha256(sealed)) === leaf.ev, "密文与账本记录不符", "not the evidence the log names");
   demand(base64url((await sha256(r)).slice(0, 16)) === leaf.rh, "密钥与账本记录不符", "not the secret the log commits to");
+  const commitment = base64url((await sha256(utf8.encode(released.epoch))).slice(0, 16));
+  demand(!leaf.ek || commitment === leaf.ek, "时段密钥与账本记录的承诺不符", "not the epoch key the log commits to");
   const bound = utf8.encode(leafText.replace(`"ev":"${leaf.ev}",`, ""));
   const material = await crypto.subtle.importKey("raw", joined(epoch, r), "HKDF", false, ["deriveKey"]);
   const info = utf8.encode("tongban/evidence/v1");

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::rest::{recycle, rest};
-use super::super::{file_fault, make_folder, open_writer_paged, sqlite_fault};
-use super::{PAGE_BYTES, SCHEMA, row_sum, vault_path};
+use super::super::{file_fault, make_folder, open_writer, sqlite_fault};
+use super::{SCHEMA, row_sum, vault_path};
 use crate::store::{Month, RetentionClass, Row, Shard, StoreFault, VaultOrder, VaultRow};
 
 /// Rows in a WAL after which they are copied into the file while work goes on: some 8 MiB.
@@ -211,7 +211,7 @@ impl OpenVault {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        let connection = open_writer_paged(&path, SCHEMA, PAGE_BYTES)?;
+        let connection = open_writer(&path, SCHEMA)?;
         let prepare = || -> rusqlite::Result<HashSet<i64>> {
             if let Some(first) = first {
                 connection.execute("DELETE FROM vault WHERE idx>=?", [first.cast_signed()])?;
