@@ -247,3 +247,36 @@ pub fn remove_index(path: &Path) -> Result<(), StoreFault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_holds_more_than_it_says_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("facets.db");
+        let leaf = |index| Facets {
+            index,
+            ts: 0,
+            kind: "in",
+            peer: "331083",
+            op: "ping",
+            item: "",
+            lt: "",
+            dec: "permit",
+            code: "",
+            auth: None,
+            ms: 1,
+        };
+        let open = || IndexWriter::facets(path.clone()).unwrap();
+        open().add_facets(&[leaf(0), leaf(1)], 1).unwrap();
+        open().connection.execute("UPDATE upto SET idx=0", []).unwrap();
+        assert!(open().add_facets(&[leaf(1)], 1).is_err());
+        let mut anew = open();
+        assert_eq!(anew.upto(), None);
+        anew.add_facets(&[leaf(0), leaf(1)], 1).unwrap();
+        let counted = "SELECT n FROM frequency WHERE facet='peer'";
+        assert_eq!(anew.connection.query_row(counted, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+    }
+}
