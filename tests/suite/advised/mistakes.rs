@@ -35,9 +35,8 @@ pub fn all(desk: &Desk) -> Vec<Mistake> {
     all
 }
 
-/// A lookup full of what must not be told.
 fn lookup(desk: &Desk) -> Draft {
-    desk.scene.lookup().with("/operator", CANARY).with("/purpose", format!("核验{CANARY}"))
+    hostile_lookup(&desk.scene)
 }
 
 /// Signed for `signed`, sent with `sent` in its place.

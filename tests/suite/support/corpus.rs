@@ -51,15 +51,15 @@ pub fn bent_messages(scene: &Scene) -> Vec<Case> {
 }
 
 /// A lookup full of what must not come back.
-fn lookup(scene: &Scene) -> Draft {
+pub fn hostile_lookup(scene: &Scene) -> Draft {
     scene.lookup().with("/operator", CANARY).with("/purpose", format!("核验{CANARY}"))
 }
 
 fn shapes(scene: &Scene) -> Vec<Case> {
-    let good = || lookup(scene).text();
+    let good = || hostile_lookup(scene).text();
     let parts = || good().split('.').map(str::to_owned).collect::<Vec<_>>();
-    let header = |bytes: &str| lookup(scene).raw_header(bytes);
-    let members = lookup(scene).header_text();
+    let header = |bytes: &str| hostile_lookup(scene).raw_header(bytes);
+    let members = hostile_lookup(scene).header_text();
     let opened = members.trim_end_matches('}');
     let loose = |part: usize| {
         let mut parts = parts();
@@ -111,20 +111,32 @@ fn shapes(scene: &Scene) -> Vec<Case> {
         case("a header without kid", "malformed/header", {
             header("{\"alg\":\"ES256\",\"typ\":\"tongban-request+jwt\"}")
         }),
-        case("a header whose alg is a number", "malformed/header", lookup(scene).header("alg", 256)),
-        case("a header whose kid is null", "malformed/header", lookup(scene).header("kid", Value::Null)),
+        case("a header whose alg is a number", "malformed/header", hostile_lookup(scene).header("alg", 256)),
+        case(
+            "a header whose kid is null",
+            "malformed/header",
+            hostile_lookup(scene).header("kid", Value::Null),
+        ),
         case(
             "a header over 512 characters",
             "malformed/header",
             header(&(members.clone() + &" ".repeat(400))),
         ),
         case("a header with a control character", "malformed/header", {
-            lookup(scene).header("typ", "tongban-request+jwt\u{1}")
+            hostile_lookup(scene).header("typ", "tongban-request+jwt\u{1}")
         }),
-        case("a response's typ", "malformed/typ", lookup(scene).header("typ", "tongban-response+jwt")),
-        case("a typ in capitals", "malformed/typ", lookup(scene).header("typ", "TONGBAN-REQUEST+JWT")),
+        case(
+            "a response's typ",
+            "malformed/typ",
+            hostile_lookup(scene).header("typ", "tongban-response+jwt"),
+        ),
+        case(
+            "a typ in capitals",
+            "malformed/typ",
+            hostile_lookup(scene).header("typ", "TONGBAN-REQUEST+JWT"),
+        ),
         case("a typ with its prefix", "malformed/typ", {
-            lookup(scene).header("typ", "application/tongban-request+jwt")
+            hostile_lookup(scene).header("typ", "application/tongban-request+jwt")
         }),
     ]
 }
@@ -132,34 +144,34 @@ fn shapes(scene: &Scene) -> Vec<Case> {
 fn signatures(scene: &Scene) -> Vec<Case> {
     let other = new_key(Algorithm::Es256);
     let resized = |bytes: usize| {
-        let text = lookup(scene).text();
+        let text = hostile_lookup(scene).text();
         let (input, signature) = text.rsplit_once('.').unwrap();
         let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         signature.resize(bytes, 0);
         format!("{input}.{}", b64(signature))
     };
     let changed = || {
-        let text = lookup(scene).text();
+        let text = hostile_lookup(scene).text();
         let [header, _, signature] = text.split('.').collect::<Vec<_>>()[..] else { unreachable!() };
-        format!("{header}.{}.{signature}", b64(lookup(scene).claims.to_string()))
+        format!("{header}.{}.{signature}", b64(hostile_lookup(scene).claims.to_string()))
     };
     let kid = "signature-invalid/kid-not-yours";
     let alg = "signature-invalid/alg-not-registered";
     let mismatch = "signature-invalid/signature-mismatch";
     vec![
-        case("a key nobody has", kid, lookup(scene).signed_by(&other)),
-        case("another member's key", kid, lookup(scene).signed_by(&scene.binhai.signing)),
-        case("an authority's key", kid, lookup(scene).signed_by(&scene.authority.key)),
-        case("our own key", kid, lookup(scene).signed_by(&scene.answering.signing)),
-        case("a key past its exp", kid, lookup(scene).signed_by(&scene.asking.retired)),
-        case("a key before its nbf", kid, lookup(scene).signed_by(&scene.asking.coming)),
-        case("an empty kid", kid, lookup(scene).header("kid", "")),
-        case("a kid with a canary", kid, lookup(scene).header("kid", CANARY)),
-        case("alg none", alg, lookup(scene).header("alg", "none")),
-        case("a shared secret's alg", alg, lookup(scene).header("alg", "HS256")),
-        case("another key's alg", alg, lookup(scene).header("alg", "EdDSA")),
-        case("alg in small letters", alg, lookup(scene).header("alg", "es256")),
-        case("another's signature", mismatch, lookup(scene).forged_by(&other)),
+        case("a key nobody has", kid, hostile_lookup(scene).signed_by(&other)),
+        case("another member's key", kid, hostile_lookup(scene).signed_by(&scene.binhai.signing)),
+        case("an authority's key", kid, hostile_lookup(scene).signed_by(&scene.authority.key)),
+        case("our own key", kid, hostile_lookup(scene).signed_by(&scene.answering.signing)),
+        case("a key past its exp", kid, hostile_lookup(scene).signed_by(&scene.asking.retired)),
+        case("a key before its nbf", kid, hostile_lookup(scene).signed_by(&scene.asking.coming)),
+        case("an empty kid", kid, hostile_lookup(scene).header("kid", "")),
+        case("a kid with a canary", kid, hostile_lookup(scene).header("kid", CANARY)),
+        case("alg none", alg, hostile_lookup(scene).header("alg", "none")),
+        case("a shared secret's alg", alg, hostile_lookup(scene).header("alg", "HS256")),
+        case("another key's alg", alg, hostile_lookup(scene).header("alg", "EdDSA")),
+        case("alg in small letters", alg, hostile_lookup(scene).header("alg", "es256")),
+        case("another's signature", mismatch, hostile_lookup(scene).forged_by(&other)),
         case("another payload under the signature", mismatch, changed()),
         case("a shorter signature", mismatch, resized(63)),
         case("a longer signature", mismatch, resized(65)),
@@ -167,10 +179,10 @@ fn signatures(scene: &Scene) -> Vec<Case> {
 }
 
 fn payloads(scene: &Scene) -> Vec<Case> {
-    let claims = lookup(scene).claims;
+    let claims = hostile_lookup(scene).claims;
     let text = claims.to_string();
     let json_fault = |name: &'static str, payload: Vec<u8>| {
-        case(name, "malformed/JSON", lookup(scene).raw_payload(payload))
+        case(name, "malformed/JSON", hostile_lookup(scene).raw_payload(payload))
     };
     let more = |member: &str| format!("{{{member},{}", &text[1..]).into_bytes();
     let deep = |depth: usize| more(&format!("\"x\":{}{}", "[".repeat(depth), "]".repeat(depth)));
@@ -204,7 +216,7 @@ fn payloads(scene: &Scene) -> Vec<Case> {
         }),
         json_fault("a forbidden character in a name", more("\"\u{202e}\":1")),
         case("a lookup above 32 KiB", "too-large", {
-            lookup(scene).raw_payload(text.clone() + &" ".repeat(32 * 1024))
+            hostile_lookup(scene).raw_payload(text.clone() + &" ".repeat(32 * 1024))
         }),
         case("a ping above 32 KiB", "too-large", {
             scene.ping().raw_payload(scene.ping().claims.to_string() + &" ".repeat(32 * 1024))
@@ -213,7 +225,7 @@ fn payloads(scene: &Scene) -> Vec<Case> {
 }
 
 fn envelopes(scene: &Scene) -> Vec<Case> {
-    let bent = |pointer: &str, value: Value| lookup(scene).with(pointer, value);
+    let bent = |pointer: &str, value: Value| hostile_lookup(scene).with(pointer, value);
     let mut cases = vec![
         case("an unknown op", "unknown-op", bent("/op", json!(format!("{CANARY}.query")))),
         case(
@@ -248,7 +260,7 @@ fn envelopes(scene: &Scene) -> Vec<Case> {
             "everything wrong at once",
             &["/aud", "/basis", "/case", "/exp", "/item", "/jti", "/operator", "/ver"],
             {
-                lookup(scene).bent(|claims| {
+                hostile_lookup(scene).bent(|claims| {
                     for name in ["ver", "aud", "exp", "jti", "item", "case", "basis", "operator"] {
                         claims[name] = json!({CANARY: CANARY});
                     }
@@ -272,7 +284,11 @@ fn envelopes(scene: &Scene) -> Vec<Case> {
         ("operator", &["/operator"]),
         ("agreement", &["/agreement"]),
     ] {
-        cases.push(faulty("a claim is missing", pointers, lookup(scene).without(&format!("/{name}"))));
+        cases.push(faulty(
+            "a claim is missing",
+            pointers,
+            hostile_lookup(scene).without(&format!("/{name}")),
+        ));
     }
     cases.extend([
         case("another member's name", "issuer-mismatch", bent("/iss", json!(scene.binhai.urn()))),
@@ -285,7 +301,7 @@ fn envelopes(scene: &Scene) -> Vec<Case> {
 
 fn times(scene: &Scene) -> Vec<Case> {
     let now = scene.now();
-    let timed = |iat: i64, exp: i64| lookup(scene).with("/iat", iat).with("/exp", exp);
+    let timed = |iat: i64, exp: i64| hostile_lookup(scene).with("/iat", iat).with("/exp", exp);
     vec![
         case("31 s ahead", "not-yet-valid", timed(now + 31, now + 91)),
         case("past exp by the skew", "message-expired", timed(now - 90, now - 30)),
@@ -295,14 +311,14 @@ fn times(scene: &Scene) -> Vec<Case> {
 }
 
 fn agreements(scene: &Scene) -> Vec<Case> {
-    let named = |item: &str| lookup(scene).with("/item", item);
+    let named = |item: &str| hostile_lookup(scene).with("/item", item);
     vec![
-        case("an agreement nobody has", "no-agreement", lookup(scene).with("/agreement", CANARY)),
+        case("an agreement nobody has", "no-agreement", hostile_lookup(scene).with("/agreement", CANARY)),
         case("an agreement that has ended", "no-agreement", {
-            lookup(scene).with("/agreement", "421202-331083-2010")
+            hostile_lookup(scene).with("/agreement", "421202-331083-2010")
         }),
         case("an agreement of two others", "no-agreement", {
-            lookup(scene).with("/agreement", "421202-150421-2020")
+            hostile_lookup(scene).with("/agreement", "421202-150421-2020")
         }),
         case("an item that has lapsed, under the lapsed agreement", "no-agreement", {
             named(LAPSED_ITEM).with("/agreement", "421202-331083-2010")
@@ -311,23 +327,27 @@ fn agreements(scene: &Scene) -> Vec<Case> {
         case("an item of the lapsed agreement", "item-not-agreed", named(LAPSED_ITEM)),
         case("an item without lookups", "op-not-agreed", named(QUIET_ITEM)),
         case("a basis that is not agreed", "basis-not-agreed", {
-            lookup(scene).with("/basis", "statutory_duty").without("/authorization")
+            hostile_lookup(scene).with("/basis", "statutory_duty").without("/authorization")
         }),
         case("a basis that is not agreed, with an authorization", "basis-not-agreed", {
-            lookup(scene).with("/basis", "emergency")
+            hostile_lookup(scene).with("/basis", "emergency")
         }),
     ]
 }
 
 fn bodies(scene: &Scene) -> Vec<Case> {
-    let bent = |pointer: &str, value: Value| lookup(scene).with(&format!("/body{pointer}"), value);
+    let bent = |pointer: &str, value: Value| hostile_lookup(scene).with(&format!("/body{pointer}"), value);
     let holder = |kind: &str, number: &str| bent("/license/holder", json!({"type": kind, "number": number}));
     let number = "/body/license/holder/number";
     let many: Vec<String> = (0..65).map(|n| format!("f{n}")).collect();
     vec![
         faulty("a ping with something in it", &["/body/x"], scene.ping().with("/body", json!({"x": CANARY}))),
-        faulty("no license", &["/body/license"], lookup(scene).without("/body/license")),
-        faulty("neither holder nor id", &["/body/license"], lookup(scene).without("/body/license/holder")),
+        faulty("no license", &["/body/license"], hostile_lookup(scene).without("/body/license")),
+        faulty(
+            "neither holder nor id",
+            &["/body/license"],
+            hostile_lookup(scene).without("/body/license/holder"),
+        ),
         faulty("both holder and id", &["/body/license"], bent("/license/license_id", json!(MARRIAGE_ID))),
         faulty("an ID number with a bad check character", &[number], holder("111", "421202190001010019")),
         faulty("an ID number in full-width digits", &[number], holder("111", "４２１２０２19000101001X")),
@@ -363,8 +383,8 @@ fn bodies(scene: &Scene) -> Vec<Case> {
 }
 
 fn terms(scene: &Scene) -> Vec<Case> {
-    let kind = |code: &str| lookup(scene).with("/body/license/type", code);
-    let fields = |names: &[&str]| lookup(scene).with("/body/fields", names.to_vec());
+    let kind = |code: &str| hostile_lookup(scene).with("/body/license/type", code);
+    let fields = |names: &[&str]| hostile_lookup(scene).with("/body/fields", names.to_vec());
     vec![
         case("a license type nobody knows", "unknown-license-type", kind(NO_TYPE)),
         // A type code is looked up, not computed.
@@ -372,13 +392,13 @@ fn terms(scene: &Scene) -> Vec<Case> {
         case("a license type that no agreement lists", "license-not-agreed", kind(DIVORCE)),
         case("a license type whose holders are elsewhere", "license-not-agreed", kind(BUSINESS)),
         case("a mode that is not agreed", "license-not-agreed", {
-            lookup(scene).with("/item", DUTY_ITEM).with("/body/fields", vec!["cert_no"])
+            hostile_lookup(scene).with("/item", DUTY_ITEM).with("/body/fields", vec!["cert_no"])
         }),
         case("a field that is not agreed", "field-not-agreed", fields(&["cert_no", "man"])),
         case("a field that there is not", "field-not-agreed", fields(&["cert_no", "canary_7310"])),
         case("a field that is never shared", "field-not-agreed", fields(&["photo"])),
         case("an expected field that is not agreed", "field-not-agreed", {
-            lookup(scene)
+            hostile_lookup(scene)
                 .without("/body/fields")
                 .with("/body/mode", "verify")
                 .with("/body/expect", json!({"woman": CANARY}))
@@ -387,7 +407,7 @@ fn terms(scene: &Scene) -> Vec<Case> {
 }
 
 fn authorizations(scene: &Scene) -> Vec<Case> {
-    let carrying = |token: String| lookup(scene).with("/authorization", token);
+    let carrying = |token: String| hostile_lookup(scene).with("/authorization", token);
     let bent = |bend: &dyn Fn(Draft) -> Draft| carrying(bend(scene.authorization()).text());
     let entry = |member: &str, value: Value| {
         bent(&|token| token.with(&format!("/authorization_details/0/{member}"), value.clone()))
@@ -397,7 +417,7 @@ fn authorizations(scene: &Scene) -> Vec<Case> {
     let other = new_key(Algorithm::Es256);
     let header = scene.authorization().header_text();
     let mut cases = vec![
-        case("no authorization", "authorization-missing", lookup(scene).without("/authorization")),
+        case("no authorization", "authorization-missing", hostile_lookup(scene).without("/authorization")),
         case("an authorization above 8 KiB", "authorization-invalid/size", {
             let claims = scene.authorization().claims.to_string() + &" ".repeat(8 * 1024);
             bent(&|token| token.raw_payload(&claims))
@@ -498,7 +518,7 @@ fn authorizations(scene: &Scene) -> Vec<Case> {
         case("verify granted, read asked", insufficient, entry("actions", json!(["verify"]))),
         case("another item granted", insufficient, entry("item", json!(DUTY_ITEM))),
         case("another case granted", insufficient, entry("case", json!("K42010042120220261012000000257"))),
-        case("a case granted, none named", insufficient, lookup(scene).without("/case")),
+        case("a case granted, none named", insufficient, hostile_lookup(scene).without("/case")),
         case("an entry of another type", insufficient, {
             bent(&|token| {
                 token.with("/authorization_details/0", json!({"type": "urn:elsewhere:thing", "x": 1}))
@@ -520,7 +540,7 @@ fn authorizations(scene: &Scene) -> Vec<Case> {
                 .with("/sensitive", false)
                 .with("/authorization_details/0/datatypes", vec![HOUSEHOLD])
                 .with("/authorization_details/0/fields", vec!["address"]);
-            lookup(scene)
+            hostile_lookup(scene)
                 .with("/body/license/type", HOUSEHOLD)
                 .with("/body/fields", vec!["address"])
                 .authorized(&token)

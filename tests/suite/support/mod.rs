@@ -24,7 +24,7 @@ pub use auditors::*;
 pub use authority::{IDP, LIST, LIST_INDEX, LIST_LIFE};
 pub use browser::{Browser, account_file, form, open_account};
 pub use cases::*;
-pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages};
+pub use corpus::{CANARY, Case, REVOKED_INDEX, bent_messages, hostile_lookup};
 pub use court::{Court, Remembered, Used};
 pub use library::{Library, Says};
 pub use local::Local;
