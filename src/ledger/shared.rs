@@ -10,23 +10,6 @@ use arc_swap::ArcSwapOption;
 use crate::clock::Now;
 use crate::store::{Shard, Take};
 
-/// An exchange that is being worked on and will soon be recorded; dropped when it is in line,
-/// or waits for something else. A hint for the size of a commit, nothing more.
-pub struct Coming(Arc<Shared>);
-
-impl Coming {
-    pub(super) fn one_of(shared: &Arc<Shared>) -> Self {
-        shared.coming.fetch_add(1, Ordering::Relaxed);
-        Self(shared.clone())
-    }
-}
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.0.coming.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The last signed checkpoint of the log that is being written.
 pub struct Published {
     pub shard: Shard,
@@ -74,8 +57,6 @@ pub(super) struct Shared {
     /// `u64::MAX` when not known.
     pub free_disk: AtomicU64,
     pub queue_depth: AtomicUsize,
-    /// Exchanges on their way here ([`Coming`]).
-    pub coming: AtomicUsize,
     pub size: AtomicU64,
     pub last_commit_us: AtomicU64,
     pub published: ArcSwapOption<Published>,

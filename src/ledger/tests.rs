@@ -42,6 +42,7 @@ impl Home {
             key: LedgerKey::from_seed(&[1; 32]).unwrap(),
             auditors: Vec::new(),
             clock: self.clock.clone(),
+            workers: None,
         }
     }
 
