@@ -8,7 +8,7 @@ use tongban::authorization::holder_digest;
 use tongban::clock::Clock;
 use tongban::envelope::{Typ, new_message_id, seal};
 
-use crate::scene::{AGREEMENT, AUTHORITY, ITEM, MARRIAGE, Scene};
+use super::scene::{AGREEMENT, AUTHORITY, ITEM, MARRIAGE, Scene};
 
 /// The whole life a request may have (seconds; protocol §3.1).
 const LIFE: i64 = 120;

@@ -3,20 +3,20 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use josekit::jwk::alg::ec::{EcCurve, EcKeyPair};
 use serde_json::{Value, json};
-use tongban::cli::Stop;
-use tongban::cli::init::{self, Doors};
 use tongban::clock::{Clock, Now};
 use tongban::domain::{LicenseId, Region};
 use tongban::keys::{Algorithm, KeySet, SigningKey};
 use tongban::ledger::{Leaf, LeafKind, checkpoint::Checkpoint, tree};
 use tongban::license;
 use tongban::store::{Shard, Shelf as _, sqlite::SqliteShelf};
+
+use super::county::County;
 
 pub const MARRIAGE: &str = "111000000000131433001";
 pub const ITEM: &str = "11421202TECT0001914000709001000";
@@ -65,38 +65,32 @@ impl Scene {
     pub fn set(licenses: u32) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let now = Clock::system().now();
-        let (answering, asking) = (Region::parse("421202")?, Region::parse("331083")?);
-        let (home, partner) = (dir.path().join("421202"), dir.path().join("331083"));
-        let doors = free_doors()?;
-        let card = init::create(&home, answering, "咸宁市咸安区", doors, now).map_err(told)?;
-        let partner_card =
-            init::create(&partner, asking, "台州市玉环市", free_doors()?, now).map_err(told)?;
+        let answering = County::found(dir.path(), "421202", "咸宁市咸安区")?;
+        let asking = County::found(dir.path(), "331083", "台州市玉环市")?;
         let authority_key = SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256)?)?;
-
-        let put = |path: &str, value: &Value| fs::write(home.join("trust").join(path), value.to_string());
-        put("partners/331083.json", &partner_card)?;
-        put("agreements/2020.json", &agreement())?;
-        put(
+        answering.befriend(&asking)?;
+        answering.trust("agreements/2020.json", &agreement())?;
+        answering.trust(
             "authorities/mengsuban.json",
             &json!({"id": AUTHORITY, "name": "测试授权平台", "jwks": {"keys": [authority_key.public_jwk()]},
                 "status_lists": [], "status": "active"}),
         )?;
-        let holders = import(&home, licenses, now)?;
-        let keys = card.get("jwks").context("a card has keys")?;
+        let holders = import(&answering.home, licenses, now)?;
+        let keys = answering.card.get("jwks").context("a card has keys")?;
         Ok(Self {
-            answering,
-            asking,
-            addr: doors.partner,
+            answering: answering.region,
+            asking: asking.region,
+            addr: answering.doors.partner,
             answering_keys: KeySet::from_jwks(keys).map_err(|faults| anyhow!("{faults:?}"))?,
             tls: Tls {
-                chain: fs::read(partner.join("keys/tls.crt"))?,
-                key: fs::read(partner.join("keys/tls.key"))?,
-                server_chain: fs::read(home.join("keys/tls.crt"))?,
+                chain: asking.read("keys/tls.crt")?,
+                key: asking.read("keys/tls.key")?,
+                server_chain: answering.read("keys/tls.crt")?,
             },
-            gateway_key: SigningKey::load(&partner.join("keys/sign.jwk"))?,
+            gateway_key: SigningKey::load(&asking.home.join("keys/sign.jwk"))?,
             authority_key,
             holders,
-            home,
+            home: answering.home,
             _dir: dir,
         })
     }
@@ -127,22 +121,6 @@ impl Scene {
         ensure!(tree::root_of(&hashes) == signed.root, "void: the ledger is not the tree that was signed");
         Ok(told)
     }
-}
-
-fn told(stop: Stop) -> anyhow::Error {
-    anyhow!(stop.lines().join("; "))
-}
-
-/// Three free ports of loopback. They are given back before they are used; should somebody take
-/// one in between, the server says so and nothing was measured.
-fn free_doors() -> Result<Doors> {
-    let free = || -> Result<(TcpListener, SocketAddr)> {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let addr = socket.local_addr()?;
-        Ok((socket, addr))
-    };
-    let (partner, local, console) = (free()?, free()?, free()?);
-    Ok(Doors { partner: partner.1, local: local.1, console: console.1 })
 }
 
 fn agreement() -> Value {
