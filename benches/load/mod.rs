@@ -4,6 +4,8 @@
 //! Everything is loopback, bounded, and gone when its value goes.
 
 pub mod county;
+pub mod document;
+pub mod inside;
 pub mod line;
 pub mod primitives;
 pub mod process;

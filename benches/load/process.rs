@@ -76,6 +76,11 @@ impl Launch {
         self
     }
 
+    pub fn arguments<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
@@ -154,6 +159,23 @@ impl Server {
             found.extend(all.iter().filter(|(_, above)| *above == parent).map(|(id, _)| *id));
         }
         Ok(of_tree)
+    }
+
+    /// CPU time so far of its threads by their names, to the nanosecond. Threads that ended are
+    /// not in it.
+    pub fn threads(&self) -> Result<Vec<(String, Duration)>> {
+        let mut threads = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let path = entry?.path();
+            let (Ok(name), Ok(counts)) =
+                (fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
+            else {
+                continue;
+            };
+            let first = counts.split(' ').next().context("schedstat begins with the CPU time")?;
+            threads.push((name.trim().to_owned(), Duration::from_nanos(first.parse()?)));
+        }
+        Ok(threads)
     }
 
     pub fn memory(&self) -> Result<Memory> {
