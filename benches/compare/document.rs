@@ -8,11 +8,13 @@ use anyhow::{Context as _, Result};
 
 use crate::Arguments;
 use crate::contender::Kind;
+use crate::load::spread::Spread;
+use crate::load::{self, machine};
 use crate::plot;
-use crate::ratios::{self, Measured, Row, Spread};
+use crate::ratios::{self, Measured, Row};
 use crate::rounds::Rounds;
 use crate::special::Special;
-use crate::{load, machine};
+use crate::versions;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MARK: &str = "compare";
@@ -53,7 +55,7 @@ impl Report {
         for (kind, why) in &rounds.left_out {
             writeln!(text, "Left out: {}: {why}.", kind.name())?;
         }
-        writeln!(text, "\nVersions: {}.", machine::versions(&arguments.peers))?;
+        writeln!(text, "\nVersions: {}.", versions::of_all(&arguments.peers))?;
         Ok(Self { text, plot: plot::bars(rounds, &when, &machine) })
     }
 

@@ -14,9 +14,9 @@ use tongban::envelope::{SignedMessage, Typ, digest};
 use tongban::keys::KeySet;
 use tongban::ledger::checkpoint::Checkpoint;
 
-use crate::load::line::Window;
 use crate::load::requests::Request;
 use crate::load::scene::Scene;
+use crate::load::window::Window;
 
 /// Of so many answers one is checked, at least.
 const SAMPLED: usize = 100;

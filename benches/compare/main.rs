@@ -18,11 +18,11 @@
 
 mod contender;
 mod document;
+mod host;
 mod judge;
 #[path = "../load/mod.rs"]
 #[expect(dead_code, reason = "other benchmarks use what this one does not")]
 mod load;
-mod machine;
 mod peers;
 mod plain;
 mod plot;
@@ -30,6 +30,7 @@ mod ratios;
 mod rounds;
 mod slow_disk;
 mod special;
+mod versions;
 
 use std::path::PathBuf;
 
@@ -76,6 +77,12 @@ struct Arguments {
     /// Be a server of our own stack instead (the benchmark starts itself so).
     #[command(subcommand)]
     serve: Option<plain::Serve>,
+}
+
+impl Arguments {
+    fn wants(&self, kind: Kind) -> bool {
+        kind == Kind::Gateway || self.only.is_empty() || self.only.contains(&kind)
+    }
 }
 
 /// The method's least: below that a run is for trying out.

@@ -81,7 +81,10 @@ impl Stack {
         if self.what == What::VerifyOnly && !self.holds(request, &conn).await {
             return listener::bare(StatusCode::UNAUTHORIZED);
         }
-        Response::new(http_body_util::Either::Left(Full::new(self.answer.clone())))
+        let mut answer = Response::new(http_body_util::Either::Left(Full::new(self.answer.clone())));
+        // Or the listener would close the connection.
+        answer.extensions_mut().insert(listener::BodyRead);
+        answer
     }
 
     /// Who calls, the key, the algorithm, the signature, the strict payload; nothing after that.

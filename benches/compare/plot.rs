@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::contender::Kind;
-use crate::ratios::Spread;
+use crate::load::spread::Spread;
 use crate::rounds::Rounds;
 
 const WIDTH: f64 = 860.0;

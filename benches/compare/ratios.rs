@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::contender::Kind;
+use crate::load::spread::Spread;
 use crate::rounds::{Rounds, Visit};
 use crate::special::Special;
 
@@ -14,14 +15,6 @@ const MOST_OF_GENERATOR: f64 = 0.25;
 pub enum Bar {
     AtMost { must: f64, aim: f64 },
     AtLeast { must: f64, aim: f64 },
-}
-
-/// Median, least and most of the rounds.
-#[derive(Clone, Copy, Debug)]
-pub struct Spread {
-    pub median: f64,
-    pub least: f64,
-    pub most: f64,
 }
 
 pub struct Row {
@@ -37,31 +30,6 @@ pub enum Measured {
     NotJudged(Spread, f64),
     /// Why there is no figure.
     Not(String),
-}
-
-impl Spread {
-    pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = figures.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len().is_multiple_of(2) {
-            f64::midpoint(*sorted.get(middle.checked_sub(1)?)?, *sorted.get(middle)?)
-        } else {
-            *sorted.get(middle)?
-        };
-        Some(Self { median, least: *sorted.first()?, most: *sorted.last()? })
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let places = if self.median >= 100.0 { 0 } else { 2 };
-        let Self { median, least, most } = self;
-        if least == most {
-            return write!(f, "{median:.places$}");
-        }
-        write!(f, "{median:.places$} ({least:.places$}–{most:.places$})")
-    }
 }
 
 impl fmt::Display for Bar {

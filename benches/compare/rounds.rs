@@ -1,8 +1,6 @@
 //! The servers, all of them up, visited in turn: forwards in one round, backwards in the next.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,11 +11,10 @@ use tongban::keys::{Algorithm, SigningKey};
 
 use crate::Arguments;
 use crate::contender::Kind;
-use crate::judge::{self, Sent};
-use crate::load::county::free_address;
-use crate::load::line::{Carried, Checked, Line, Window};
+use crate::host::Host;
+use crate::load::line::{Carried, Line};
 use crate::load::primitives::{self, Primitives};
-use crate::load::process::{GENERATOR_CORE, Launch, Memory, SERVER_CORE, Server, move_thread, own_cpu};
+use crate::load::process::{GENERATOR_CORE, Memory, SERVER_CORE, move_thread, own_cpu};
 use crate::load::requests::{Mint, Request};
 use crate::load::scene::Scene;
 use crate::peers::Given;
@@ -52,25 +49,23 @@ pub struct Rounds {
     pub left_out: Vec<(Kind, String)>,
 }
 
-/// What a server must have recorded in the end.
-enum Truth {
-    Ledger {
-        sealed: bool,
-    },
-    Record(PathBuf),
-    /// Answers this text and records nothing.
-    Fixed,
-}
+impl Rounds {
+    fn is_left_out(&self, kind: Kind) -> bool {
+        self.left_out.iter().any(|(left_out, _)| *left_out == kind)
+    }
 
-struct Host<'a> {
-    kind: Kind,
-    server: Server,
-    addr: SocketAddr,
-    scene: &'a Scene,
-    truth: Truth,
-    sent: Sent,
-    answers: u64,
-    checked: Checked,
+    /// A peer that goes wrong is void and left out, with its reason; ours must not go wrong.
+    fn leave_out(&mut self, kind: Kind, fault: anyhow::Error) -> Result<()> {
+        if !kind.is_peer() {
+            return Err(fault);
+        }
+        println!("left out: {}: {fault:#}", kind.name());
+        self.visits.remove(&kind);
+        // Its log may be long; the first line names what went wrong.
+        let why = fault.root_cause().to_string();
+        self.left_out.push((kind, why.lines().next().unwrap_or_default().to_owned()));
+        Ok(())
+    }
 }
 
 /// A kind of visit, to one of the hosts.
@@ -80,53 +75,87 @@ struct Caller<'a> {
     mint: Mint<'a>,
 }
 
-pub async fn run(arguments: &Arguments) -> Result<Rounds> {
-    let wanted: Vec<Kind> = Kind::value_variants()
-        .iter()
-        .copied()
-        .filter(|kind| *kind == Kind::Gateway || arguments.only.is_empty() || arguments.only.contains(kind))
-        .collect();
-    println!("making keys, agreements and {} licenses", arguments.licenses);
-    let scene = Scene::set(arguments.licenses)?;
-    let sealed = Scene::set(arguments.licenses)?;
-    sealed.add_auditor()?;
-    let given = Given::new(&scene)?;
-    let stranger = SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256)?)?;
+/// Everybody who is wanted and can be had, up.
+struct Company<'a> {
+    hosts: Vec<Host<'a>>,
+    callers: Vec<Caller<'a>>,
+}
 
-    let mut rounds = Rounds::default();
-    let (mut hosts, mut callers) = (Vec::new(), Vec::new());
-    for kind in wanted {
-        let of = if kind == Kind::Evidence { &sealed } else { &scene };
-        let mint = Mint::new(of, if kind == Kind::Once { 1 } else { USES });
-        let mint = if kind == Kind::UnknownKey { mint.signed_by(&stranger) } else { mint };
-        if kind.is_of_gateway() && kind != Kind::Gateway {
-            callers.push(Caller { kind, host: 0, mint });
-            continue;
-        }
-        match Host::start(kind, of, &given, arguments).await? {
-            Ok(host) => {
-                hosts.push(host);
-                callers.push(Caller { kind, host: hosts.len() - 1, mint });
-            }
-            Err(why) => {
-                println!("left out: {}: {why}", kind.name());
-                rounds.left_out.push((kind, why));
-            }
-        }
+/// With what everything is signed.
+struct Scenes {
+    plain: Scene,
+    /// With an auditor.
+    sealed: Scene,
+    given: Given,
+    /// A key that nobody knows.
+    stranger: SigningKey,
+}
+
+impl Scenes {
+    fn set(licenses: u32) -> Result<Self> {
+        println!("making keys, agreements and {licenses} licenses");
+        let (plain, sealed) = (Scene::set(licenses)?, Scene::set(licenses)?);
+        sealed.add_auditor()?;
+        let given = Given::new(&plain)?;
+        let stranger = SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256)?)?;
+        Ok(Self { plain, sealed, given, stranger })
     }
-    let stage = Stage { arguments, given: &given };
+
+    async fn company(&self, arguments: &Arguments, rounds: &mut Rounds) -> Result<Company<'_>> {
+        let (mut hosts, mut callers) = (Vec::new(), Vec::new());
+        for kind in Kind::value_variants().iter().copied().filter(|kind| arguments.wants(*kind)) {
+            let of = if kind == Kind::Evidence { &self.sealed } else { &self.plain };
+            let mint = Mint::new(of, if kind == Kind::Once { 1 } else { USES });
+            let mint = if kind == Kind::UnknownKey { mint.signed_by(&self.stranger) } else { mint };
+            if kind.is_of_gateway() && kind != Kind::Gateway {
+                // The gateway is the first of all.
+                callers.push(Caller { kind, host: 0, mint });
+                continue;
+            }
+            match Host::start(kind, of, &self.given, arguments).await? {
+                Ok(host) => {
+                    hosts.push(host);
+                    callers.push(Caller { kind, host: hosts.len() - 1, mint });
+                }
+                Err(why) => {
+                    println!("left out: {}: {why}", kind.name());
+                    rounds.left_out.push((kind, why));
+                }
+            }
+        }
+        Ok(Company { hosts, callers })
+    }
+}
+
+pub async fn run(arguments: &Arguments) -> Result<Rounds> {
+    let scenes = Scenes::set(arguments.licenses)?;
+    let mut rounds = Rounds::default();
+    let Company { mut hosts, mut callers } = scenes.company(arguments, &mut rounds).await?;
+    let stage = Stage { arguments, given: &scenes.given };
     for caller in &mut callers {
+        println!("warming {}", caller.kind.name());
         let host = hosts.get_mut(caller.host).context("a caller has a host")?;
-        stage.refuses_forgery(caller, host).await?;
-        stage.visit(caller, host, caller.kind.warm_up(arguments.requests)).await?;
+        if let Err(fault) = stage.warm(caller, host).await {
+            rounds.leave_out(caller.kind, fault)?;
+        }
     }
     for round in 0..arguments.rounds {
         let mut before = look()?;
         for nth in 0..callers.len() {
             let nth = if round % 2 == 0 { nth } else { callers.len() - 1 - nth };
             let caller = callers.get_mut(nth).context("within")?;
+            if rounds.is_left_out(caller.kind) {
+                continue;
+            }
             let host = hosts.get_mut(caller.host).context("a caller has a host")?;
-            let mut visit = stage.visit(caller, host, caller.kind.requests(arguments.requests)).await?;
+            let count = caller.kind.requests(arguments.requests);
+            let mut visit = match stage.visit(caller, host, count).await {
+                Ok(visit) => visit,
+                Err(fault) => {
+                    rounds.leave_out(caller.kind, fault)?;
+                    continue;
+                }
+            };
             let after = look()?;
             visit.primitives = before.mean(&after);
             before = after;
@@ -142,8 +171,14 @@ pub async fn run(arguments: &Arguments) -> Result<Rounds> {
         }
     }
     for host in hosts {
-        rounds.memory.insert(host.kind, host.server.memory()?);
-        host.end().await?;
+        let (kind, memory) = (host.kind, host.server.memory());
+        if rounds.is_left_out(kind) {
+            continue;
+        }
+        rounds.memory.insert(kind, memory?);
+        if let Err(fault) = host.end().await {
+            rounds.leave_out(kind, fault)?;
+        }
     }
     Ok(rounds)
 }
@@ -154,81 +189,6 @@ fn look() -> Result<Primitives> {
     let looked = primitives::look();
     move_thread(GENERATOR_CORE)?;
     looked
-}
-
-impl<'a> Host<'a> {
-    async fn start(
-        kind: Kind,
-        scene: &'a Scene,
-        given: &Given,
-        arguments: &Arguments,
-    ) -> Result<Result<Self, String>> {
-        let (launch, addr, truth) = match kind {
-            Kind::Gateway | Kind::Evidence => {
-                let launch = Launch::gateway(&arguments.server, &scene.home, scene.addr).on(SERVER_CORE);
-                (launch, scene.addr, Truth::Ledger { sealed: kind == Kind::Evidence })
-            }
-            Kind::VerifyOnly | Kind::Fixed => {
-                let addr = free_address()?;
-                let what = if kind == Kind::Fixed { "fixed" } else { "verify-only" };
-                let launch = Launch::new(std::env::current_exe()?, addr, given.dir().join(what))
-                    .argument("serve")
-                    .argument(&scene.home)
-                    .argument(given.dir().join("answer.jws"))
-                    .arguments([&addr.to_string(), what])
-                    .on(SERVER_CORE);
-                (launch, addr, Truth::Fixed)
-            }
-            _ => match given.launch(kind, &arguments.peers)? {
-                Err(why) => return Ok(Err(why)),
-                Ok((launch, peer)) => {
-                    let fixed = matches!(kind, Kind::Haproxy | Kind::Envoy | Kind::Nginx);
-                    let truth = if fixed { Truth::Fixed } else { Truth::Record(peer.record) };
-                    (launch, peer.addr, truth)
-                }
-            },
-        };
-        println!("starting {}", kind.name());
-        let server = match launch.start().await {
-            Ok(server) => server,
-            // Ours must start.
-            Err(fault) if kind.is_peer() => return Ok(Err(format!("did not start: {fault:#}"))),
-            Err(fault) => return Err(fault),
-        };
-        let (sent, checked) = (Sent::default(), Checked::default());
-        Ok(Ok(Self { kind, server, addr, scene, truth, sent, answers: 0, checked }))
-    }
-
-    fn judge(&mut self, window: &Window, must: StatusCode, given: &Given) -> Result<()> {
-        if must != StatusCode::OK {
-            return Ok(());
-        }
-        self.answers += window.latencies.len() as u64;
-        match self.truth {
-            Truth::Ledger { .. } => window.check(self.scene, &mut self.checked),
-            Truth::Record(_) => judge::application(window, &given.answering),
-            Truth::Fixed => judge::fixed(window, &given.fixed),
-        }
-    }
-
-    /// CPU time of the threads that only keep the ledger.
-    fn ledger_cpu(&self) -> Result<Duration> {
-        let threads = self.server.threads()?;
-        Ok(threads.iter().filter(|(name, _)| name.starts_with("ledger")).map(|(_, cpu)| *cpu).sum())
-    }
-
-    async fn end(self) -> Result<()> {
-        match &self.truth {
-            Truth::Ledger { sealed } => {
-                let line = Line::new(&self.scene.tls, self.addr, Kind::Gateway.protocol(), 1)?;
-                let signed = line.checkpoint_over(self.scene, self.checked.last_index).await?;
-                self.server.stop()?;
-                judge::ledger(self.scene, &signed, self.answers, *sealed)
-            }
-            Truth::Record(path) => judge::record(path, self.answers),
-            Truth::Fixed => Ok(()),
-        }
-    }
 }
 
 struct Stage<'a> {
@@ -248,20 +208,24 @@ impl Stage<'_> {
             return Ok(());
         }
         let forged = caller.mint.batch(1)?.into_iter().map(Request::forged).collect();
-        let mut open = self.line(caller.kind, host)?.open().await?;
-        open.drive_to(forged, Instant::now() + VISIT_WITHIN, StatusCode::UNAUTHORIZED)
-            .await
-            .map(drop)
-            .with_context(|| format!("{} and a forged message", caller.kind.name()))
+        let mut open = self.line(caller.kind, host)?.open().await.with_context(|| host.told())?;
+        let asked = open.drive_to(forged, Instant::now() + VISIT_WITHIN, StatusCode::UNAUTHORIZED).await;
+        asked.map(drop).with_context(|| format!("a forged message: {}", host.told()))
+    }
+
+    async fn warm(&self, caller: &mut Caller<'_>, host: &mut Host<'_>) -> Result<()> {
+        self.refuses_forgery(caller, host).await?;
+        self.visit(caller, host, caller.kind.warm_up(self.arguments.requests)).await.map(drop)
     }
 
     async fn visit(&self, caller: &mut Caller<'_>, host: &mut Host<'_>, count: u32) -> Result<Visit> {
         let (kind, must) = (caller.kind, caller.kind.must());
-        let mut open = self.line(kind, host)?.open().await?;
+        let mut open = self.line(kind, host)?.open().await.with_context(|| host.told())?;
         let warm = batch(caller, (count / WARM_SHARE).max(self.arguments.connections.into()))?;
         host.sent.note(&warm)?;
         let window = open.drive_to(warm, Instant::now() + VISIT_WITHIN, must).await;
-        host.judge(&window.with_context(|| kind.name())?, must, self.given)?;
+        let window = window.with_context(|| host.told())?;
+        host.judge(&window, must, self.given)?;
 
         let measured = batch(caller, count)?;
         host.sent.note(&measured)?;
@@ -271,7 +235,7 @@ impl Stage<'_> {
         let wall = begun.elapsed();
         let (server, generator) = (host.server.cpu()? - server, own_cpu()? - generator);
         let ledger = host.ledger_cpu()?.saturating_sub(ledger);
-        let window = window.with_context(|| kind.name())?;
+        let window = window.with_context(|| host.told())?;
         host.judge(&window, must, self.given)?;
         ensure!(window.latencies.len() == count as usize, "void: {} hung", kind.name());
         let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / f64::from(count);

@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::Arguments;
 use crate::judge;
-use crate::load::line::{Checked, Line, Protocol};
+use crate::load::line::{Line, Protocol};
 use crate::load::process::{Launch, SERVER_CORE};
 use crate::load::requests::Mint;
 use crate::load::scene::Scene;
+use crate::load::window::Checked;
 
 /// How much longer a flush takes.
 const SLOWER: Duration = Duration::from_millis(2);

@@ -19,11 +19,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tongban::clock::Clock;
-use tongban::envelope::{Asked, check_response, digest};
 use tongban::ledger::checkpoint::Checkpoint;
 
 use super::requests::Request;
 use super::scene::{Scene, Tls};
+use super::window::Window;
 
 type HttpRequest = hyper::Request<Full<Bytes>>;
 
@@ -72,25 +72,6 @@ pub struct OpenLine {
 pub enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
-}
-
-/// What one window brought.
-#[derive(Default)]
-pub struct Window {
-    /// Microseconds from sending a request to its whole answer, one for each answer.
-    pub latencies: Vec<u32>,
-    pub request_bytes: u64,
-    pub answer_bytes: u64,
-    /// Requests with the answers that are checked.
-    pub samples: Vec<(Request, Bytes)>,
-}
-
-/// What the checks found.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Checked {
-    pub samples: u64,
-    pub from_cache: u64,
-    pub last_index: u64,
 }
 
 impl Line {
@@ -224,8 +205,27 @@ impl OpenLine {
     }
 }
 
+impl OpenLine {
+    /// Asks once on its first connection, for what is carried nowhere.
+    pub async fn ask(&mut self) -> Result<()> {
+        let request = self.carried.request(&Bytes::new())?;
+        let sender = self.senders.first_mut().context("there is a connection")?;
+        let answer = sender.send(request, &self.authority).await?;
+        ensure!(answer.status() == StatusCode::OK, "void: answered {}", answer.status());
+        answer.into_body().collect().await?;
+        Ok(())
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.senders.iter().all(|sender| match sender {
+            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        })
+    }
+}
+
 /// Runs futures side by side on this task until all have ended.
-async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|cx| {
         let mut ready = true;
@@ -277,32 +277,5 @@ impl Sender {
                 sender.send_request(request).await?
             }
         })
-    }
-}
-
-impl Window {
-    /// Every check of the asking side on the sampled answers, and that each found its license.
-    pub fn check(&self, scene: &Scene, checked: &mut Checked) -> Result<()> {
-        let (member, me) = (scene.answering.gateway_urn(), scene.asking.gateway_urn());
-        ensure!(self.samples.len() * 100 >= self.latencies.len(), "void: too few answers were sampled");
-        for (request, answer) in &self.samples {
-            let asked = Asked {
-                member: &member,
-                keys: &scene.answering_keys,
-                me: &me,
-                jti: &request.jti,
-                op: "license.query",
-                request_digest: &digest(&request.body),
-            };
-            let claims = check_response(answer, 200, &asked, Clock::system().now())
-                .map_err(|fault| anyhow!("void: an answer fails its checks: {fault}"))?;
-            let result = claims.result.context("void: an answer has no result")?;
-            let says = |pointer, what: &str| result.pointer(pointer).and_then(|v| v.as_str()) == Some(what);
-            ensure!(says("/licenses/0/data/registered_on", "2026-01-05"), "void: a license was not found");
-            checked.samples += 1;
-            checked.from_cache += u64::from(says("/source", "cache"));
-            checked.last_index = checked.last_index.max(claims.log.index);
-        }
-        Ok(())
     }
 }

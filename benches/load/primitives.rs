@@ -90,8 +90,8 @@ fn measure(count: usize, long: Duration) -> Result<Primitives> {
     Ok(Primitives { verify, sign, sha256, records })
 }
 
-/// CPU microseconds of one `work`.
-fn cost(long: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+/// CPU microseconds of one `work`, measured for so long.
+pub fn cost(long: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     const BETWEEN_LOOKS: u32 = 50;
     let begun = thread_cpu()?;
     let mut times = 0;

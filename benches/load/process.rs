@@ -113,7 +113,7 @@ impl Launch {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{} cannot be started", self.program.display()))?;
-        let mut server = Server { child };
+        let mut server = Server { child, log: self.log.clone() };
         let begun = Instant::now();
         while TcpStream::connect(self.door).await.is_err() {
             if let Some(status) = server.child.try_wait()? {
@@ -129,6 +129,7 @@ impl Launch {
 /// A running server; it ends with this value.
 pub struct Server {
     child: Child,
+    log: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +148,14 @@ impl fmt::Display for Memory {
 impl Server {
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The end of what it has said, for when something goes wrong.
+    pub fn said(&self) -> String {
+        const LINES: usize = 8;
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(LINES).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
     /// User and system time so far, of all its threads and of all processes below it.

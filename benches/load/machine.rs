@@ -1,12 +1,10 @@
-//! On what was measured: the machine, the commit, and everybody's version.
+//! On what was measured: the machine, the commit, versions.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use tongban::clock::Clock;
-
-use crate::peers;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Crates that decide the figures.
@@ -32,6 +30,7 @@ pub fn machine() -> String {
         Some(line.split_once(':')?.1.trim().to_owned())
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from).max(online());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let memory = line("/proc/meminfo", "MemTotal")
         .and_then(|text| text.trim_end_matches(" kB").parse::<u64>().ok())
         .map_or(0, |kib| kib.div_ceil(1024 * 1024));
@@ -42,7 +41,7 @@ pub fn machine() -> String {
             .ok()
             .and_then(|text| Some(text.lines().next()?.split('"').nth(1)?.to_owned()))
             .unwrap_or_else(|| "?".into()),
-        fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+        kernel.split('.').take(2).collect::<Vec<_>>().join("."),
     )
 }
 
@@ -52,60 +51,25 @@ fn online() -> usize {
     text.lines().filter(|line| line.starts_with("processor")).count()
 }
 
-/// Ours and the peers'.
-pub fn versions(installed: &Path) -> String {
+/// Of the compiler and the crates that decide the figures.
+pub fn versions() -> Vec<String> {
     let mut all = Vec::new();
     all.extend(told("rustc", &["--version"]).map(|text| first_words(&text, 2)));
     let lock = fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap_or_default();
     for name in CRATES {
-        let version = lock
-            .split_once(&format!("name = \"{name}\"\nversion = \""))
-            .and_then(|(_, rest)| rest.split('"').next());
+        let package = lock.split_once(&format!("name = \"{name}\"\nversion = \""));
+        let version = package.and_then(|(_, rest)| rest.split('"').next());
         all.extend(version.map(|version| format!("{name} {version}")));
     }
-    all.extend(told("haproxy", &["-v"]).map(|text| first_words(&text, 3)));
-    all.extend(told("/usr/sbin/nginx", &["-v"]).map(|text| text.replace("nginx version: ", "")));
-    if let Some(envoy) = peers::envoy(installed) {
-        let text = told(&envoy.display().to_string(), &["--version"]).unwrap_or_default();
-        all.extend(text.split('/').nth(1).map(|version| format!("Envoy {version}")));
-    }
-    all.extend(told("node", &["--version"]).map(|text| format!("Node {text}")));
-    for name in ["fastify", "jose", "ajv"] {
-        let file = installed.join(format!("node/node_modules/{name}/package.json"));
-        let package =
-            fs::read(file).ok().and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-        all.extend(package.and_then(|p| Some(format!("{name} {}", p.get("version")?.as_str()?))));
-    }
-    let pip = installed.join("python/bin/pip").display().to_string();
-    if let Some(list) = told(&pip, &["list", "--format=freeze"]) {
-        all.extend(told(&installed.join("python/bin/python").display().to_string(), &["--version"]));
-        let ours = ["fastapi==", "uvicorn==", "joserfc==", "fastjsonschema=="];
-        let of_ours = list.lines().filter(|line| ours.iter().any(|name| line.starts_with(name)));
-        all.extend(of_ours.map(|line| line.replace("==", " ")));
-    }
-    all.extend(told("java", &["-version"]).map(|text| text.replace('"', "")));
-    for name in ["tomcat10-embed-core", "jackson-databind", "bcprov"] {
-        all.extend(jar(name));
-    }
-    all.join(", ")
+    all
 }
 
-/// `bcprov 1.72`, from the file's name.
-fn jar(name: &str) -> Option<String> {
-    let files = fs::read_dir("/usr/share/java").ok()?;
-    files.flatten().find_map(|file| {
-        let file = file.file_name().into_string().ok()?;
-        let version = file.strip_prefix(name)?.strip_prefix('-')?.strip_suffix(".jar")?;
-        version.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("{name} {version}"))
-    })
-}
-
-fn first_words(text: &str, count: usize) -> String {
+pub fn first_words(text: &str, count: usize) -> String {
     text.split_whitespace().take(count).collect::<Vec<_>>().join(" ")
 }
 
 /// The first line that a program says, if it says one.
-fn told(program: &str, arguments: &[&str]) -> Option<String> {
+pub fn told(program: &str, arguments: &[&str]) -> Option<String> {
     let ended = Command::new(program).args(arguments).output().ok()?;
     let said = if ended.stdout.is_empty() { ended.stderr } else { ended.stdout };
     let said = String::from_utf8_lossy(&said).trim().to_owned();
