@@ -10,12 +10,10 @@
 //! Bounded in count and in time; loopback only; everything lies in a temporary directory.
 #![expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
+#[path = "../load/mod.rs"]
+#[expect(dead_code, reason = "other benchmarks use what this one does not")]
 mod load;
-mod primitives;
-mod process;
 mod report;
-mod requests;
-mod scene;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,11 +21,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 
-use load::{Line, Protocol, Window};
-use process::{Server, own_cpu, pin_generator};
+use load::line::{Line, Protocol};
+use load::primitives;
+use load::process::{Launch, SERVER_CORE, own_cpu, pin_generator};
+use load::requests::Mint;
+use load::scene::Scene;
+use load::window::Window;
 use report::Measured;
-use requests::Mint;
-use scene::Scene;
 
 /// License lookups over mutual TLS: throughput, latency, CPU, memory.
 #[derive(Parser, Clone, Debug)]
@@ -120,8 +120,10 @@ async fn run(kind: Kind, arguments: &Arguments) -> Result<Measured> {
     if kind.is_sealed() {
         scene.add_auditor()?;
     }
-    let server = Server::start(&arguments.server, &scene, kind.log_level(), arguments.pin).await?;
-    let line = Line::new(&scene, arguments.protocol, arguments.connections)?;
+    let launch =
+        Launch::gateway(&arguments.server, &scene.home, scene.addr).env("TONGBAN_LOG", kind.log_level());
+    let server = if arguments.pin { launch.on(SERVER_CORE) } else { launch }.start().await?;
+    let line = Line::new(&scene.tls, scene.addr, arguments.protocol, arguments.connections)?;
     let mut mint = Mint::new(&scene, kind.uses(arguments));
     let mut m = Measured::new(kind, primitives::sum()?);
 
@@ -134,9 +136,9 @@ async fn run(kind: Kind, arguments: &Arguments) -> Result<Measured> {
     while left > 0 && m.wall < most {
         let batch = mint.batch(left.min(WINDOW))?;
         left = left.saturating_sub(WINDOW);
-        let line = line.open().await?;
+        let mut open = line.open().await?;
         let (server_cpu, generator_cpu, begun) = (server.cpu()?, own_cpu()?, Instant::now());
-        let window: Window = line.drive(batch, begun + (most - m.wall)).await?;
+        let window: Window = open.drive(batch, begun + (most - m.wall)).await?;
         m.wall += begun.elapsed();
         m.server_cpu += server.cpu()? - server_cpu;
         m.generator_cpu += own_cpu()? - generator_cpu;

@@ -12,9 +12,11 @@
 //! Bounded in count; loopback only; everything lies in a temporary directory.
 #![expect(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
+#[path = "../load/mod.rs"]
+#[expect(dead_code, reason = "other benchmarks use what this one does not")]
 mod load;
-mod process;
 mod scene;
+mod windows;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,9 +24,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 
-use load::Windows;
-use process::Server;
+use load::process::{Launch, Server};
 use scene::{Home, Scene};
+use windows::Windows;
 
 /// Applications between two gateways: accepted, delivered, waiting.
 #[derive(Parser, Clone, Debug)]
@@ -82,8 +84,8 @@ fn main() -> Result<()> {
 
 async fn through(arguments: &Arguments) -> Result<()> {
     let scene = Scene::set()?;
-    let handling = Server::start(&arguments.server, &scene.xianan).await?;
-    let collecting = Server::start(&arguments.server, &scene.yuhuan).await?;
+    let handling = start(arguments, &scene.xianan).await?;
+    let collecting = start(arguments, &scene.yuhuan).await?;
     let mut windows = Windows::open(&scene.yuhuan, arguments.windows).await?;
     windows.submit(WARM_UP).await?;
     until_delivered(&scene.yuhuan).await?;
@@ -107,7 +109,7 @@ async fn through(arguments: &Arguments) -> Result<()> {
 
 async fn waiting(arguments: &Arguments, drain: bool) -> Result<()> {
     let scene = Scene::set()?;
-    let collecting = Server::start(&arguments.server, &scene.yuhuan).await?;
+    let collecting = start(arguments, &scene.yuhuan).await?;
     let mut windows = Windows::open(&scene.yuhuan, arguments.windows).await?;
     windows.submit(WARM_UP).await?;
     println!("waiting: 咸安 is down, {} windows; warm: {}", arguments.windows, collecting.memory()?);
@@ -125,7 +127,7 @@ async fn waiting(arguments: &Arguments, drain: bool) -> Result<()> {
         );
     }
     if drain {
-        let handling = Server::start(&arguments.server, &scene.xianan).await?;
+        let handling = start(arguments, &scene.xianan).await?;
         let begun = Instant::now();
         until_delivered(&scene.yuhuan).await?;
         println!("drain: {}", rate(arguments.backlog, begun.elapsed()));
@@ -137,10 +139,14 @@ async fn waiting(arguments: &Arguments, drain: bool) -> Result<()> {
     collecting.stop()
 }
 
+async fn start(arguments: &Arguments, home: &Home) -> Result<Server> {
+    Launch::gateway(&arguments.server, &home.dir, home.doors.local).start().await
+}
+
 /// Waits until nothing waits.
 async fn until_delivered(home: &Home) -> Result<()> {
     let begun = Instant::now();
-    while load::waits(home).await? {
+    while windows::waits(home).await? {
         ensure!(begun.elapsed() < DRAINS_WITHIN, "void: parcels still wait after {DRAINS_WITHIN:?}");
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -1,17 +1,14 @@
 //! Two gateways' directories, as `tongban init` makes them, that know each other, and an
 //! agreement whose quota is far above the load.
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tongban::cli::Stop;
-use tongban::cli::init::{self, Doors};
-use tongban::clock::Clock;
-use tongban::domain::Region;
+use tongban::cli::init::Doors;
 use tongban::store::sqlite::open_reader;
+
+use crate::load::county::County;
 
 pub const ITEM: &str = "11421202TECT0001914000709001000";
 pub const AGREEMENT: &str = "421202-331083-2020";
@@ -32,14 +29,14 @@ pub struct Home {
 impl Scene {
     pub fn set() -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let (xianan, card_x) = home(dir.path().join("421202"), "421202", "咸宁市咸安区")?;
-        let (yuhuan, card_y) = home(dir.path().join("331083"), "331083", "台州市玉环市")?;
-        for (home, code, card) in [(&xianan, "331083", &card_y), (&yuhuan, "421202", &card_x)] {
-            let trust = home.dir.join("trust");
-            fs::write(trust.join(format!("partners/{code}.json")), card.to_string())?;
-            fs::write(trust.join("agreements/2020.json"), agreement().to_string())?;
+        let xianan = County::found(dir.path(), "421202", "咸宁市咸安区")?;
+        let yuhuan = County::found(dir.path(), "331083", "台州市玉环市")?;
+        xianan.befriend(&yuhuan)?;
+        yuhuan.befriend(&xianan)?;
+        for county in [&xianan, &yuhuan] {
+            county.trust("agreements/2020.json", &agreement())?;
         }
-        Ok(Self { _dir: dir, xianan, yuhuan })
+        Ok(Self { _dir: dir, xianan: Home::of(xianan)?, yuhuan: Home::of(yuhuan)? })
     }
 
     /// 咸安's books hold so many cases, 玉环's as many delivered parcels and no other.
@@ -60,27 +57,11 @@ impl Scene {
     }
 }
 
-fn home(dir: PathBuf, code: &str, name: &str) -> Result<(Home, Value)> {
-    let doors = free_doors()?;
-    let card = init::create(&dir, Region::parse(code)?, name, doors, Clock::system().now()).map_err(told)?;
-    let token = fs::read_to_string(dir.join("keys/local.token"))?.trim().to_owned();
-    Ok((Home { dir, doors, token }, card))
-}
-
-fn told(stop: Stop) -> anyhow::Error {
-    anyhow!(stop.lines().join("; "))
-}
-
-/// Three free ports of loopback. They are given back before they are used; should somebody take
-/// one in between, the server says so and nothing was measured.
-fn free_doors() -> Result<Doors> {
-    let free = || -> Result<(TcpListener, SocketAddr)> {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let addr = socket.local_addr()?;
-        Ok((socket, addr))
-    };
-    let (partner, local, console) = (free()?, free()?, free()?);
-    Ok(Doors { partner: partner.1, local: local.1, console: console.1 })
+impl Home {
+    fn of(county: County) -> Result<Self> {
+        let token = String::from_utf8(county.read("keys/local.token")?)?.trim().to_owned();
+        Ok(Self { dir: county.home, doors: county.doors, token })
+    }
 }
 
 fn agreement() -> Value {

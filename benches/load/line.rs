@@ -1,6 +1,7 @@
 //! The closed loop: so many requests in flight, the next one when an answer is whole.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,19 +11,23 @@ use clap::ValueEnum;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::{Method, Response};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tongban::clock::Clock;
-use tongban::envelope::{Asked, check_response, digest};
 use tongban::ledger::checkpoint::Checkpoint;
 
-use crate::requests::Request;
-use crate::scene::Scene;
+use super::requests::Request;
+use super::scene::{Scene, Tls};
+use super::window::Window;
 
+type HttpRequest = hyper::Request<Full<Bytes>>;
+
+const EXCHANGE: &str = "/v1/exchange";
 /// Streams on one HTTP/2 connection.
 const STREAMS: u16 = 8;
 /// Of so many answers one is kept and checked whole after the window (the bar is one of a hundred).
@@ -39,57 +44,57 @@ pub enum Protocol {
 /// How to reach the gateway.
 pub struct Line {
     connector: TlsConnector,
-    scene_addr: std::net::SocketAddr,
+    addr: SocketAddr,
     protocol: Protocol,
     in_flight: u16,
+    carried: Carried,
+}
+
+/// Where a request has its signed message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carried {
+    /// The whole body, as the protocol has it.
+    #[default]
+    Body,
+    /// `Authorization: Bearer`, where proxies look for one.
+    Bearer,
+    /// Nowhere: a GET of something that does not change.
+    Nowhere(&'static str),
 }
 
 /// Connections that have shaken hands; one sender for each request in flight.
 pub struct OpenLine {
-    senders: Vec<Sender>,
-    authority: String,
+    pub senders: Vec<Sender>,
+    pub authority: String,
+    carried: Carried,
 }
 
-enum Sender {
+pub enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-/// What one window brought.
-#[derive(Default)]
-pub struct Window {
-    /// Microseconds from sending a request to its whole answer, one for each answer.
-    pub latencies: Vec<u32>,
-    pub request_bytes: u64,
-    pub answer_bytes: u64,
-    /// Requests with the answers that are checked.
-    samples: Vec<(Request, Bytes)>,
-}
-
-/// What the checks found.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Checked {
-    pub samples: u64,
-    pub from_cache: u64,
-    pub last_index: u64,
-}
-
 impl Line {
-    pub fn new(scene: &Scene, protocol: Protocol, in_flight: u16) -> Result<Self> {
+    pub fn new(tls: &Tls, addr: SocketAddr, protocol: Protocol, in_flight: u16) -> Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
-        for server in CertificateDer::pem_slice_iter(&scene.tls.server_chain) {
+        for server in CertificateDer::pem_slice_iter(&tls.server_chain) {
             roots.add(server?)?;
         }
-        let chain = CertificateDer::pem_slice_iter(&scene.tls.chain).collect::<Result<Vec<_>, _>>()?;
+        let chain = CertificateDer::pem_slice_iter(&tls.chain).collect::<Result<Vec<_>, _>>()?;
         let mut config = rustls::ClientConfig::builder_with_provider(tongban::peer::provider().clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_root_certificates(roots)
-            .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&scene.tls.key)?)?;
+            .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(&tls.key)?)?;
         config.alpn_protocols = vec![match protocol {
             Protocol::H1 => b"http/1.1".to_vec(),
             Protocol::H2 => b"h2".to_vec(),
         }];
-        Ok(Self { connector: Arc::new(config).into(), scene_addr: scene.addr, protocol, in_flight })
+        Ok(Self { connector: Arc::new(config).into(), addr, protocol, in_flight, carried: Carried::Body })
+    }
+
+    /// The same, with the message elsewhere.
+    pub fn carrying(self, carried: Carried) -> Self {
+        Self { carried, ..self }
     }
 
     /// Opens the connections and sends everything; for what is not measured.
@@ -100,9 +105,9 @@ impl Line {
     pub async fn open(&self) -> Result<OpenLine> {
         let mut senders = Vec::new();
         while senders.len() < usize::from(self.in_flight) {
-            let stream = TcpStream::connect(self.scene_addr).await?;
+            let stream = TcpStream::connect(self.addr).await?;
             stream.set_nodelay(true)?;
-            let name = ServerName::IpAddress(self.scene_addr.ip().into());
+            let name = ServerName::IpAddress(self.addr.ip().into());
             let io = TokioIo::new(self.connector.connect(name, stream).await?);
             match self.protocol {
                 Protocol::H1 => {
@@ -118,18 +123,18 @@ impl Line {
                 }
             }
         }
-        Ok(OpenLine { senders, authority: self.scene_addr.to_string() })
+        Ok(OpenLine { senders, authority: self.addr.to_string(), carried: self.carried })
     }
 
     /// Waits for a signed checkpoint that covers the leaf at `index`.
     pub async fn checkpoint_over(&self, scene: &Scene, index: u64) -> Result<Checkpoint> {
-        let OpenLine { mut senders, authority } = self.open().await?;
+        let OpenLine { mut senders, authority, .. } = self.open().await?;
         let sender = senders.first_mut().context("there is a connection")?;
         let origin = tongban::ledger::current_origin(scene.answering, Clock::system().now());
         let path = format!("/v1/log/{origin}/checkpoint");
         let until = Instant::now() + SEALED_WITHIN;
         loop {
-            let answer = sender.send(Method::GET, &authority, &path, Bytes::new()).await?;
+            let answer = sender.send(get(&path)?, &authority).await?;
             let note = answer.into_body().collect().await?.to_bytes();
             let signed = Checkpoint::peek(&note).map_err(|fault| anyhow!("{fault}"))?;
             if signed.size > index {
@@ -143,11 +148,21 @@ impl Line {
 
 impl OpenLine {
     /// Sends `batch` and returns when every answer is there, or what was begun before `until`.
-    pub async fn drive(self, batch: Vec<Request>, until: Instant) -> Result<Window> {
+    pub async fn drive(&mut self, batch: Vec<Request>, until: Instant) -> Result<Window> {
+        self.drive_to(batch, until, StatusCode::OK).await
+    }
+
+    /// As `drive`, where every answer must have another status.
+    pub async fn drive_to(
+        &mut self,
+        batch: Vec<Request>,
+        until: Instant,
+        must: StatusCode,
+    ) -> Result<Window> {
         let next = Cell::new(0);
         let batch_ref = &batch;
-        let authority = &self.authority;
-        let loops = self.senders.into_iter().map(|mut sender| {
+        let (authority, carried) = (&self.authority, self.carried);
+        let loops = self.senders.iter_mut().map(|sender| {
             let next = &next;
             async move {
                 let (mut window, mut kept) = (Window::default(), Vec::new());
@@ -157,12 +172,11 @@ impl OpenLine {
                     if begun >= until {
                         break;
                     }
-                    let answer =
-                        sender.send(Method::POST, authority, "/v1/exchange", request.body.clone()).await?;
+                    let answer = sender.send(carried.request(&request.body)?, authority).await?;
                     let status = answer.status();
                     let body = answer.into_body().collect().await?.to_bytes();
                     window.latencies.push(begun.elapsed().as_micros().try_into()?);
-                    if status != 200 {
+                    if status != must {
                         bail!("void: answered {status}: {}", String::from_utf8_lossy(&body));
                     }
                     window.request_bytes += request.body.len() as u64;
@@ -191,8 +205,27 @@ impl OpenLine {
     }
 }
 
+impl OpenLine {
+    /// Asks once on its first connection, for what is carried nowhere.
+    pub async fn ask(&mut self) -> Result<()> {
+        let request = self.carried.request(&Bytes::new())?;
+        let sender = self.senders.first_mut().context("there is a connection")?;
+        let answer = sender.send(request, &self.authority).await?;
+        ensure!(answer.status() == StatusCode::OK, "void: answered {}", answer.status());
+        answer.into_body().collect().await?;
+        Ok(())
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.senders.iter().all(|sender| match sender {
+            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        })
+    }
+}
+
 /// Runs futures side by side on this task until all have ended.
-async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|cx| {
         let mut ready = true;
@@ -210,56 +243,39 @@ async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) 
     running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
-impl Sender {
-    async fn send(
-        &mut self,
-        method: Method,
-        authority: &str,
-        path: &str,
-        body: Bytes,
-    ) -> Result<Response<Incoming>> {
-        let request = hyper::Request::builder()
-            .method(method)
-            .header("content-type", "application/tongban-request+jwt");
+fn get(path: &str) -> Result<HttpRequest> {
+    Ok(hyper::Request::get(path).body(Full::default())?)
+}
+
+impl Carried {
+    fn request(self, message: &Bytes) -> Result<HttpRequest> {
         Ok(match self {
-            Self::Http1(sender) => {
-                sender.ready().await?;
-                sender
-                    .send_request(request.uri(path).header("host", authority).body(Full::new(body))?)
-                    .await?
+            Self::Body => hyper::Request::post(EXCHANGE)
+                .header(CONTENT_TYPE, "application/tongban-request+jwt")
+                .body(Full::new(message.clone()))?,
+            Self::Bearer => {
+                let token = [b"Bearer ", message.as_ref()].concat();
+                hyper::Request::get(EXCHANGE).header(AUTHORIZATION, token).body(Full::default())?
             }
-            Self::Http2(sender) => {
-                sender.ready().await?;
-                let uri = format!("https://{authority}{path}");
-                sender.send_request(request.uri(uri).body(Full::new(body))?).await?
-            }
+            Self::Nowhere(path) => get(path)?,
         })
     }
 }
 
-impl Window {
-    /// Every check of the asking side on the sampled answers, and that each found its license.
-    pub fn check(&self, scene: &Scene, checked: &mut Checked) -> Result<()> {
-        let (member, me) = (scene.answering.gateway_urn(), scene.asking.gateway_urn());
-        ensure!(self.samples.len() * 100 >= self.latencies.len(), "void: too few answers were sampled");
-        for (request, answer) in &self.samples {
-            let asked = Asked {
-                member: &member,
-                keys: &scene.answering_keys,
-                me: &me,
-                jti: &request.jti,
-                op: "license.query",
-                request_digest: &digest(&request.body),
-            };
-            let claims = check_response(answer, 200, &asked, Clock::system().now())
-                .map_err(|fault| anyhow!("void: an answer fails its checks: {fault}"))?;
-            let result = claims.result.context("void: an answer has no result")?;
-            let says = |pointer, what: &str| result.pointer(pointer).and_then(|v| v.as_str()) == Some(what);
-            ensure!(says("/licenses/0/data/registered_on", "2026-01-05"), "void: a license was not found");
-            checked.samples += 1;
-            checked.from_cache += u64::from(says("/source", "cache"));
-            checked.last_index = checked.last_index.max(claims.log.index);
-        }
-        Ok(())
+impl Sender {
+    /// Sends a request whose target is a path.
+    pub async fn send(&mut self, mut request: HttpRequest, authority: &str) -> Result<Response<Incoming>> {
+        Ok(match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                request.headers_mut().insert(HOST, authority.parse()?);
+                sender.send_request(request).await?
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                *request.uri_mut() = format!("https://{authority}{}", request.uri()).parse()?;
+                sender.send_request(request).await?
+            }
+        })
     }
 }

@@ -1,22 +1,22 @@
 //! Two gateways' directories, as `tongban init` makes them, an agreement, an authority and a
 //! register of synthetic licenses.
 
-use std::fs;
-use std::io::Cursor;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use josekit::jwk::alg::ec::{EcCurve, EcKeyPair};
 use serde_json::{Value, json};
-use tongban::cli::Stop;
-use tongban::cli::init::{self, Doors};
 use tongban::clock::{Clock, Now};
 use tongban::domain::{LicenseId, Region};
 use tongban::keys::{Algorithm, KeySet, SigningKey};
 use tongban::ledger::{Leaf, LeafKind, checkpoint::Checkpoint, tree};
 use tongban::license;
 use tongban::store::{Shard, Shelf as _, sqlite::SqliteShelf};
+
+use super::county::County;
 
 pub const MARRIAGE: &str = "111000000000131433001";
 pub const ITEM: &str = "11421202TECT0001914000709001000";
@@ -43,6 +43,8 @@ pub struct Scene {
     pub authority_key: SigningKey,
     /// ID number of one holder of each license.
     pub holders: Vec<String>,
+    /// The licenses, one a line.
+    pub licenses: PathBuf,
 }
 
 pub struct Tls {
@@ -65,38 +67,34 @@ impl Scene {
     pub fn set(licenses: u32) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let now = Clock::system().now();
-        let (answering, asking) = (Region::parse("421202")?, Region::parse("331083")?);
-        let (home, partner) = (dir.path().join("421202"), dir.path().join("331083"));
-        let doors = free_doors()?;
-        let card = init::create(&home, answering, "咸宁市咸安区", doors, now).map_err(told)?;
-        let partner_card =
-            init::create(&partner, asking, "台州市玉环市", free_doors()?, now).map_err(told)?;
+        let answering = County::found(dir.path(), "421202", "咸宁市咸安区")?;
+        let asking = County::found(dir.path(), "331083", "台州市玉环市")?;
         let authority_key = SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256)?)?;
-
-        let put = |path: &str, value: &Value| fs::write(home.join("trust").join(path), value.to_string());
-        put("partners/331083.json", &partner_card)?;
-        put("agreements/2020.json", &agreement())?;
-        put(
+        answering.befriend(&asking)?;
+        answering.trust("agreements/2020.json", &agreement(AGREEMENT, &["421202", "331083"]))?;
+        answering.trust(
             "authorities/mengsuban.json",
             &json!({"id": AUTHORITY, "name": "测试授权平台", "jwks": {"keys": [authority_key.public_jwk()]},
                 "status_lists": [], "status": "active"}),
         )?;
-        let holders = import(&home, licenses, now)?;
-        let keys = card.get("jwks").context("a card has keys")?;
+        let file = dir.path().join("licenses.jsonl");
+        let holders = import(&answering.home, &file, licenses, now)?;
+        let keys = answering.card.get("jwks").context("a card has keys")?;
         Ok(Self {
-            answering,
-            asking,
-            addr: doors.partner,
+            answering: answering.region,
+            asking: asking.region,
+            addr: answering.doors.partner,
             answering_keys: KeySet::from_jwks(keys).map_err(|faults| anyhow!("{faults:?}"))?,
             tls: Tls {
-                chain: fs::read(partner.join("keys/tls.crt"))?,
-                key: fs::read(partner.join("keys/tls.key"))?,
-                server_chain: fs::read(home.join("keys/tls.crt"))?,
+                chain: asking.read("keys/tls.crt")?,
+                key: asking.read("keys/tls.key")?,
+                server_chain: answering.read("keys/tls.crt")?,
             },
-            gateway_key: SigningKey::load(&partner.join("keys/sign.jwk"))?,
+            gateway_key: SigningKey::load(&asking.home.join("keys/sign.jwk"))?,
             authority_key,
             holders,
-            home,
+            licenses: file,
+            home: answering.home,
             _dir: dir,
         })
     }
@@ -129,31 +127,16 @@ impl Scene {
     }
 }
 
-fn told(stop: Stop) -> anyhow::Error {
-    anyhow!(stop.lines().join("; "))
-}
-
-/// Three free ports of loopback. They are given back before they are used; should somebody take
-/// one in between, the server says so and nothing was measured.
-fn free_doors() -> Result<Doors> {
-    let free = || -> Result<(TcpListener, SocketAddr)> {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let addr = socket.local_addr()?;
-        Ok((socket, addr))
-    };
-    let (partner, local, console) = (free()?, free()?, free()?);
-    Ok(Doors { partner: partner.1, local: local.1, console: console.1 })
-}
-
-fn agreement() -> Value {
+/// License lookups between `parties`; the quota is far above the load.
+pub fn agreement(id: &str, parties: &[&str]) -> Value {
     json!({
-        "id": AGREEMENT, "parties": ["421202", "331083"], "name": "咸安—玉环跨省联办协议",
+        "id": id, "parties": parties, "name": "咸安—玉环跨省联办协议",
         "valid_from": "2020-08-01", "valid_to": "2039-07-31",
         // Far above the load: the quota is checked and never met.
         "quota": {"requests_per_second": 1_000_000, "burst": 1_000_000, "concurrent": 100_000,
                   "per_day": 10_000_000_000_i64},
         "items": [{
-            "code": ITEM, "name": "新生儿户口登记", "handling": "421202", "collecting": ["331083"],
+            "code": ITEM, "name": "新生儿户口登记", "handling": "421202", "collecting": parties.get(1..).unwrap_or_default(),
             "mode": "multi_joint", "bases": ["consent"], "ops": ["license.query"],
             "licenses": [{"type": MARRIAGE, "holder_region": ["421202"], "modes": ["read", "verify"],
                           "fields": ["cert_no", "registered_on", "authority", "op_type"]}]
@@ -162,17 +145,17 @@ fn agreement() -> Value {
 }
 
 /// Fills the register; returns the ID number of one holder of each license.
-fn import(home: &std::path::Path, licenses: u32, now: Now) -> Result<Vec<String>> {
-    let mut lines = String::new();
+fn import(home: &Path, file: &Path, licenses: u32, now: Now) -> Result<Vec<String>> {
+    let mut lines = BufWriter::new(File::create(file)?);
     let mut holders = Vec::new();
     for nth in 0..licenses {
         let (document, holder) = marriage(nth)?;
-        lines.push_str(&document.to_string());
-        lines.push('\n');
+        writeln!(lines, "{document}")?;
         holders.push(holder);
     }
     let register = home.join("data/register.db");
-    let report = license::import(&register, Cursor::new(lines), now.shanghai_day(), |_| {})?;
+    lines.flush()?;
+    let report = license::import(&register, BufReader::new(File::open(file)?), now.shanghai_day(), |_| {})?;
     ensure!(report.loaded == u64::from(licenses), "{:?}", report.refused.first());
     Ok(holders)
 }
