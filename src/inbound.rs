@@ -18,6 +18,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::admission::Place as InLine;
 use crate::answer::{self, Code, Refusal, Reply};
 use crate::casebook::{Held, Write};
 use crate::casework;
@@ -69,9 +70,15 @@ pub struct Answer {
 
 /// Answers one exchange. Runs to its end even when the caller has gone: what was claimed
 /// must be recorded.
-pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes, coming: Coming) -> Answer {
+pub async fn exchange(
+    house: Arc<House>,
+    peer: PeerIdentity,
+    body: Bytes,
+    coming: Coming,
+    line: InLine,
+) -> Answer {
     let mut coming = Some(coming);
-    let mut answering = pin!(answer_to(house, peer, body));
+    let mut answering = pin!(answer_to(house, peer, body, line));
     poll_fn(|context| {
         let polled = answering.as_mut().poll(context);
         // In line for the ledger now, or waiting for somebody.
@@ -81,7 +88,7 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes, coming
     .await
 }
 
-async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer {
+async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes, line: InLine) -> Answer {
     let started = Instant::now();
     let now = house.clock.now();
     let mut seen = Seen::default();
@@ -96,6 +103,7 @@ async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer
     let digest = digest(&body);
     let mut exchange = Exchange {
         house: &house,
+        line: &line,
         peer: peer.region(),
         certificate: peer.certificate(),
         now,
@@ -105,10 +113,10 @@ async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer
         digest,
         seen,
     };
-    let _first = exchange.holds_off_repeats().await;
+    let _first = line.aside(exchange.holds_off_repeats()).await;
     let step = judged.as_ref().err().map(|stopped| stopped.step);
     let mut answer = match judged {
-        Ok(Asked::Again(key)) => exchange.again(&key).await,
+        Ok(Asked::Again(key)) => line.aside(exchange.again(&key)).await,
         Ok(asked) => exchange.act(asked).await,
         Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
             exchange.settle(stopped.refusal.into()).await
@@ -123,6 +131,8 @@ async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer
 /// One exchange between its judgement and its answer.
 struct Exchange<'a> {
     house: &'a Arc<House>,
+    /// Its place in the line of those that are worked on.
+    line: &'a InLine,
     peer: Region,
     certificate: &'a Bytes,
     now: Now,
@@ -182,8 +192,9 @@ impl Exchange<'_> {
         let holds = |kind: &str, number: &str| {
             asked.consent.as_ref().is_none_or(|consent| consent.holds(kind, number))
         };
-        let found =
-            self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
+        let found = self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now);
+        // The register may take its time: not the gateway's.
+        let found = self.line.aside(found).await;
         match found {
             Ok(found) => {
                 self.house.count_license_answer(&found);
@@ -221,7 +232,7 @@ impl Exchange<'_> {
             let recording = Instant::now();
             let evidence = Some(self.evidence(told));
             let entry = Entry { leaf, used_id, take_use: take_use.take(), deed, evidence };
-            let recorded = self.house.ledger.record(entry).await;
+            let recorded = self.line.in_turn(self.house.ledger.record(entry)).await;
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
                 Ok(place) => {
