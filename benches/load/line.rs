@@ -167,16 +167,21 @@ impl Line {
 
 impl OpenLine {
     /// Sends `batch` and returns when every answer is there, or what was begun before `until`.
-    pub async fn drive(self, batch: Vec<Request>, until: Instant) -> Result<Window> {
+    pub async fn drive(&mut self, batch: Vec<Request>, until: Instant) -> Result<Window> {
         self.drive_to(batch, until, StatusCode::OK).await
     }
 
     /// As `drive`, where every answer must have another status.
-    pub async fn drive_to(self, batch: Vec<Request>, until: Instant, must: StatusCode) -> Result<Window> {
+    pub async fn drive_to(
+        &mut self,
+        batch: Vec<Request>,
+        until: Instant,
+        must: StatusCode,
+    ) -> Result<Window> {
         let next = Cell::new(0);
         let batch_ref = &batch;
-        let authority = &self.authority;
-        let loops = self.senders.into_iter().map(|mut sender| {
+        let (authority, carried) = (&self.authority, self.carried);
+        let loops = self.senders.iter_mut().map(|sender| {
             let next = &next;
             async move {
                 let (mut window, mut kept) = (Window::default(), Vec::new());
@@ -186,7 +191,7 @@ impl OpenLine {
                     if begun >= until {
                         break;
                     }
-                    let answer = sender.send(self.carried.request(&request.body)?, authority).await?;
+                    let answer = sender.send(carried.request(&request.body)?, authority).await?;
                     let status = answer.status();
                     let body = answer.into_body().collect().await?.to_bytes();
                     window.latencies.push(begun.elapsed().as_micros().try_into()?);

@@ -7,6 +7,7 @@ use serde_json::json;
 use tongban::authorization::holder_digest;
 use tongban::clock::Clock;
 use tongban::envelope::{Typ, new_message_id, seal};
+use tongban::keys::SigningKey;
 
 use super::scene::{AGREEMENT, AUTHORITY, ITEM, MARRIAGE, Scene};
 
@@ -21,6 +22,7 @@ const CASE: &str = "K3310834212022026101200000001M";
 pub struct Mint<'a> {
     scene: &'a Scene,
     uses: u32,
+    key: &'a SigningKey,
     /// Authorizations made so far; each is another citizen's, as far as there are licenses.
     made: usize,
 }
@@ -31,9 +33,27 @@ pub struct Request {
     pub body: Bytes,
 }
 
+impl Request {
+    /// The same with a signature that nobody made: it has its shape and does not hold.
+    pub fn forged(self) -> Self {
+        let mut body = self.body.to_vec();
+        // Inside the signature's first half, where every character carries six bits.
+        let middle = body.len().saturating_sub(60);
+        if let Some(character) = body.get_mut(middle) {
+            *character = if *character == b'A' { b'B' } else { b'A' };
+        }
+        Self { body: body.into(), ..self }
+    }
+}
+
 impl<'a> Mint<'a> {
     pub fn new(scene: &'a Scene, uses: u32) -> Self {
-        Self { scene, uses, made: 0 }
+        Self { scene, uses, key: &scene.gateway_key, made: 0 }
+    }
+
+    /// The same, signed by another key than the partner's.
+    pub fn signed_by(self, key: &'a SigningKey) -> Self {
+        Self { key, ..self }
     }
 
     /// So many signed requests. Authorizations take turns, so that requests sent together are
@@ -79,6 +99,6 @@ impl<'a> Mint<'a> {
                      "mode": "read", "fields": ["cert_no", "registered_on"]},
             "authorization": authorization,
         });
-        Ok(Request { jti, body: seal(&scene.gateway_key, Typ::Request, &claims)?.into() })
+        Ok(Request { jti, body: seal(self.key, Typ::Request, &claims)?.into() })
     }
 }

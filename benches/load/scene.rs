@@ -1,10 +1,10 @@
 //! Two gateways' directories, as `tongban init` makes them, an agreement, an authority and a
 //! register of synthetic licenses.
 
-use std::fs;
-use std::io::Cursor;
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use josekit::jwk::alg::ec::{EcCurve, EcKeyPair};
@@ -43,6 +43,8 @@ pub struct Scene {
     pub authority_key: SigningKey,
     /// ID number of one holder of each license.
     pub holders: Vec<String>,
+    /// The licenses, one a line.
+    pub licenses: PathBuf,
 }
 
 pub struct Tls {
@@ -75,7 +77,8 @@ impl Scene {
             &json!({"id": AUTHORITY, "name": "测试授权平台", "jwks": {"keys": [authority_key.public_jwk()]},
                 "status_lists": [], "status": "active"}),
         )?;
-        let holders = import(&answering.home, licenses, now)?;
+        let file = dir.path().join("licenses.jsonl");
+        let holders = import(&answering.home, &file, licenses, now)?;
         let keys = answering.card.get("jwks").context("a card has keys")?;
         Ok(Self {
             answering: answering.region,
@@ -90,6 +93,7 @@ impl Scene {
             gateway_key: SigningKey::load(&asking.home.join("keys/sign.jwk"))?,
             authority_key,
             holders,
+            licenses: file,
             home: answering.home,
             _dir: dir,
         })
@@ -140,17 +144,17 @@ fn agreement() -> Value {
 }
 
 /// Fills the register; returns the ID number of one holder of each license.
-fn import(home: &std::path::Path, licenses: u32, now: Now) -> Result<Vec<String>> {
-    let mut lines = String::new();
+fn import(home: &Path, file: &Path, licenses: u32, now: Now) -> Result<Vec<String>> {
+    let mut lines = BufWriter::new(File::create(file)?);
     let mut holders = Vec::new();
     for nth in 0..licenses {
         let (document, holder) = marriage(nth)?;
-        lines.push_str(&document.to_string());
-        lines.push('\n');
+        writeln!(lines, "{document}")?;
         holders.push(holder);
     }
     let register = home.join("data/register.db");
-    let report = license::import(&register, Cursor::new(lines), now.shanghai_day(), |_| {})?;
+    lines.flush()?;
+    let report = license::import(&register, BufReader::new(File::open(file)?), now.shanghai_day(), |_| {})?;
     ensure!(report.loaded == u64::from(licenses), "{:?}", report.refused.first());
     Ok(holders)
 }

@@ -135,9 +135,9 @@ async fn run(kind: Kind, arguments: &Arguments) -> Result<Measured> {
     while left > 0 && m.wall < most {
         let batch = mint.batch(left.min(WINDOW))?;
         left = left.saturating_sub(WINDOW);
-        let line = line.open().await?;
+        let mut open = line.open().await?;
         let (server_cpu, generator_cpu, begun) = (server.cpu()?, own_cpu()?, Instant::now());
-        let window: Window = line.drive(batch, begun + (most - m.wall)).await?;
+        let window: Window = open.drive(batch, begun + (most - m.wall)).await?;
         m.wall += begun.elapsed();
         m.server_cpu += server.cpu()? - server_cpu;
         m.generator_cpu += own_cpu()? - generator_cpu;
