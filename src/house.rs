@@ -18,6 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use crate::admission::Admission;
 use crate::answer::Code;
 use crate::audit::Desk;
 use crate::authorization::Authorizer;
@@ -61,6 +62,8 @@ pub struct House {
     pub authorizer: Authorizer,
     pub replay: Replay,
     pub quotas: Quotas,
+    /// The line of exchanges that are worked on.
+    pub admission: Admission,
     pub lookup: Lookup,
     pub ledger: Ledger,
     pub casebook: Casebook,
@@ -132,6 +135,7 @@ impl House {
             calendar: ArcSwap::from_pointee(rooms.calendar),
             authorizer: Authorizer::default(),
             quotas: Quotas::default(),
+            admission: Admission::default(),
             metrics: Metrics::default(),
             body_deadline: BODY_DEADLINE,
             card: ArcSwap::from_pointee(rooms.card),

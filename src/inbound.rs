@@ -16,6 +16,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::admission::Place as InLine;
 use crate::answer::{self, Code, Refusal, Reply};
 use crate::casebook::{Held, Write};
 use crate::casework;
@@ -67,7 +68,7 @@ pub struct Answer {
 
 /// Answers one exchange. Runs to its end even when the caller has gone: what was claimed
 /// must be recorded.
-pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Answer {
+pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes, line: InLine) -> Answer {
     let started = Instant::now();
     let now = house.clock.now();
     let mut seen = Seen::default();
@@ -82,6 +83,7 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
     let digest = digest(&body);
     let mut exchange = Exchange {
         house: &house,
+        line: &line,
         peer: peer.region(),
         certificate: peer.certificate(),
         now,
@@ -91,10 +93,10 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
         digest,
         seen,
     };
-    let _first = exchange.holds_off_repeats().await;
+    let _first = line.aside(exchange.holds_off_repeats()).await;
     let step = judged.as_ref().err().map(|stopped| stopped.step);
     let mut answer = match judged {
-        Ok(Asked::Again(key)) => exchange.again(&key).await,
+        Ok(Asked::Again(key)) => line.aside(exchange.again(&key)).await,
         Ok(asked) => exchange.act(asked).await,
         Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
             exchange.settle(stopped.refusal.into()).await
@@ -109,6 +111,8 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes) -> Ans
 /// One exchange between its judgement and its answer.
 struct Exchange<'a> {
     house: &'a Arc<House>,
+    /// Its place in the line of those that are worked on.
+    line: &'a InLine,
     peer: Region,
     certificate: &'a Bytes,
     now: Now,
@@ -168,8 +172,9 @@ impl Exchange<'_> {
         let holds = |kind: &str, number: &str| {
             asked.consent.as_ref().is_none_or(|consent| consent.holds(kind, number))
         };
-        let found =
-            self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now).await;
+        let found = self.house.lookup.run(&asked.query, asked.license_type, &asked.permit, &holds, self.now);
+        // The register may take its time: not the gateway's.
+        let found = self.line.aside(found).await;
         match found {
             Ok(found) => {
                 self.house.count_license_answer(&found);
@@ -207,7 +212,7 @@ impl Exchange<'_> {
             let recording = Instant::now();
             let evidence = Some(self.evidence(told));
             let entry = Entry { leaf, used_id, take_use: take_use.take(), deed, evidence };
-            let recorded = self.house.ledger.record(entry).await;
+            let recorded = self.line.in_turn(self.house.ledger.record(entry)).await;
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
                 Ok(place) => {

@@ -24,6 +24,7 @@ pub mod audit;
 pub mod peer;
 pub mod web;
 pub mod envelope;
+pub mod admission;
 pub mod reconcile;
 pub mod policy;
 pub mod authorization;

@@ -38,6 +38,11 @@ pub struct DoorLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ClassLabels {
+    pub class: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct AnswerLabels {
     pub source: &'static str,
 }
@@ -87,6 +92,10 @@ pub struct Metrics {
     pub exchanges: Family<ExchangeLabels, Counter>,
     pub phases: Family<PhaseLabels, Histogram, fn() -> Histogram>,
     pub licenses: Family<AnswerLabels, Counter>,
+    /// Exchanges refused because the line was too long.
+    pub shed: Family<ClassLabels, Counter>,
+    pub line: Family<PartLabels, Gauge>,
+    pub line_wait: SecondsGauge,
     pub ledger_queue: Gauge,
     pub ledger_size: Gauge,
     pub ledger_checkpoint_age: SecondsGauge,
@@ -125,6 +134,9 @@ impl Default for Metrics {
             exchanges: Family::default(),
             phases: Family::new_with_constructor(latency),
             licenses: Family::default(),
+            shed: Family::default(),
+            line: Family::default(),
+            line_wait: SecondsGauge::default(),
             ledger_queue: Gauge::default(),
             ledger_size: Gauge::default(),
             ledger_checkpoint_age: SecondsGauge::default(),
@@ -179,6 +191,17 @@ impl Metrics {
             "Entries waiting for the ledger's writer",
             self.ledger_queue.clone(),
         );
+        r.register(
+            "shed",
+            "Exchanges refused because the line was too long, by class: lookup, status, submit, receipt",
+            self.shed.clone(),
+        );
+        r.register(
+            "line",
+            "Exchanges in line, held in all (with those that wait for a register), and the room that lookups have now",
+            self.line.clone(),
+        );
+        r.register("line_wait_seconds", "What the last in line will wait", self.line_wait.clone());
         r.register("ledger_size", "Leaves in the current shard", self.ledger_size.clone());
         r.register(
             "ledger_checkpoint_age_seconds",

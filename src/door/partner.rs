@@ -9,12 +9,15 @@ use hyper::body::Incoming;
 use hyper::header;
 use hyper::{Method, Request, StatusCode};
 
+use crate::admission::{Class, Full};
 use crate::answer::{Code, Refusal};
 use crate::domain::Region;
+use crate::envelope::claimed_op;
 use crate::house::House;
 use crate::inbound;
 use crate::material::{Announcement, Depositor, MaterialDigest};
 use crate::peer::PeerIdentity;
+use crate::telemetry::ClassLabels;
 
 use super::answer::{self, HttpAnswer};
 use super::explained;
@@ -109,9 +112,13 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
         Err(BodyFault::Timeout) => return answer::empty(StatusCode::REQUEST_TIMEOUT),
         Err(BodyFault::Broken) => return answer::empty(StatusCode::BAD_REQUEST),
     };
+    let place = match house.admission.enter(peer.region(), || Class::of(claimed_op(&body))) {
+        Ok(place) => place,
+        Err(full) => return answer::after_body(shed(&house, peer.region(), full)),
+    };
     let looked_into = house.sandbox.then(|| explained::Sent::of(&house, peer.region(), body.clone()));
     // A task of its own: a partner that hangs up must not cut an exchange in two.
-    let told = tokio::spawn(inbound::exchange(house.clone(), peer, body)).await;
+    let told = tokio::spawn(inbound::exchange(house.clone(), peer, body, place)).await;
     match told {
         Ok(told) => {
             let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };
@@ -141,6 +148,11 @@ async fn material(
         house.count_unsigned(peer, Code::RateLimited);
         return refuse(Refusal::retry_after(Code::RateLimited, limited.retry_after_secs));
     }
+    // A file comes from afar and waits for its own sender: no place in line, only a look at it.
+    match house.admission.enter(peer, || Class::Submit) {
+        Ok(place) => drop(place),
+        Err(full) => return shed(house, peer, full),
+    }
     let Announcement::Announced { bytes } = house.materials_expected(peer, &digest).await else {
         house.count_unsigned(peer, Code::UnknownMaterial);
         return refuse(Code::UnknownMaterial.into());
@@ -160,6 +172,14 @@ fn right_media_type(request: &Request<Incoming>) -> bool {
 
 fn announced_size(request: &Request<Incoming>) -> Option<u64> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Turned away before anything was done: counted like every unsigned refusal, and told when to
+/// come back.
+fn shed(house: &House, peer: Region, full: Full) -> HttpAnswer {
+    house.count_unsigned(peer, Code::Overloaded);
+    house.metrics.shed.get_or_create(&ClassLabels { class: full.class.word() }).inc();
+    refuse(Refusal::retry_after(Code::Overloaded, full.retry_after_secs))
 }
 
 fn refuse(refusal: Refusal) -> HttpAnswer {

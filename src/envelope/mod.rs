@@ -4,6 +4,7 @@
 //! exactly one reading, and every fault is the first one in the order of protocol §3.4. Only
 //! canonical messages are made here. Leaves to others: who the peer is, what the claims allow.
 
+mod claimed;
 mod claims;
 mod jws;
 mod replay;
@@ -12,6 +13,7 @@ mod response;
 mod tests;
 pub mod times;
 
+pub use claimed::claimed_op;
 pub use claims::{
     Basis, MOST_SHORT_MESSAGE_BYTES, Op, PingBody, RequestClaims, is_message_id, new_message_id,
 };

@@ -112,6 +112,11 @@ impl House {
         let health = self.ledger.health();
         let now = self.clock.now();
         self.metrics.ledger_queue.set(gauge(health.queue_depth));
+        let line = self.admission.standing();
+        for (part, count) in [("waiting", line.line), ("held", line.held), ("room", line.room)] {
+            self.metrics.line.get_or_create(&PartLabels { part: part.into() }).set(gauge(count));
+        }
+        self.metrics.line_wait.set(line.wait.as_secs_f64());
         self.metrics.ledger_size.set(health.size.try_into().unwrap_or(i64::MAX));
         self.metrics.ledger_checkpoint_age.set(health.checkpoint_age.unwrap_or_default().as_secs_f64());
         // -1 where no policy asks for witnesses: a gauge that is not there cannot be watched.

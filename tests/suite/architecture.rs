@@ -25,6 +25,8 @@ const MAY_LOOK_AT: &[(&str, &[&str])] = &[
     ("peer", GROUND),
     ("web", &["peer"]),
     ("envelope", &["ground", "peer"]),
+    // Knows partners, and what an op is for; no message.
+    ("admission", &["ground", "envelope"]),
     // Knows leaves, notes and the names of ops; no message and no partner's key set.
     ("reconcile", &["ground", "envelope"]),
     ("policy", &["ground", "peer", "envelope"]),
@@ -86,6 +88,7 @@ const ROOMS: &[&str] = &[
     "peer",
     "web",
     "envelope",
+    "admission",
     "reconcile",
     "policy",
     "authorization",

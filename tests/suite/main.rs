@@ -48,6 +48,7 @@ mod lookup;
 mod material;
 mod matrix;
 mod order;
+mod overload;
 mod own_keys;
 mod proof;
 mod redeem;
