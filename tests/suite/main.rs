@@ -44,6 +44,7 @@ mod described;
 mod explain;
 mod foreign_vectors;
 mod history;
+mod kills;
 mod lookup;
 mod material;
 mod matrix;

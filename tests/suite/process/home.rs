@@ -105,9 +105,13 @@ impl Home {
 
     /// `audit verify` without a process, against this gateway's own ledger key.
     pub fn verify(&self) -> Verdict {
+        verify(&self.data(), Some(self.ledger_key())).unwrap()
+    }
+
+    /// The public key of this gateway's checkpoints.
+    pub fn ledger_key(&self) -> [u8; 32] {
         let config = Config::load(&self.file("gateway.toml")).unwrap_or_else(|f| panic!("{f:?}"));
-        let keys = Keys::load(&config, &Options::default()).unwrap_or_else(|f| panic!("{f:?}"));
-        verify(&self.data(), Some(keys.ledger_public)).unwrap()
+        Keys::load(&config, &Options::default()).unwrap_or_else(|f| panic!("{f:?}")).ledger_public
     }
 
     pub fn serve_command(&self) -> Command {
