@@ -42,6 +42,7 @@ mod deadlines;
 mod demo;
 mod described;
 mod explain;
+mod faults;
 mod foreign_vectors;
 mod history;
 mod kills;
