@@ -33,6 +33,8 @@ pub enum Deed {
     Submits,
     /// One ping, and then nothing: what the gateway does by itself.
     Rest,
+    /// The gateway is started, then lookups.
+    Start,
 }
 
 /// How a trial ended. None of them may have answered what the ledger does not hold.
@@ -67,8 +69,16 @@ impl Stage {
         Self { pair, mint, auditor, disk, serving: None, lines: Vec::new(), books: Books::default() }
     }
 
-    /// Breaks the disk, lets people act, heals it, and sees what became of the gateway.
-    pub async fn try_it(&mut self, failing: Failing, deed: Deed) -> Outcome {
+    /// Breaks the disk, lets people act, heals it, and sees what became of the gateway; and whose
+    /// call was the last that failed.
+    pub async fn try_it(&mut self, failing: Failing, deed: Deed) -> (Outcome, String) {
+        let outcome =
+            if deed == Deed::Start { self.start(failing).await } else { self.act_on(failing, deed).await };
+        let at = if outcome == Outcome::NotReached { String::new() } else { self.disk.at() };
+        (outcome, at.rsplit('/').next().unwrap_or_default().to_owned())
+    }
+
+    async fn act_on(&mut self, failing: Failing, deed: Deed) -> Outcome {
         self.serve().await;
         self.disk.fail(failing);
         let (refused, broken_off) = self.act(deed).await;
@@ -89,8 +99,8 @@ impl Stage {
         outcome
     }
 
-    /// Starts on a disk that fails from the first call on; what became of the start.
-    pub async fn start(&mut self, failing: Failing) -> Outcome {
+    /// Starts on a disk that fails.
+    async fn start(&mut self, failing: Failing) -> Outcome {
         self.stop();
         self.disk.fail(failing);
         let home = &self.pair.xianan;
@@ -113,7 +123,7 @@ impl Stage {
             }
             Ok(()) => {
                 self.serving = Some(served);
-                let (refused, _) = self.act(Deed::Lookups).await;
+                let (refused, _) = self.act(Deed::Start).await;
                 self.disk.heal();
                 match self.gets_well(&format!("start with {failing:?} at {at}")).await {
                     false => Outcome::Ended,
@@ -180,7 +190,7 @@ impl Stage {
         let until = Instant::now() + BY_ITSELF;
         for _ in 0..TURNS {
             let messages: Vec<Message> = match deed {
-                Deed::Lookups => (0..TOGETHER).map(|_| self.mint.crowded_lookup()).collect(),
+                Deed::Lookups | Deed::Start => (0..TOGETHER).map(|_| self.mint.crowded_lookup()).collect(),
                 Deed::Submits => (0..TOGETHER).map(|_| self.mint.submit()).collect(),
                 Deed::Rest => vec![self.mint.ping()],
             };
