@@ -93,6 +93,8 @@ impl Caller {
         let door = self.pair.xianan.doors.partner;
         // A gateway that is killed meanwhile has no door.
         let Ok(line) = dial(door, Some(&self.pair.asker), self.http).await else { return (self, asked) };
+        // The answer that was kept for one may have expired.
+        self.first.retain(is_alive);
         loop {
             let message = match self.first.pop() {
                 Some(message) => message,
