@@ -53,14 +53,17 @@ async fn compare(stage: &mut Stage) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_fails_once_makes_no_answer_that_is_not_recorded() {
     let (mut stage, mut tally) = (Stage::set(), Tally::default());
-    for (errno, call) in ERRNOS.into_iter().flat_map(|errno| [Call::Write, Call::Sync].map(|call| (errno, call))) {
+    for (errno, call) in
+        ERRNOS.into_iter().flat_map(|errno| [Call::Write, Call::Sync].map(|call| (errno, call)))
+    {
         for (deed, late) in [(Deed::Lookups, false), (Deed::Submits, true)] {
             let failing = Failing { call, errno, lasting: Lasting::Once, first: 1, late };
             tally.count(deed, failing, stage.try_it(failing, deed).await);
         }
     }
     // Every commit fails: no gateway goes on.
-    let broken = Failing { call: Call::Sync, errno: Errno::Eio, lasting: Lasting::ForEver, first: 1, late: false };
+    let broken =
+        Failing { call: Call::Sync, errno: Errno::Eio, lasting: Lasting::ForEver, first: 1, late: false };
     assert_eq!(stage.try_it(broken, Deed::Lookups).await.0, Outcome::Ended);
     compare(&mut stage).await;
     tally.print();
@@ -69,7 +72,8 @@ async fn a_call_that_fails_once_makes_no_answer_that_is_not_recorded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_stays_full_refuses_says_why_and_lets_the_gateway_stop() {
     let mut stage = Stage::set();
-    let full = |call| Failing { call, errno: Errno::Enospc, lasting: Lasting::ForEver, first: 1, late: false };
+    let full =
+        |call| Failing { call, errno: Errno::Enospc, lasting: Lasting::ForEver, first: 1, late: false };
     for (deed, failing) in [(Deed::Lookups, full(Call::Write)), (Deed::Submits, full(Call::Write))] {
         assert_eq!(stage.try_it(failing, deed).await.0, Outcome::Recovered, "{failing:?}");
         stage.stop_while(failing, deed).await;

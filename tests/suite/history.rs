@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use checker::Fault;
 pub use chance::Chance;
+use checker::Fault;
 pub use people::application;
 use told::{SIDES, Side, Told};
 use town::Town;

@@ -152,7 +152,10 @@ async fn whatever_moment_it_is_killed_at_the_ledger_proves_every_answer_once() {
         evidence.books,
         evidence.disk.logs.values().map(Vec::len).sum::<usize>(),
         evidence.disk.opened,
-        counts(|fault| matches!(fault, Fault::Lost { .. } | Fault::CaseLost { .. } | Fault::Undercounted { .. })),
+        counts(|fault| matches!(
+            fault,
+            Fault::Lost { .. } | Fault::CaseLost { .. } | Fault::Undercounted { .. }
+        )),
         counts(|fault| matches!(
             fault,
             Fault::CountedTwice { .. } | Fault::AnsweredTwice { .. } | Fault::Overused { .. }
@@ -193,7 +196,9 @@ async fn a_store_that_forgets_what_was_answered_is_found_out() {
 fn keep(pair: &Pair, serving: &Served, to: &std::path::Path) {
     serving.signal(Signal::STOP);
     let state = format!("/proc/{}/stat", serving.pid().as_raw_nonzero());
-    until("the gateway stands still", || std::fs::read_to_string(&state).unwrap().contains(") T ").then_some(()));
+    until("the gateway stands still", || {
+        std::fs::read_to_string(&state).unwrap().contains(") T ").then_some(())
+    });
     copy(&pair.xianan.data(), to);
     serving.signal(Signal::CONT);
 }

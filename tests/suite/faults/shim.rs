@@ -95,7 +95,8 @@ impl FailingDisk {
 
     pub fn fail(&self, failing: Failing) {
         self.heal();
-        let words = [failing.errno.number(), failing.first, failing.lasting.calls(), u32::from(failing.late), 0, 0];
+        let words =
+            [failing.errno.number(), failing.first, failing.lasting.calls(), u32::from(failing.late), 0, 0];
         words.iter().zip(1..).for_each(|(word, at)| self.set(at, *word));
         // Last: from now on.
         self.set(0, failing.call as u32);

@@ -222,14 +222,16 @@ impl Stage {
         }
         let mut asked = Vec::new();
         for (message, call) in calls {
-            let told = call.await.unwrap().unwrap_or_else(|_| panic!("hangs: {} {}", self.disk.at(), self.log()));
+            let told =
+                call.await.unwrap().unwrap_or_else(|_| panic!("hangs: {} {}", self.disk.at(), self.log()));
             if told.is_err() {
                 self.lines.clear();
             }
             asked.push(Asked { message, told: told.ok() });
         }
         self.books.take(&pair, asked);
-        let told = self.books.unsigned.keys().find(|word| !matches!(&***word, "ledger-unavailable" | "overloaded"));
+        let told =
+            self.books.unsigned.keys().find(|word| !matches!(&***word, "ledger-unavailable" | "overloaded"));
         assert_eq!(told, None, "an unsigned answer is a refusal for the store's sake");
     }
 
@@ -240,7 +242,11 @@ impl Stage {
         let parts = ready["parts"].as_array().cloned().unwrap_or_default();
         let why = parts.iter().any(|part| part["ready"] == false && part["why"].as_str().is_some());
         assert!(status == 503 && why, "{what}: refuses, and /readyz says {status} {ready}");
-        assert!(self.log().contains("ERROR") || self.log().contains("\"level\":\"ERROR\""), "{what}: {}", self.log());
+        assert!(
+            self.log().contains("ERROR") || self.log().contains("\"level\":\"ERROR\""),
+            "{what}: {}",
+            self.log()
+        );
     }
 
     /// True: it serves lookups and takes applications again. False: it has ended, saying why.

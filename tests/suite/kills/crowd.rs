@@ -100,7 +100,8 @@ impl Caller {
                 Some(message) => message,
                 None => self.next_message(),
             };
-            let told = timeout(PATIENCE, line.try_exchange(message.bytes.clone())).await.expect("nothing hangs");
+            let told =
+                timeout(PATIENCE, line.try_exchange(message.bytes.clone())).await.expect("nothing hangs");
             let Ok(told) = told else {
                 self.first.push(message.clone());
                 asked.push(Asked { message, told: None });

@@ -214,7 +214,12 @@ impl Purses {
 }
 
 impl Purse {
-    fn next(&mut self, tokens: &mut Vec<(Token, String)>, (max, tries): (u32, u32), mint: &Mint) -> (usize, String) {
+    fn next(
+        &mut self,
+        tokens: &mut Vec<(Token, String)>,
+        (max, tries): (u32, u32),
+        mint: &Mint,
+    ) -> (usize, String) {
         if self.left == 0 {
             tokens.push(mint.issue(max));
             (self.token, self.left) = (tokens.len() - 1, tries);

@@ -10,8 +10,7 @@ use crate::history::seed;
 /// The id and the place of an answer of this kind.
 fn answered(evidence: &Evidence, status: u16, code: &str, is: fn(&Kind) -> bool) -> (String, Answer) {
     let mut answers = evidence.books.answers();
-    let found =
-        answers.find(|(_, e, answer)| answer.status == status && answer.code == code && is(&e.kind));
+    let found = answers.find(|(_, e, answer)| answer.status == status && answer.code == code && is(&e.kind));
     let (x, _, answer) = found.expect("somebody was answered so");
     (x.to_owned(), answer.clone())
 }
@@ -72,10 +71,7 @@ async fn the_checker_names_each_answer_that_the_ledger_does_not_prove() {
     );
 
     // Evidence that is gone or does not open, a leaf that no checkpoint covers.
-    has(
-        after(&|e| e.disk.logs.get_mut(&origin).unwrap()[index].ev = None),
-        Fault::Unsealed { x: x.clone() },
-    );
+    has(after(&|e| e.disk.logs.get_mut(&origin).unwrap()[index].ev = None), Fault::Unsealed { x: x.clone() });
     has(
         after(&|e| e.disk.unopened.extend([(origin.clone(), index as u64)])),
         Fault::Unsealed { x: x.clone() },
@@ -100,7 +96,9 @@ async fn the_checker_names_each_answer_that_the_ledger_does_not_prove() {
 
     // Applications: gone, never logged, with another receipt.
     let (x, answer) = answered(&evidence, 202, "ok", submit);
-    let Kind::Submit(submitted) = evidence.books.exchanges[&x].kind.clone() else { panic!("it was a submit") };
+    let Kind::Submit(submitted) = evidence.books.exchanges[&x].kind.clone() else {
+        panic!("it was a submit")
+    };
     let case = submitted.case.clone();
     has(after(&|e| drop(e.disk.cases.remove(&case))), Fault::CaseLost { case: case.clone() });
     has(
@@ -134,8 +132,5 @@ async fn the_checker_names_each_answer_that_the_ledger_does_not_prove() {
     let first = tongban::ledger::checkpoint::Checkpoint::peek(&evidence.books.checkpoints[0]).unwrap();
     assert!(first.size < signed.size, "the log has grown");
     has(after(&|e| e.books.checkpoints.reverse()), Fault::WentBack { size: first.size });
-    has(
-        after(&|e| e.disk.findings.push("something".into())),
-        Fault::Unsound { what: "something".into() },
-    );
+    has(after(&|e| e.disk.findings.push("something".into())), Fault::Unsound { what: "something".into() });
 }
