@@ -173,9 +173,10 @@ impl Casebook {
         self.inner.settled.borrow().stopped
     }
 
-    /// The keeper waits for room on the disk.
-    pub fn is_waiting(&self) -> bool {
-        self.inner.settled.borrow().waiting
+    /// Can it be written and read? Not while the keeper waits for room on the disk, nor just after a
+    /// read that failed.
+    pub fn is_well(&self) -> bool {
+        !self.inner.settled.borrow().waiting && !self.inner.readers.failed_lately()
     }
 
     /// The gateway ends: a disk that is full is not waited for any more. What came with an exchange
