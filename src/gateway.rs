@@ -509,6 +509,7 @@ impl Running {
             tracing::warn!(target: "gateway", "exchanges were still open when the drain ended");
             self.tasks.abort_all();
         }
+        self.house.casebook.end_waiting();
         self.house.record_unsigned_counts().await;
         if !self.house.ledger.flush().await {
             tracing::warn!(target: "gateway", "the last checkpoint could not be signed; it will be at the next start");

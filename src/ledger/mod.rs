@@ -405,6 +405,7 @@ impl Inner {
         let vault = match &entry.evidence {
             Some(evidence) => self.sealing.seal(&mut leaf, evidence, now).map_err(|fault| {
                 tracing::error!(%fault, "evidence cannot be sealed: nothing is recorded without it");
+                self.shared.evidence_failed();
                 RecordFault::Unavailable
             })?,
             None => None,

@@ -28,7 +28,7 @@ pub struct Cosigned {
 /// How the ledger is, for `/readyz`, `/metrics` and the gateway's decision to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Would a record be stored now?
+    /// Would a record be stored now? Not where its evidence could not be sealed a moment ago, either.
     pub writable: bool,
     /// Set once, never cleared: it is not known what the disk holds, and the process must
     /// end with a failure so that a fresh one recovers.
@@ -69,6 +69,8 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Times {
+    /// When evidence could not be sealed (a key's file cannot be read or made).
+    evidence_failed: Option<Instant>,
     sealed: Option<Instant>,
     unsealed_since: Option<Instant>,
 }
@@ -80,6 +82,10 @@ struct Uses {
     /// Forget the expired when the map has grown to this.
     sweep_at: usize,
 }
+
+/// How long a failure to seal evidence is told: whoever asks less often than this sees it, and a
+/// gateway that gets no requests because it is not ready gets some again.
+const EVIDENCE_FAILURE_TOLD: Duration = Duration::from_secs(10);
 
 /// The map is swept when it has doubled since the last sweep, and never below this size.
 const LEAST_SWEEP: usize = 4096;
@@ -113,6 +119,11 @@ impl Shared {
         }
     }
 
+    pub fn evidence_failed(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.evidence_failed = Some(Instant::now());
+    }
+
     pub fn grew(&self) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         times.unsealed_since.get_or_insert_with(Instant::now);
@@ -133,8 +144,9 @@ impl Shared {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let (poisoned, low_disk) = (self.poisoned(), self.low_disk.load(Ordering::Relaxed));
         let free = self.free_disk.load(Ordering::Relaxed);
+        let sealing = times.evidence_failed.is_none_or(|at| at.elapsed() > EVIDENCE_FAILURE_TOLD);
         Health {
-            writable: poisoned.is_none() && !low_disk,
+            writable: poisoned.is_none() && !low_disk && sealing,
             poisoned,
             low_disk,
             free_disk: (free != u64::MAX).then_some(free),
