@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
+use tongban::admission::Class;
 use tongban::clock::Clock;
 use tongban::config::Config;
 use tongban::gateway::{self, Options};
 use tongban::inbound;
+use tongban::ledger::Workers;
 use tongban::peer::PeerIdentity;
 
 use super::process::{GENERATOR_CORE, SERVER_CORE, move_thread, own_cpu};
@@ -40,11 +42,14 @@ fn measure(workers: usize, count: u32) -> Result<Inside> {
     let both = format!("{SERVER_CORE},{GENERATOR_CORE}");
     move_thread(if workers == 1 { SERVER_CORE } else { &both })?;
     let scene = Scene::set(LICENSES)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let threads = Workers::of(&mut builder);
+    let runtime = builder.enable_all().build()?;
     let measured = runtime.block_on(async {
         let config = Config::load(&scene.home.join("gateway.toml"))
             .map_err(|faults| anyhow!("{:?}", faults.first()))?;
-        let running = gateway::start(config, Clock::system(), Options::default())
+        let options = Options { workers: Some(threads), ..Options::default() };
+        let running = gateway::start(config, Clock::system(), options)
             .await
             .map_err(|faults| anyhow!("{:?}", faults.first()))?;
         let house = running.house.clone();
@@ -77,8 +82,8 @@ async fn answer(house: &Arc<tongban::house::House>, peer: &PeerIdentity, bodies:
         loops.spawn(async move {
             let mut answered = 0;
             while let Some(body) = bodies.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                let coming = house.ledger.coming();
-                let answer = inbound::exchange(house.clone(), peer.clone(), body.clone(), coming).await;
+                let place = house.admission.enter(peer.region(), || Class::Lookup)?;
+                let answer = inbound::exchange(house.clone(), peer.clone(), body.clone(), place).await;
                 ensure!(answer.status == 200 && answer.signed, "void: answered {}", answer.status);
                 answered += 1;
             }

@@ -109,6 +109,7 @@ impl Scene {
                     .map_err(|fault| anyhow!("{fault}"))?,
                 auditors: Vec::new(),
                 clock: Clock::system(),
+                workers: None,
             };
             let (ledger, _) = Ledger::open(settings).map_err(|fault| anyhow!("{fault}"))?;
             let first = count.saturating_sub(MEASURED);
