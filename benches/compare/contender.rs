@@ -116,7 +116,7 @@ impl Kind {
     pub const fn requests(self, usual: u32) -> u32 {
         match self {
             Self::Nginx | Self::Fixed | Self::UnknownKey => usual * 3,
-            Self::JvmJdk => usual / 4,
+            Self::JvmJdk => usual / 8,
             _ => usual,
         }
     }
@@ -124,8 +124,9 @@ impl Kind {
     /// Sent once before the first round: what is compiled while it runs must have been compiled.
     pub const fn warm_up(self, usual: u32) -> u32 {
         match self {
-            Self::Jvm => usual * 3,
-            Self::JvmJdk => usual,
+            Self::Jvm => usual * 2,
+            Self::Node => usual,
+            Self::JvmJdk => usual / 2,
             _ => usual / 4,
         }
     }

@@ -32,7 +32,7 @@ impl Report {
         writeln!(
             text,
             "Measured {when}, {} rounds of {} requests, {} in flight, by `cargo bench --bench compare`. Machine: {machine}.\n",
-            arguments.rounds, arguments.requests, arguments.connections
+            rounds.made, arguments.requests, arguments.connections
         )?;
         writeln!(text, "![CPU time for one request, by server](images/compare.svg)\n")?;
         ratio_table(&mut text, &ratios::rows(rounds, special))?;

@@ -39,7 +39,7 @@ use clap::Parser;
 
 use contender::Kind;
 use document::Report;
-use load::process::pin_generator;
+use load::process::{pin_generator, unwanted};
 
 /// The gateway beside its primitives and its peers.
 #[derive(Parser, Clone, Debug)]
@@ -50,6 +50,9 @@ struct Arguments {
     /// How often every server is visited.
     #[arg(long, default_value_t = LEAST_ROUNDS, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
+    /// No round begins after so many minutes of them.
+    #[arg(long, default_value_t = 8)]
+    minutes: u64,
     /// Requests of one visit.
     #[arg(long, default_value_t = LEAST_REQUESTS, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     requests: u32,
@@ -101,8 +104,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         tokio::select! {
             done = compare(&arguments) => done,
-            // Servers end with their values.
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            end = unwanted() => end,
         }
     })
 }

@@ -47,6 +47,8 @@ pub struct Rounds {
     pub visits: BTreeMap<Kind, Vec<Visit>>,
     pub memory: BTreeMap<Kind, Memory>,
     pub left_out: Vec<(Kind, String)>,
+    /// How many there were.
+    pub made: u32,
 }
 
 impl Rounds {
@@ -139,7 +141,13 @@ pub async fn run(arguments: &Arguments) -> Result<Rounds> {
             rounds.leave_out(caller.kind, fault)?;
         }
     }
+    let begun = Instant::now();
     for round in 0..arguments.rounds {
+        if begun.elapsed() > Duration::from_secs(60 * arguments.minutes) {
+            println!("{} minutes are over: no more rounds", arguments.minutes);
+            break;
+        }
+        rounds.made = round + 1;
         let mut before = look()?;
         for nth in 0..callers.len() {
             let nth = if round % 2 == 0 { nth } else { callers.len() - 1 - nth };
@@ -160,11 +168,13 @@ pub async fn run(arguments: &Arguments) -> Result<Rounds> {
             visit.primitives = before.mean(&after);
             before = after;
             println!(
-                "round {} of {}: {:<46} {:>7.1} µs, U {:.1}",
+                "{:>4} s, round {} of {}: {:<46} {:>7.1} µs, {:.0}/s, U {:.1}",
+                begun.elapsed().as_secs(),
                 round + 1,
                 arguments.rounds,
                 caller.kind.name(),
                 visit.server,
+                visit.rate,
                 visit.primitives.sum()
             );
             rounds.visits.entry(caller.kind).or_default().push(visit);

@@ -1,8 +1,8 @@
 //! The closed loop: so many requests in flight, the next one when an answer is whole.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tongban::clock::Clock;
 use tongban::ledger::checkpoint::Checkpoint;
@@ -159,49 +160,76 @@ impl OpenLine {
         until: Instant,
         must: StatusCode,
     ) -> Result<Window> {
-        let next = Cell::new(0);
-        let batch_ref = &batch;
-        let (authority, carried) = (&self.authority, self.carried);
-        let loops = self.senders.iter_mut().map(|sender| {
-            let next = &next;
-            async move {
-                let (mut window, mut kept) = (Window::default(), Vec::new());
-                while let Some(request) = batch_ref.get(next.get()) {
-                    let nth = next.replace(next.get() + 1);
-                    let begun = Instant::now();
-                    if begun >= until {
-                        break;
-                    }
-                    let answer = sender.send(carried.request(&request.body)?, authority).await?;
-                    let status = answer.status();
-                    let body = answer.into_body().collect().await?.to_bytes();
-                    window.latencies.push(begun.elapsed().as_micros().try_into()?);
-                    if status != must {
-                        bail!("void: answered {status}: {}", String::from_utf8_lossy(&body));
-                    }
-                    window.request_bytes += request.body.len() as u64;
-                    window.answer_bytes += body.len() as u64;
-                    if nth.is_multiple_of(SAMPLE) || nth + 1 == batch_ref.len() {
-                        kept.push((nth, body));
-                    }
-                }
-                Ok((window, kept))
-            }
+        let shared = Arc::new(Shared {
+            next: AtomicUsize::new(0),
+            batch,
+            authority: self.authority.clone(),
+            carried: self.carried,
+            until,
+            must,
         });
+        // A task each: one that waits costs nothing while another is answered.
+        let mut loops = JoinSet::new();
+        for sender in self.senders.drain(..) {
+            loops.spawn(Arc::clone(&shared).turn(sender));
+        }
         let mut whole = Window::default();
         let mut kept = Vec::new();
-        for ended in futures_all(loops).await {
-            let (window, answers) = ended?;
+        while let Some(ended) = loops.join_next().await {
+            let (sender, window, answers) = ended??;
+            self.senders.push(sender);
             whole.latencies.extend(window.latencies);
             whole.request_bytes += window.request_bytes;
             whole.answer_bytes += window.answer_bytes;
             kept.extend(answers);
         }
-        let mut requests: Vec<Option<Request>> = batch.into_iter().map(Some).collect();
+        let shared = Arc::into_inner(shared).context("every loop has ended")?;
+        let mut requests: Vec<Option<Request>> = shared.batch.into_iter().map(Some).collect();
         for (nth, body) in kept {
             whole.samples.extend(requests.get_mut(nth).and_then(Option::take).map(|request| (request, body)));
         }
         Ok(whole)
+    }
+}
+
+/// What the loops of one window share.
+struct Shared {
+    batch: Vec<Request>,
+    next: AtomicUsize,
+    authority: String,
+    carried: Carried,
+    until: Instant,
+    must: StatusCode,
+}
+
+/// A request's place in its batch, and its answer.
+type Kept = (usize, Bytes);
+
+impl Shared {
+    /// The next request when the last one's answer is whole.
+    async fn turn(self: Arc<Self>, mut sender: Sender) -> Result<(Sender, Window, Vec<Kept>)> {
+        let (mut window, mut kept) = (Window::default(), Vec::new());
+        loop {
+            let nth = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(request) = self.batch.get(nth) else { break };
+            let begun = Instant::now();
+            if begun >= self.until {
+                break;
+            }
+            let answer = sender.send(self.carried.request(&request.body)?, &self.authority).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await?.to_bytes();
+            window.latencies.push(begun.elapsed().as_micros().try_into()?);
+            if status != self.must {
+                bail!("void: answered {status}: {}", String::from_utf8_lossy(&body));
+            }
+            window.request_bytes += request.body.len() as u64;
+            window.answer_bytes += body.len() as u64;
+            if nth.is_multiple_of(SAMPLE) || nth + 1 == self.batch.len() {
+                kept.push((nth, body));
+            }
+        }
+        Ok((sender, window, kept))
     }
 }
 

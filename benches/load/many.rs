@@ -117,7 +117,8 @@ impl Scene {
             let before = own_cpu()?;
             record(&ledger, first..count).await?;
             let each = (own_cpu()? - before).div_f64((count - first).max(1) as f64);
-            ensure!(ledger.flush().await, "the ledger did not flush");
+            // The index too, or the gateway would still be at it while it is measured.
+            ensure!(ledger.flush().await && ledger.index().await, "the ledger did not flush");
             Ok(each)
         })
     }

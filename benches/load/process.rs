@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Ticks of `/proc/PID/stat`: `USER_HZ` is 100 on every Linux that runs this.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,6 +38,16 @@ fn taskset(arguments: &[&str]) -> Result<()> {
     let ended = Command::new("taskset").args(arguments).output().context("taskset cannot be started")?;
     ensure!(ended.status.success(), "taskset: {}", String::from_utf8_lossy(&ended.stderr));
     Ok(())
+}
+
+/// Comes when somebody wants the program to end: what it started ends with its values.
+pub async fn unwanted() -> Result<()> {
+    let mut end = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = end.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    bail!("interrupted")
 }
 
 /// A server about to be started.

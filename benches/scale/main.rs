@@ -17,14 +17,14 @@ mod load;
 mod table;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 
 use gateway::{Gateway, House};
 use load::inside;
-use load::process::{GENERATOR_CORE, SERVER_CORE, pin_generator};
+use load::process::{GENERATOR_CORE, SERVER_CORE, pin_generator, unwanted};
 use table::{Line, Table};
 
 /// A lookup among many of everything.
@@ -36,6 +36,9 @@ struct Arguments {
     /// How often the two are visited.
     #[arg(long, default_value_t = LEAST_ROUNDS, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
+    /// After so many minutes of the whole, two turns are enough.
+    #[arg(long, default_value_t = 7)]
+    minutes: u64,
     /// Requests of one visit.
     #[arg(long, default_value_t = LEAST_REQUESTS, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     requests: u32,
@@ -103,8 +106,8 @@ fn main() -> Result<()> {
     let (begun, mut table) = (Instant::now(), Table::default());
     runtime.block_on(async {
         tokio::select! {
-            done = measure(&arguments, &mut table) => done,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            done = measure(&arguments, &mut table, begun) => done,
+            end = unwanted() => end,
         }
     })?;
     let whole = arguments.rounds >= LEAST_ROUNDS
@@ -121,7 +124,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(arguments: &Arguments, table: &mut Table) -> Result<()> {
+async fn measure(arguments: &Arguments, table: &mut Table, begun: Instant) -> Result<()> {
+    let arguments = &Timed { arguments, begun };
     for axis in &arguments.axes {
         match axis {
             Axis::Partners => {
@@ -157,15 +161,35 @@ async fn measure(arguments: &Arguments, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
+/// The arguments, and since when.
+struct Timed<'a> {
+    arguments: &'a Arguments,
+    begun: Instant,
+}
+
+impl Timed<'_> {
+    fn is_late(&self) -> bool {
+        self.begun.elapsed() > Duration::from_secs(60 * self.arguments.minutes)
+    }
+}
+
+impl std::ops::Deref for Timed<'_> {
+    type Target = Arguments;
+
+    fn deref(&self) -> &Arguments {
+        self.arguments
+    }
+}
+
 /// Two houses by turns.
 async fn compare(
-    arguments: &Arguments,
+    arguments: &Timed<'_>,
     table: &mut Table,
     what: &'static str,
     few: House,
     many: House,
 ) -> Result<()> {
-    println!("{what}: building");
+    println!("{:>4} s, {what}: building", arguments.begun.elapsed().as_secs());
     let mut small = Gateway::open(arguments, few).await?;
     let mut large = Gateway::open(arguments, many).await?;
     let mut turns = Vec::new();
@@ -173,6 +197,9 @@ async fn compare(
         gateway.visit(arguments.requests / 4).await?;
     }
     for round in 0..arguments.rounds {
+        if turns.len() >= 2 && arguments.is_late() {
+            break;
+        }
         let turn = if round % 2 == 0 {
             let one = small.visit(arguments.requests).await?;
             (one, large.visit(arguments.requests).await?)
