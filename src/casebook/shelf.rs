@@ -39,7 +39,8 @@ pub struct CaseFilter {
     pub partner: Option<String>,
 }
 
-/// How long a read that failed is told while no other succeeds: whoever asks less often than this sees it, and a gateway that
+/// How long a read that failed is told, also when others succeed (connections that are open already
+/// may go on): whoever asks less often than this sees it, and a gateway that
 /// gets no requests because it is not ready gets some again.
 const FAILURE_TOLD: Duration = Duration::from_secs(10);
 
@@ -60,11 +61,8 @@ impl Readers {
     }
 
     fn note<T>(&self, read: &Result<T, CasebookFault>) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match read {
-            Ok(_) => *failed = None,
-            Err(CasebookFault::Store(_)) => *failed = Some(Instant::now()),
-            Err(_) => {}
+        if let Err(CasebookFault::Store(_)) = read {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
     }
 }

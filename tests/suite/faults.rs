@@ -10,6 +10,7 @@ mod shim;
 mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Instant;
 
 use crate::history::from_env;
@@ -22,25 +23,37 @@ const ERRNOS: [Errno; 2] = [Errno::Eio, Errno::Enospc];
 /// Trials after which the ledger is read and compared.
 const COMPARED_AFTER: usize = 24;
 
-/// Trials and how they ended, with the files whose calls failed.
+/// What was tried and how it ended.
+type Trial = (Deed, Call, Errno, Outcome);
+
 #[derive(Default)]
-struct Tally(BTreeMap<(Deed, Call, Errno, Outcome), (u32, BTreeSet<String>)>);
+struct Tally(BTreeMap<Trial, Counted>);
+
+#[derive(Default)]
+struct Counted {
+    trials: u32,
+    /// Whose calls failed.
+    files: BTreeSet<String>,
+}
 
 impl Tally {
     fn count(&mut self, deed: Deed, failing: Failing, (outcome, file): (Outcome, String)) {
         let counted = self.0.entry((deed, failing.call, failing.errno, outcome)).or_default();
-        counted.0 += 1;
-        counted.1.insert(file);
-    }
-
-    fn print(&self) {
-        for ((deed, call, errno, outcome), (trials, files)) in &self.0 {
-            eprintln!("faults: {deed:?}, {call:?} {errno:?}: {outcome:?} {trials} {files:?}");
-        }
+        counted.trials += 1;
+        counted.files.insert(file);
     }
 
     fn ended(&self, outcome: Outcome) -> u32 {
-        self.0.iter().filter(|(key, _)| key.3 == outcome).map(|(_, counted)| counted.0).sum()
+        self.0.iter().filter(|(trial, _)| trial.3 == outcome).map(|(_, counted)| counted.trials).sum()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ((deed, call, errno, outcome), Counted { trials, files }) in &self.0 {
+            writeln!(f, "faults: {deed:?}, {call:?} {errno:?}: {outcome:?} {trials} {files:?}")?;
+        }
+        Ok(())
     }
 }
 
@@ -66,7 +79,7 @@ async fn a_call_that_fails_once_makes_no_answer_that_is_not_recorded() {
         Failing { call: Call::Sync, errno: Errno::Eio, lasting: Lasting::ForEver, first: 1, late: false };
     assert_eq!(stage.try_it(broken, Deed::Lookups).await.0, Outcome::Ended);
     compare(&mut stage).await;
-    tally.print();
+    eprint!("{tally}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,7 +121,7 @@ async fn every_call_at_every_place_keeps_every_promise() {
         }
     }
     compare(&mut stage).await;
-    tally.print();
+    eprint!("{tally}");
     eprintln!(
         "faults: {places} places, part {part} of {PARTS}, {tried} trials in {:.0?}: {} not reached, {} unharmed, {} \
          recovered, {} ended and started again; {}",
