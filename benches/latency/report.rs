@@ -72,8 +72,9 @@ pub struct Overload<'a> {
     pub log: &'a Asked,
     pub memory: Memory,
     pub peak: Memory,
-    /// Of its core.
+    /// Of its core, each.
     pub generator: f64,
+    pub server: f64,
 }
 
 /// Of all that a class brought, what was accepted.
@@ -131,7 +132,8 @@ pub fn overload(overload: &Overload, before: &Metrics, after: &Metrics) {
         );
     }
     println!(
-        "Generator: {:.2} of its core, late p99 {:.1} ms (longest {:.1}), {} unsent.",
+        "Server: {:.2} of its core. Generator: {:.2} of its own, late p99 {:.1} ms (longest {:.1}), {} unsent.",
+        overload.server,
         overload.generator,
         quantile(&sorted(told.lag.iter().copied()), 0.99),
         quantile(&sorted(told.lag.iter().copied()), 1.0),
