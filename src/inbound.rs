@@ -212,10 +212,11 @@ impl Exchange<'_> {
             let recording = Instant::now();
             let evidence = Some(self.evidence(told));
             let entry = Entry { leaf, used_id, take_use: take_use.take(), deed, evidence };
-            let recorded = self.line.in_turn(self.house.ledger.record(entry)).await;
+            let recorded = self.house.ledger.record(entry).await;
             self.house.metrics.phase("record", recording.elapsed());
             match recorded {
                 Ok(place) => {
+                    self.line.got_through();
                     // The id is durable now: it stays used.
                     self.seen.claim = None;
                     let answer = self.sign(&reply, outcome, &place);

@@ -19,6 +19,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tongban::clock::Clock;
 use tongban::ledger::checkpoint::Checkpoint;
 
@@ -106,10 +107,7 @@ impl Line {
     pub async fn open(&self) -> Result<OpenLine> {
         let mut senders = Vec::new();
         while senders.len() < usize::from(self.in_flight) {
-            let stream = TcpStream::connect(self.addr).await?;
-            stream.set_nodelay(true)?;
-            let name = ServerName::IpAddress(self.addr.ip().into());
-            let io = TokioIo::new(self.connector.connect(name, stream).await?);
+            let io = TokioIo::new(self.secured().await?);
             match self.protocol {
                 Protocol::H1 => {
                     let (sender, connection) = http1::handshake(io).await?;
@@ -125,6 +123,14 @@ impl Line {
             }
         }
         Ok(OpenLine { senders, authority: self.addr.to_string(), carried: self.carried })
+    }
+
+    /// A connection that has shaken hands and says nothing yet.
+    pub async fn secured(&self) -> Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.addr).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::IpAddress(self.addr.ip().into());
+        Ok(self.connector.connect(name, stream).await?)
     }
 
     /// Waits for a signed checkpoint that covers the leaf at `index`.

@@ -51,16 +51,17 @@ struct Held {
 }
 
 impl Line {
-    /// Takes a place if there is one for this class and this partner.
-    pub fn join(&mut self, class: Class, partner: Region) -> bool {
+    /// Takes a place if there is one for this class and this partner, and tells the line's length
+    /// with it.
+    pub fn join(&mut self, class: Class, partner: Region) -> Option<usize> {
         let own = self.partners.get(&partner).copied().unwrap_or_default();
         let fits = |room: usize, all: usize, own: usize| own < room.saturating_sub(all).saturating_mul(SHARE);
         let may = fits(self.room(class), self.all.in_line, own.in_line)
             && fits(class.bears().most, self.all.sum(), own.sum());
-        if may {
+        may.then(|| {
             self.change(partner, |held| held.in_line += 1);
-        }
-        may
+            self.all.in_line
+        })
     }
 
     pub fn leave(&mut self, partner: Region) {
@@ -81,11 +82,7 @@ impl Line {
         });
     }
 
-    /// Whoever stands in line now, the one who asks included.
-    pub fn length(&self) -> usize {
-        self.all.in_line
-    }
-
+    /// Somebody who made the line so long got through after so much of its own time in it.
     pub fn learn(&mut self, length: usize, took: Duration) {
         self.pace.learn(length, took);
     }

@@ -11,6 +11,7 @@ mod line;
 mod pace;
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -91,16 +92,20 @@ pub struct Admission {
 impl Admission {
     /// A place in the line. `class` is asked for only where a lookup would be turned away.
     pub fn enter(&self, partner: Region, class: impl FnOnce() -> Class) -> Result<Place, Full> {
-        if lock(&self.line).join(Class::Lookup, partner) {
-            return Ok(Place { line: Arc::clone(&self.line), partner });
+        if let Some(length) = lock(&self.line).join(Class::Lookup, partner) {
+            return Ok(self.place(partner, length));
         }
         let class = class();
         let mut line = lock(&self.line);
-        if class > Class::Lookup && line.join(class, partner) {
-            drop(line);
-            return Ok(Place { line: Arc::clone(&self.line), partner });
+        match line.join(class, partner) {
+            Some(length) => Ok(self.place(partner, length)),
+            None => Err(Full { class, retry_after_secs: 1 + line.turned_away() % LONGEST_RETRY }),
         }
-        Err(Full { class, retry_after_secs: 1 + line.turned_away() % LONGEST_RETRY })
+    }
+
+    fn place(&self, partner: Region, length: usize) -> Place {
+        let aside_micros = AtomicU64::new(0);
+        Place { line: Arc::clone(&self.line), partner, length, since: Instant::now(), aside_micros }
     }
 
     pub fn standing(&self) -> Standing {
@@ -113,16 +118,18 @@ impl Admission {
 pub struct Place {
     line: Arc<Mutex<Line>>,
     partner: Region,
+    /// The line's when it joined, itself included.
+    length: usize,
+    since: Instant,
+    aside_micros: AtomicU64,
 }
 
 impl Place {
-    /// Waits for what everybody waits for in turn (the ledger), and learns from it how fast the
-    /// line moves.
-    pub async fn in_turn<F: Future>(&self, turn: F) -> F::Output {
-        let (ahead, since) = (lock(&self.line).length(), Instant::now());
-        let done = turn.await;
-        lock(&self.line).learn(ahead, since.elapsed());
-        done
+    /// It got through: its answer is recorded. From how long that took it is known how fast the
+    /// line moves; what was refused early went a shorter way and says nothing of it.
+    pub fn got_through(&self) {
+        let aside = Duration::from_micros(self.aside_micros.load(Ordering::Relaxed));
+        lock(&self.line).learn(self.length, self.since.elapsed().saturating_sub(aside));
     }
 
     /// Waits for somebody else: out of the line meanwhile, if there is any waiting.
@@ -150,18 +157,23 @@ impl Drop for Place {
 }
 
 /// Out of the line, and back in it when dropped.
-struct Aside<'a>(&'a Place);
+struct Aside<'a> {
+    place: &'a Place,
+    since: Instant,
+}
 
 impl<'a> Aside<'a> {
     fn step(place: &'a Place) -> Self {
         lock(&place.line).step_aside(place.partner);
-        Self(place)
+        Self { place, since: Instant::now() }
     }
 }
 
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
-        lock(&self.0.line).step_back(self.0.partner);
+        lock(&self.place.line).step_back(self.place.partner);
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.place.aside_micros.fetch_add(micros, Ordering::Relaxed);
     }
 }
 

@@ -12,7 +12,7 @@ fn yuhuan() -> Region {
 
 /// Joins as often as the line lets this partner.
 fn fill(line: &mut Line, class: Class, partner: Region) -> usize {
-    (0..).take_while(|_| line.join(class, partner)).count()
+    (0..).take_while(|_| line.join(class, partner).is_some()).count()
 }
 
 /// A line that moves at so many microseconds a place.
@@ -43,7 +43,7 @@ fn what_can_wait_is_turned_away_first_and_what_ends_a_case_last() {
         for (at, class) in Class::ALL.into_iter().enumerate() {
             flood(&mut line, class);
             for (other, later) in Class::ALL.into_iter().enumerate() {
-                let joined = line.join(later, yuhuan());
+                let joined = line.join(later, yuhuan()).is_some();
                 assert_eq!(joined, other > at, "{later:?} when full of {class:?}, {micros} µs a place");
                 if joined {
                     line.leave(yuhuan());
@@ -62,7 +62,10 @@ fn whoever_is_let_in_waits_as_long_as_its_class_bears() {
             flood(&mut line, class);
             let wait = line.standing().wait.as_millis();
             // The floor of a slow line lets more in than its time would.
-            assert!(wait <= most || line.length() <= 448, "{class:?}: {wait} ms at {micros} µs a place");
+            assert!(
+                wait <= most || line.standing().line <= 448,
+                "{class:?}: {wait} ms at {micros} µs a place"
+            );
             assert!(wait < 1_000);
         }
     }
@@ -84,9 +87,9 @@ fn a_flood_of_one_partner_leaves_room_for_the_others() {
     assert!(flooded * 3 >= room * 2 - 3 && flooded * 3 <= room * 2 + 3, "{flooded} of {room}");
     // The others, one after the other, find as much as they ask for: a window asks little.
     for partner in many() {
-        assert!((0..4).all(|_| line.join(Class::Lookup, partner)), "{partner}");
+        assert!((0..4).all(|_| line.join(Class::Lookup, partner).is_some()), "{partner}");
     }
-    assert!(!line.join(Class::Lookup, yuhuan()));
+    assert!(line.join(Class::Lookup, yuhuan()).is_none());
 }
 
 /// A gateway that does one exchange after the other, in virtual time.
@@ -111,10 +114,8 @@ impl Simulated {
 
     fn asks(&mut self, partner: Region, class: Class) -> bool {
         let joined = self.line.join(class, partner);
-        if joined {
-            self.standing.push_back((partner, self.line.length(), self.now));
-        }
-        joined
+        self.standing.extend(joined.map(|length| (partner, length, self.now)));
+        joined.is_some()
     }
 
     /// One exchange is done.
@@ -194,7 +195,7 @@ fn a_disk_that_stops_for_a_second_turns_nobody_away_for_long() {
 fn partners_within_their_agreed_64_never_meet_the_line_of_a_quiet_gateway() {
     let mut line = Line::default();
     for partner in &many()[..3] {
-        assert!((0..64).all(|_| line.join(Class::Lookup, *partner)), "{partner}");
+        assert!((0..64).all(|_| line.join(Class::Lookup, *partner).is_some()), "{partner}");
     }
 }
 
@@ -203,15 +204,15 @@ fn memory_is_bounded_whatever_waits_for_a_register() {
     let mut line = moving(10);
     let mut held = 0;
     for partner in many().into_iter().cycle().take(600) {
-        while line.join(Class::Lookup, partner) {
+        while line.join(Class::Lookup, partner).is_some() {
             line.step_aside(partner);
             held += 1;
         }
     }
     assert!((1_900..=2_048).contains(&held), "{held}");
     // Nothing of it is in the way of what can be done without a register.
-    assert_eq!(line.length(), 0);
-    assert!(line.join(Class::Status, yuhuan()) && line.join(Class::Receipt, yuhuan()));
+    assert_eq!(line.standing().line, 0);
+    assert!([Class::Status, Class::Receipt].iter().all(|class| line.join(*class, yuhuan()).is_some()));
 }
 
 #[tokio::test(start_paused = true)]
