@@ -35,7 +35,7 @@ use crate::folder::FileFault;
 use crate::house::{House, Rooms, TrustWatch};
 use crate::ledger::evidence::AuditorKey;
 use crate::ledger::held::Lost;
-use crate::ledger::{Leaf, LeafKind, Ledger, LedgerKey, LedgerSettings};
+use crate::ledger::{Leaf, LeafKind, Ledger, LedgerKey, LedgerSettings, Workers};
 use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
@@ -133,6 +133,8 @@ pub struct Options {
     pub after_restore: bool,
     /// How long a partner is waited for, and how many calls may wait.
     pub partner_limits: ClientLimits,
+    /// The threads of the runtime that it runs on, where they are known.
+    pub workers: Option<Arc<Workers>>,
 }
 
 /// A gateway with open doors.
@@ -183,7 +185,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     };
     // Before the first leaf and the first signature: an older copy must make neither.
     let stood = witnessing::standing::stand(asking, options.after_restore).await.map_err(|f| vec![f])?;
-    let opened = open_ledger(&config, keys.ledger()?, auditors, &clock, stood.lost);
+    let opened = open_ledger(&config, keys.ledger()?, auditors, &clock, stood.lost, options.workers.clone());
     let (ledger, casebook, recovered) = opened.await?;
     desk::not_behind(&recovered, now)?;
     // The ledger's lock is ours now: nobody else writes here.
@@ -248,6 +250,7 @@ async fn open_ledger(
     auditors: Vec<Arc<AuditorKey>>,
     clock: &Clock,
     lost: Option<Lost>,
+    workers: Option<Arc<Workers>>,
 ) -> Result<(Ledger, Casebook, crate::ledger::Recovered), Vec<StartFault>> {
     let settings = LedgerSettings {
         data_dir: config.data_dir(),
@@ -255,6 +258,7 @@ async fn open_ledger(
         key,
         auditors,
         clock: clock.clone(),
+        workers,
     };
     // Opening verifies the store against its last checkpoint: it reads the disk.
     let opened = tokio::task::spawn_blocking(move || {
@@ -505,6 +509,7 @@ impl Running {
             tracing::warn!(target: "gateway", "exchanges were still open when the drain ended");
             self.tasks.abort_all();
         }
+        self.house.casebook.end_waiting();
         self.house.record_unsigned_counts().await;
         if !self.house.ledger.flush().await {
             tracing::warn!(target: "gateway", "the last checkpoint could not be signed; it will be at the next start");

@@ -10,8 +10,6 @@ pub mod judge;
 mod reconcile;
 pub mod steps;
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -27,7 +25,7 @@ use crate::domain::Region;
 use crate::envelope::{FreshId, digest};
 use crate::house::{House, subjects};
 use crate::ledger::evidence::{Evidence, Field};
-use crate::ledger::{Coming, Decision, Entry, Leaf, LeafHash, LeafKind, Place, RecordFault, TakeUse};
+use crate::ledger::{Decision, Entry, Leaf, LeafHash, LeafKind, Place, RecordFault, TakeUse};
 use crate::peer::PeerIdentity;
 use crate::telemetry::ExchangeLabels;
 
@@ -70,25 +68,7 @@ pub struct Answer {
 
 /// Answers one exchange. Runs to its end even when the caller has gone: what was claimed
 /// must be recorded.
-pub async fn exchange(
-    house: Arc<House>,
-    peer: PeerIdentity,
-    body: Bytes,
-    coming: Coming,
-    line: InLine,
-) -> Answer {
-    let mut coming = Some(coming);
-    let mut answering = pin!(answer_to(house, peer, body, line));
-    poll_fn(|context| {
-        let polled = answering.as_mut().poll(context);
-        // In line for the ledger now, or waiting for somebody.
-        coming = None;
-        polled
-    })
-    .await
-}
-
-async fn answer_to(house: Arc<House>, peer: PeerIdentity, body: Bytes, line: InLine) -> Answer {
+pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes, line: InLine) -> Answer {
     let started = Instant::now();
     let now = house.clock.now();
     let mut seen = Seen::default();

@@ -80,6 +80,7 @@ async fn fill(dir: &Path, pem: &str, exchanges: u64, evidence: bool) {
         key: LedgerKey::from_pem(pem.as_bytes()).unwrap(),
         auditors: vec![Arc::new(auditor)],
         clock: clock.clone(),
+        workers: None,
     };
     let (ledger, _) = Ledger::open(settings).unwrap();
     let mut tasks = tokio::task::JoinSet::new();

@@ -1,8 +1,8 @@
 //! The closed loop: so many requests in flight, the next one when an answer is whole.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -17,14 +17,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tongban::clock::Clock;
-use tongban::envelope::{Asked, check_response, digest};
 use tongban::ledger::checkpoint::Checkpoint;
 
 use super::requests::Request;
 use super::scene::{Scene, Tls};
+use super::window::Window;
 
 type HttpRequest = hyper::Request<Full<Bytes>>;
 
@@ -73,25 +74,6 @@ pub struct OpenLine {
 pub enum Sender {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
-}
-
-/// What one window brought.
-#[derive(Default)]
-pub struct Window {
-    /// Microseconds from sending a request to its whole answer, one for each answer.
-    pub latencies: Vec<u32>,
-    pub request_bytes: u64,
-    pub answer_bytes: u64,
-    /// Requests with the answers that are checked.
-    pub samples: Vec<(Request, Bytes)>,
-}
-
-/// What the checks found.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Checked {
-    pub samples: u64,
-    pub from_cache: u64,
-    pub last_index: u64,
 }
 
 impl Line {
@@ -184,45 +166,31 @@ impl OpenLine {
         until: Instant,
         must: StatusCode,
     ) -> Result<Window> {
-        let next = Cell::new(0);
-        let batch_ref = &batch;
-        let (authority, carried) = (&self.authority, self.carried);
-        let loops = self.senders.iter_mut().map(|sender| {
-            let next = &next;
-            async move {
-                let (mut window, mut kept) = (Window::default(), Vec::new());
-                while let Some(request) = batch_ref.get(next.get()) {
-                    let nth = next.replace(next.get() + 1);
-                    let begun = Instant::now();
-                    if begun >= until {
-                        break;
-                    }
-                    let answer = sender.send(carried.request(&request.body)?, authority).await?;
-                    let status = answer.status();
-                    let body = answer.into_body().collect().await?.to_bytes();
-                    window.latencies.push(begun.elapsed().as_micros().try_into()?);
-                    if status != must {
-                        bail!("void: answered {status}: {}", String::from_utf8_lossy(&body));
-                    }
-                    window.request_bytes += request.body.len() as u64;
-                    window.answer_bytes += body.len() as u64;
-                    if nth.is_multiple_of(SAMPLE) || nth + 1 == batch_ref.len() {
-                        kept.push((nth, body));
-                    }
-                }
-                Ok((window, kept))
-            }
+        let shared = Arc::new(Shared {
+            next: AtomicUsize::new(0),
+            batch,
+            authority: self.authority.clone(),
+            carried: self.carried,
+            until,
+            must,
         });
+        // A task each: one that waits costs nothing while another is answered.
+        let mut loops = JoinSet::new();
+        for sender in self.senders.drain(..) {
+            loops.spawn(Arc::clone(&shared).turn(sender));
+        }
         let mut whole = Window::default();
         let mut kept = Vec::new();
-        for ended in futures_all(loops).await {
-            let (window, answers) = ended?;
+        while let Some(ended) = loops.join_next().await {
+            let (sender, window, answers) = ended??;
+            self.senders.push(sender);
             whole.latencies.extend(window.latencies);
             whole.request_bytes += window.request_bytes;
             whole.answer_bytes += window.answer_bytes;
             kept.extend(answers);
         }
-        let mut requests: Vec<Option<Request>> = batch.into_iter().map(Some).collect();
+        let shared = Arc::into_inner(shared).context("every loop has ended")?;
+        let mut requests: Vec<Option<Request>> = shared.batch.into_iter().map(Some).collect();
         for (nth, body) in kept {
             whole.samples.extend(requests.get_mut(nth).and_then(Option::take).map(|request| (request, body)));
         }
@@ -230,8 +198,68 @@ impl OpenLine {
     }
 }
 
+/// What the loops of one window share.
+struct Shared {
+    batch: Vec<Request>,
+    next: AtomicUsize,
+    authority: String,
+    carried: Carried,
+    until: Instant,
+    must: StatusCode,
+}
+
+/// A request's place in its batch, and its answer.
+type Kept = (usize, Bytes);
+
+impl Shared {
+    /// The next request when the last one's answer is whole.
+    async fn turn(self: Arc<Self>, mut sender: Sender) -> Result<(Sender, Window, Vec<Kept>)> {
+        let (mut window, mut kept) = (Window::default(), Vec::new());
+        loop {
+            let nth = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(request) = self.batch.get(nth) else { break };
+            let begun = Instant::now();
+            if begun >= self.until {
+                break;
+            }
+            let answer = sender.send(self.carried.request(&request.body)?, &self.authority).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await?.to_bytes();
+            window.latencies.push(begun.elapsed().as_micros().try_into()?);
+            if status != self.must {
+                bail!("void: answered {status}: {}", String::from_utf8_lossy(&body));
+            }
+            window.request_bytes += request.body.len() as u64;
+            window.answer_bytes += body.len() as u64;
+            if nth.is_multiple_of(SAMPLE) || nth + 1 == self.batch.len() {
+                kept.push((nth, body));
+            }
+        }
+        Ok((sender, window, kept))
+    }
+}
+
+impl OpenLine {
+    /// Asks once on its first connection, for what is carried nowhere.
+    pub async fn ask(&mut self) -> Result<()> {
+        let request = self.carried.request(&Bytes::new())?;
+        let sender = self.senders.first_mut().context("there is a connection")?;
+        let answer = sender.send(request, &self.authority).await?;
+        ensure!(answer.status() == StatusCode::OK, "void: answered {}", answer.status());
+        answer.into_body().collect().await?;
+        Ok(())
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.senders.iter().all(|sender| match sender {
+            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        })
+    }
+}
+
 /// Runs futures side by side on this task until all have ended.
-async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|cx| {
         let mut ready = true;
@@ -283,32 +311,5 @@ impl Sender {
                 sender.send_request(request).await?
             }
         })
-    }
-}
-
-impl Window {
-    /// Every check of the asking side on the sampled answers, and that each found its license.
-    pub fn check(&self, scene: &Scene, checked: &mut Checked) -> Result<()> {
-        let (member, me) = (scene.answering.gateway_urn(), scene.asking.gateway_urn());
-        ensure!(self.samples.len() * 100 >= self.latencies.len(), "void: too few answers were sampled");
-        for (request, answer) in &self.samples {
-            let asked = Asked {
-                member: &member,
-                keys: &scene.answering_keys,
-                me: &me,
-                jti: &request.jti,
-                op: "license.query",
-                request_digest: &digest(&request.body),
-            };
-            let claims = check_response(answer, 200, &asked, Clock::system().now())
-                .map_err(|fault| anyhow!("void: an answer fails its checks: {fault}"))?;
-            let result = claims.result.context("void: an answer has no result")?;
-            let says = |pointer, what: &str| result.pointer(pointer).and_then(|v| v.as_str()) == Some(what);
-            ensure!(says("/licenses/0/data/registered_on", "2026-01-05"), "void: a license was not found");
-            checked.samples += 1;
-            checked.from_cache += u64::from(says("/source", "cache"));
-            checked.last_index = checked.last_index.max(claims.log.index);
-        }
-        Ok(())
     }
 }

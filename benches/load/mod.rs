@@ -4,8 +4,14 @@
 //! Everything is loopback, bounded, and gone when its value goes.
 
 pub mod county;
+pub mod document;
+pub mod inside;
 pub mod line;
+pub mod machine;
+pub mod many;
 pub mod primitives;
 pub mod process;
 pub mod requests;
 pub mod scene;
+pub mod spread;
+pub mod window;

@@ -24,7 +24,7 @@ const FEW_ROUNDS: usize = 3;
 const SHORT_ROUND: Duration = Duration::from_millis(12);
 
 /// Microseconds of CPU.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Primitives {
     pub verify: f64,
     pub sign: f64,
@@ -35,6 +35,17 @@ pub struct Primitives {
 impl Primitives {
     pub fn sum(&self) -> f64 {
         self.verify + self.sign + self.sha256 + self.records
+    }
+
+    /// What lies between two looks.
+    pub fn mean(&self, other: &Self) -> Self {
+        let mean = |one: f64, other: f64| f64::midpoint(one, other);
+        Self {
+            verify: mean(self.verify, other.verify),
+            sign: mean(self.sign, other.sign),
+            sha256: mean(self.sha256, other.sha256),
+            records: mean(self.records, other.records),
+        }
     }
 }
 
@@ -79,8 +90,8 @@ fn measure(count: usize, long: Duration) -> Result<Primitives> {
     Ok(Primitives { verify, sign, sha256, records })
 }
 
-/// CPU microseconds of one `work`.
-fn cost(long: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+/// CPU microseconds of one `work`, measured for so long.
+pub fn cost(long: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     const BETWEEN_LOOKS: u32 = 50;
     let begun = thread_cpu()?;
     let mut times = 0;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Ticks of `/proc/PID/stat`: `USER_HZ` is 100 on every Linux that runs this.
 const TICK: Duration = Duration::from_millis(10);
@@ -37,6 +38,16 @@ fn taskset(arguments: &[&str]) -> Result<()> {
     let ended = Command::new("taskset").args(arguments).output().context("taskset cannot be started")?;
     ensure!(ended.status.success(), "taskset: {}", String::from_utf8_lossy(&ended.stderr));
     Ok(())
+}
+
+/// Comes when somebody wants the program to end: what it started ends with its values.
+pub async fn unwanted() -> Result<()> {
+    let mut end = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = end.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    bail!("interrupted")
 }
 
 /// A server about to be started.
@@ -76,6 +87,11 @@ impl Launch {
         self
     }
 
+    pub fn arguments<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
@@ -108,7 +124,7 @@ impl Launch {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{} cannot be started", self.program.display()))?;
-        let mut server = Server { child };
+        let mut server = Server { child, log: self.log.clone() };
         let begun = Instant::now();
         while TcpStream::connect(self.door).await.is_err() {
             if let Some(status) = server.child.try_wait()? {
@@ -124,6 +140,7 @@ impl Launch {
 /// A running server; it ends with this value.
 pub struct Server {
     child: Child,
+    log: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +161,14 @@ impl Server {
         self.child.id()
     }
 
+    /// The end of what it has said, for when something goes wrong.
+    pub fn said(&self) -> String {
+        const LINES: usize = 8;
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(LINES).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
     /// User and system time so far, of all its threads and of all processes below it.
     pub fn cpu(&self) -> Result<Duration> {
         let mut of_tree = Duration::ZERO;
@@ -154,6 +179,23 @@ impl Server {
             found.extend(all.iter().filter(|(_, above)| *above == parent).map(|(id, _)| *id));
         }
         Ok(of_tree)
+    }
+
+    /// CPU time so far of its threads by their names, to the nanosecond. Threads that ended are
+    /// not in it.
+    pub fn threads(&self) -> Result<Vec<(String, Duration)>> {
+        let mut threads = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let path = entry?.path();
+            let (Ok(name), Ok(counts)) =
+                (fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
+            else {
+                continue;
+            };
+            let first = counts.split(' ').next().context("schedstat begins with the CPU time")?;
+            threads.push((name.trim().to_owned(), Duration::from_nanos(first.parse()?)));
+        }
+        Ok(threads)
     }
 
     pub fn memory(&self) -> Result<Memory> {

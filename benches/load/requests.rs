@@ -6,9 +6,11 @@ use bytes::Bytes;
 use serde_json::json;
 use tongban::authorization::holder_digest;
 use tongban::clock::Clock;
+use tongban::domain::Region;
 use tongban::envelope::{Typ, new_message_id, seal};
 use tongban::keys::SigningKey;
 
+use super::many::Asker;
 use super::scene::{AGREEMENT, AUTHORITY, ITEM, MARRIAGE, Scene};
 
 /// The whole life a request may have (seconds; protocol §3.1).
@@ -16,13 +18,18 @@ const LIFE: i64 = 120;
 /// The whole life of an authorization for one use, and of one for several.
 const ONCE_LIFE: i64 = 900;
 const OFTEN_LIFE: i64 = 3600;
+/// A prime: every license comes once before one comes twice.
+const STRIDE: usize = 7919;
 /// As a real request, names its case.
 const CASE: &str = "K3310834212022026101200000001M";
 
 pub struct Mint<'a> {
     scene: &'a Scene,
     uses: u32,
+    /// Who asks, with which key, under which agreement.
+    asking: Region,
     key: &'a SigningKey,
+    agreement: &'a str,
     /// Authorizations made so far; each is another citizen's, as far as there are licenses.
     made: usize,
 }
@@ -48,12 +55,27 @@ impl Request {
 
 impl<'a> Mint<'a> {
     pub fn new(scene: &'a Scene, uses: u32) -> Self {
-        Self { scene, uses, key: &scene.gateway_key, made: 0 }
+        let (asking, key) = (scene.asking, &scene.gateway_key);
+        Self { scene, uses, asking, key, agreement: AGREEMENT, made: 0 }
+    }
+
+    /// Requests of another partner than the scene's own.
+    pub fn asked_by(self, asker: &'a Asker) -> Self {
+        Self { asking: asker.region, key: &asker.key, agreement: &asker.agreement, ..self }
     }
 
     /// The same, signed by another key than the partner's.
     pub fn signed_by(self, key: &'a SigningKey) -> Self {
         Self { key, ..self }
+    }
+
+    /// Begins with other citizens than the first so many.
+    pub fn after(self, made: usize) -> Self {
+        Self { made, ..self }
+    }
+
+    pub fn made(&self) -> usize {
+        self.made
     }
 
     /// So many signed requests. Authorizations take turns, so that requests sent together are
@@ -71,16 +93,16 @@ impl<'a> Mint<'a> {
     /// A citizen's ID number and authorization.
     fn citizen(&mut self) -> Result<(&'a str, String)> {
         let scene = self.scene;
-        let holder =
-            scene.holders.iter().cycle().nth(self.made % scene.holders.len()).map_or("", String::as_str);
+        // Spread over the register, whatever its size.
+        let holder = scene.holders.get(self.made * STRIDE % scene.holders.len()).map_or("", String::as_str);
         self.made += 1;
         let now = Clock::system().now().secs();
         let jti = new_message_id();
         let claims = json!({
             "ver": 1, "iss": AUTHORITY, "sub": format!("p-{:016x}", self.made), "aud": scene.answering.gateway_urn(),
-            "client_id": scene.asking.gateway_urn(), "iat": now, "nbf": now,
+            "client_id": self.asking.gateway_urn(), "iat": now, "nbf": now,
             "exp": now + if self.uses == 1 { ONCE_LIFE } else { OFTEN_LIFE }, "jti": jti, "auth_time": now - 10,
-            "acr": "face", "holder": holder_digest(&jti, "111", holder), "cnf": {"jkt": scene.gateway_key.kid()},
+            "acr": "face", "holder": holder_digest(&jti, "111", holder), "cnf": {"jkt": self.key.kid()},
             "authorization_details": [{"type": "urn:tongban:license", "actions": ["read"], "datatypes": [MARRIAGE],
                 "fields": ["cert_no", "registered_on"], "item": ITEM, "case": CASE, "purpose": "新生儿户口登记",
                 "max_uses": self.uses, "retention_days": 30}],
@@ -92,9 +114,9 @@ impl<'a> Mint<'a> {
     fn request(&self, holder: &str, authorization: &str) -> Result<Request> {
         let (scene, now, jti) = (self.scene, Clock::system().now().secs(), new_message_id());
         let claims = json!({
-            "ver": 1, "iss": scene.asking.gateway_urn(), "aud": scene.answering.gateway_urn(), "iat": now,
+            "ver": 1, "iss": self.asking.gateway_urn(), "aud": scene.answering.gateway_urn(), "iat": now,
             "exp": now + LIFE, "jti": jti, "op": "license.query", "item": ITEM, "case": CASE, "basis": "consent",
-            "purpose": "新生儿户口登记核验父母婚姻状况", "operator": "YH0123", "agreement": AGREEMENT,
+            "purpose": "新生儿户口登记核验父母婚姻状况", "operator": "YH0123", "agreement": self.agreement,
             "body": {"license": {"type": MARRIAGE, "holder": {"type": "111", "number": holder, "name": "测试甲"}},
                      "mode": "read", "fields": ["cert_no", "registered_on"]},
             "authorization": authorization,

@@ -71,7 +71,7 @@ impl Scene {
         let asking = County::found(dir.path(), "331083", "台州市玉环市")?;
         let authority_key = SigningKey::from_jwk(&SigningKey::generate(Algorithm::Es256)?)?;
         answering.befriend(&asking)?;
-        answering.trust("agreements/2020.json", &agreement())?;
+        answering.trust("agreements/2020.json", &agreement(AGREEMENT, &["421202", "331083"]))?;
         answering.trust(
             "authorities/mengsuban.json",
             &json!({"id": AUTHORITY, "name": "测试授权平台", "jwks": {"keys": [authority_key.public_jwk()]},
@@ -127,15 +127,16 @@ impl Scene {
     }
 }
 
-fn agreement() -> Value {
+/// License lookups between `parties`; the quota is far above the load.
+pub fn agreement(id: &str, parties: &[&str]) -> Value {
     json!({
-        "id": AGREEMENT, "parties": ["421202", "331083"], "name": "咸安—玉环跨省联办协议",
+        "id": id, "parties": parties, "name": "咸安—玉环跨省联办协议",
         "valid_from": "2020-08-01", "valid_to": "2039-07-31",
         // Far above the load: the quota is checked and never met.
         "quota": {"requests_per_second": 1_000_000, "burst": 1_000_000, "concurrent": 100_000,
                   "per_day": 10_000_000_000_i64},
         "items": [{
-            "code": ITEM, "name": "新生儿户口登记", "handling": "421202", "collecting": ["331083"],
+            "code": ITEM, "name": "新生儿户口登记", "handling": "421202", "collecting": parties.get(1..).unwrap_or_default(),
             "mode": "multi_joint", "bases": ["consent"], "ops": ["license.query"],
             "licenses": [{"type": MARRIAGE, "holder_region": ["421202"], "modes": ["read", "verify"],
                           "fields": ["cert_no", "registered_on", "authority", "op_type"]}]

@@ -21,11 +21,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 
-use load::line::{Line, Protocol, Window};
+use load::line::{Line, Protocol};
 use load::primitives;
 use load::process::{Launch, SERVER_CORE, own_cpu, pin_generator};
 use load::requests::Mint;
 use load::scene::Scene;
+use load::window::Window;
 use report::Measured;
 
 /// License lookups over mutual TLS: throughput, latency, CPU, memory.

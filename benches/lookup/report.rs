@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::load::line::{Checked, Window};
 use crate::load::primitives::Primitives;
 use crate::load::scene::Leaves;
+use crate::load::window::{Checked, Window};
 use crate::{Arguments, Kind};
 
 pub struct Measured {

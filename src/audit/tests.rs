@@ -35,6 +35,7 @@ impl Home {
             key: LedgerKey::from_seed(&[1; 32]).unwrap(),
             auditors: vec![Arc::new(AuditorKey::read(&self.public).unwrap())],
             clock: self.clock.clone(),
+            workers: None,
         };
         let ledger = Ledger::open(settings).unwrap().0;
         let clock = self.clock.clone();

@@ -1,6 +1,7 @@
 //! The keeper: one thread that writes the casebook. Whatever waits goes into one commit.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ impl Keeper {
         self.mark
     }
 
-    pub fn run(mut self, orders: &Receiver<Order>, tell: &watch::Sender<Settled>) {
+    pub fn run(mut self, orders: &Receiver<Order>, tell: &watch::Sender<Settled>, ending: &AtomicBool) {
         loop {
             let mut batch = Vec::new();
             match orders.recv_timeout(IDLE_WAKE) {
@@ -116,13 +117,14 @@ impl Keeper {
                 batch.push(order);
             }
             let stop = batch.iter().any(|order| matches!(order, Order::Stop));
-            if let Err(fault) = self.keep(&batch) {
+            if let Err(fault) = self.keep(&batch, tell, ending) {
                 tracing::error!(%fault, "the casebook cannot be written");
                 break;
             }
             tell.send_modify(|settled| {
                 settled.mark = self.mark;
                 settled.version += 1;
+                settled.waiting = false;
             });
             for order in batch {
                 if let Order::Write(_, told) = order {
@@ -138,9 +140,14 @@ impl Keeper {
         tell.send_modify(|settled| settled.stopped = true);
     }
 
-    /// Makes a batch durable. A full disk is waited for: the deeds are safe in the log, and
-    /// nobody is told anything before they stand here.
-    fn keep(&mut self, batch: &[Order]) -> Result<(), StoreFault> {
+    /// Makes a batch durable. A full disk is waited for, until the gateway ends: the deeds are safe
+    /// in the log, and nobody is told anything before they stand here.
+    fn keep(
+        &mut self,
+        batch: &[Order],
+        tell: &watch::Sender<Settled>,
+        ending: &AtomicBool,
+    ) -> Result<(), StoreFault> {
         loop {
             match self.apply(batch) {
                 Ok(mark) => {
@@ -150,10 +157,11 @@ impl Keeper {
                 }
                 Err(fault) => {
                     let fault = sqlite_fault("keep", &self.path, &fault);
-                    if !fault.is_passing() {
+                    if !fault.is_passing() || ending.load(Ordering::Relaxed) {
                         return Err(fault);
                     }
                     tracing::error!(%fault, "the casebook waits");
+                    tell.send_if_modified(|settled| !std::mem::replace(&mut settled.waiting, true));
                     std::thread::sleep(FULL_PAUSE);
                 }
             }

@@ -15,6 +15,7 @@ mod shelf;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -71,6 +72,8 @@ struct Inner {
     lines: Lines,
     orders: Option<SyncSender<Order>>,
     settled: watch::Receiver<Settled>,
+    /// A full disk is not waited for any more.
+    ending: Arc<AtomicBool>,
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -81,6 +84,8 @@ struct Settled {
     mark: Option<Mark>,
     /// Counts commits, for those who wait for any change.
     version: u64,
+    /// The disk is full.
+    waiting: bool,
     stopped: bool,
 }
 
@@ -110,9 +115,11 @@ impl Casebook {
         let keeper = Keeper::open(&path)?;
         let (tell, settled) = watch::channel(Settled { mark: keeper.mark(), ..Settled::default() });
         let (orders, received) = std::sync::mpsc::sync_channel(LONGEST_QUEUE);
+        let ending = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ending);
         let thread = std::thread::Builder::new()
             .name("casebook".into())
-            .spawn(move || keeper.run(&received, &tell))
+            .spawn(move || keeper.run(&received, &tell, &seen))
             .map_err(|e| CasebookFault::Thread(e.kind()))?;
         let carrier = ToCasebook { orders: orders.clone(), settled: settled.clone() };
         let inner = Inner {
@@ -120,6 +127,7 @@ impl Casebook {
             lines: Lines::default(),
             orders: Some(orders),
             settled,
+            ending,
             keeper: Some(thread),
         };
         Ok((Self { inner: Arc::new(inner) }, Box::new(carrier)))
@@ -165,6 +173,18 @@ impl Casebook {
         self.inner.settled.borrow().stopped
     }
 
+    /// Can it be written and read? Not while the keeper waits for room on the disk, nor just after a
+    /// read that failed.
+    pub fn is_well(&self) -> bool {
+        !self.inner.settled.borrow().waiting && !self.inner.readers.failed_lately()
+    }
+
+    /// The gateway ends: a disk that is full is not waited for any more. What came with an exchange
+    /// stands in the log, and the next start carries it.
+    pub fn end_waiting(&self) {
+        self.inner.ending.store(true, Ordering::Relaxed);
+    }
+
     /// The right to change what hangs on `line` (a case number, a verification id): held by
     /// one task at a time, in the order they asked.
     pub async fn hold(&self, line: &str) -> Held {
@@ -186,6 +206,7 @@ impl Casebook {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
         if let Some(orders) = self.orders.take() {
             // The carrier in the ledger's writer may live on: an order ends the thread.
             let _ = orders.send(Order::Stop);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, params_from_iter};
@@ -38,14 +39,31 @@ pub struct CaseFilter {
     pub partner: Option<String>,
 }
 
+/// How long a read that failed is told, also when others succeed (connections that are open already
+/// may go on): whoever asks less often than this sees it, and a gateway that
+/// gets no requests because it is not ready gets some again.
+const FAILURE_TOLD: Duration = Duration::from_secs(10);
+
 pub(super) struct Readers {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
+    failed: Mutex<Option<Instant>>,
 }
 
 impl Readers {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, idle: Arc::default() }
+        Self { path, idle: Arc::default(), failed: Mutex::default() }
+    }
+
+    pub fn failed_lately(&self) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|at| at.elapsed() < FAILURE_TOLD)
+    }
+
+    fn note<T>(&self, read: &Result<T, CasebookFault>) {
+        if let Err(CasebookFault::Store(_)) = read {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 }
 
@@ -255,7 +273,9 @@ impl Casebook {
             }
             Ok(found)
         });
-        done.await.unwrap_or(Err(CasebookFault::Stopped))
+        let done = done.await.unwrap_or(Err(CasebookFault::Stopped));
+        self.inner.readers.note(&done);
+        done
     }
 }
 

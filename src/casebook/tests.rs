@@ -19,6 +19,7 @@ fn settings(data: &Path) -> LedgerSettings {
         key: LedgerKey::from_seed(&[1; 32]).unwrap(),
         auditors: Vec::new(),
         clock: Clock::by_hand(Now::from_secs(START)),
+        workers: None,
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Common, Exit, Outcome, Stop, out};
 use crate::clock::Clock;
 use crate::gateway::{self, Options, StartFault};
+use crate::ledger::Workers;
 use crate::telemetry;
 
 /// Run the gateway 运行网关
@@ -25,13 +26,20 @@ impl Serve {
     pub fn run(self, common: &Common) -> Outcome {
         let config = common.load()?;
         telemetry::start_logging();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let workers = Workers::of(&mut builder);
+        let runtime = builder
             .enable_all()
             .build()
             .map_err(|e| Stop::failed(format_args!("the runtime cannot start ({})", e.kind())))?;
         runtime.block_on(serve(
             config,
-            Options { demo: self.demo, after_restore: self.after_restore, ..Options::default() },
+            Options {
+                demo: self.demo,
+                after_restore: self.after_restore,
+                workers: Some(workers),
+                ..Options::default()
+            },
         ))
     }
 }

@@ -118,8 +118,7 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
     };
     let looked_into = house.sandbox.then(|| explained::Sent::of(&house, peer.region(), body.clone()));
     // A task of its own: a partner that hangs up must not cut an exchange in two.
-    let coming = house.ledger.coming();
-    let told = tokio::spawn(inbound::exchange(house.clone(), peer, body, coming, place)).await;
+    let told = tokio::spawn(inbound::exchange(house.clone(), peer, body, place)).await;
     match told {
         Ok(told) => {
             let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };

@@ -124,7 +124,7 @@ impl AtRest {
         let directory = if offline { nobody(config) } else { trust.directory.clone() };
         stand(config, key.public(), &directory, &clock, offline).await?;
         let (ledger, casebook, recovered) =
-            open_ledger(config, key, trust.auditors.to_vec(), &clock, None).await?;
+            open_ledger(config, key, trust.auditors.to_vec(), &clock, None, None).await?;
         not_behind(&recovered, clock.now())?;
         let desk = open(config, &ledger, &clock, offline).await.map_err(|fault| vec![fault])?;
         Ok(Self { desk, accounts: trust.accounts, ledger, _casebook: casebook })

@@ -48,9 +48,9 @@ impl House {
         let mut parts = vec![
             Part::new(
                 "store",
-                health.writable,
-                "the exchange log cannot be written (disk full or an I/O error)",
-                "交换日志无法写入(磁盘已满或读写错误)",
+                health.writable && self.casebook.is_well(),
+                "the exchange log or the casebook cannot be written or read (disk full or an I/O error)",
+                "交换日志或办件簿无法读写(磁盘已满或读写错误)",
             ),
             Part::new(
                 "ledger",

@@ -30,6 +30,7 @@ mod tile_files;
 pub mod tiles;
 pub mod tree;
 pub mod verify;
+mod workers;
 mod writer;
 
 use std::path::PathBuf;
@@ -49,7 +50,8 @@ use evidence::{AuditorKey, Evidence, Sealing};
 use sealer::ToSealer;
 use search::{Finder, ToIndexer};
 use shared::Shared;
-use writer::{Job, Record, row_of};
+pub use workers::Workers;
+use writer::{ENOUGH_IN_A_COMMIT, Job, Record, row_of};
 
 pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, StoredLeaf, UsedId, VaultOrder};
 pub use carrier::Carrier;
@@ -59,7 +61,7 @@ pub use note::Vkey;
 pub use own::RECONCILIATION;
 pub use reading::{KeptCheckpoint, LookedBack, Standing};
 pub use served::{EntryProof, ReadFault};
-pub use shared::{Coming, Health};
+pub use shared::Health;
 
 /// Entries that may wait for the writer: about a quarter of a second of its work. Beyond
 /// that an answer would come too late anyway, and the door says so (`overloaded`).
@@ -89,6 +91,8 @@ pub struct LedgerSettings {
     /// Whom evidence is sealed to; without them none is kept.
     pub auditors: Vec<Arc<AuditorKey>>,
     pub clock: Clock,
+    /// Who will record, on the runtime that opens this; without them no commit waits for more.
+    pub workers: Option<Arc<Workers>>,
 }
 
 /// What an opened ledger remembers.
@@ -212,6 +216,7 @@ struct Inner {
     case_tags: CaseTags,
     sealing: Arc<Sealing>,
     shared: Arc<Shared>,
+    workers: Option<Arc<Workers>>,
     shelf: Box<dyn Shelf>,
     jobs: Option<SyncSender<Job>>,
     to_sealer: Sender<ToSealer>,
@@ -315,26 +320,24 @@ impl Ledger {
         self.inner.region
     }
 
-    /// Tells that an exchange is being worked on, so that a busy writer waits for its leaf and
-    /// commits it with others. Drop it when the exchange waits for anything.
-    pub fn coming(&self) -> Coming {
-        Coming::one_of(&self.inner.shared)
-    }
-
     fn queue(&self, job: Job) -> Result<(), RecordFault> {
         let shared = &self.inner.shared;
         if shared.poisoned().is_some() {
             return Err(RecordFault::Unavailable);
         }
         let jobs = self.inner.jobs.as_ref().ok_or(RecordFault::Unavailable)?;
-        shared.queue_depth.fetch_add(1, Ordering::Relaxed);
+        let waiting = shared.queue_depth.fetch_add(1, Ordering::Relaxed) + 1;
         jobs.try_send(job).map_err(|refused| {
             shared.queue_depth.fetch_sub(1, Ordering::Relaxed);
             match refused {
                 TrySendError::Full(_) => RecordFault::Overloaded,
                 TrySendError::Disconnected(_) => RecordFault::Unavailable,
             }
-        })
+        })?;
+        if let Some(workers) = self.inner.workers.as_ref().filter(|_| waiting >= ENOUGH_IN_A_COMMIT) {
+            workers.tell();
+        }
+        Ok(())
     }
 
     /// From now on evidence is sealed to these; the present epoch ends.
@@ -402,6 +405,7 @@ impl Inner {
         let vault = match &entry.evidence {
             Some(evidence) => self.sealing.seal(&mut leaf, evidence, now).map_err(|fault| {
                 tracing::error!(%fault, "evidence cannot be sealed: nothing is recorded without it");
+                self.shared.evidence_failed();
                 RecordFault::Unavailable
             })?,
             None => None,

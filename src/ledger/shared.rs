@@ -10,23 +10,6 @@ use arc_swap::ArcSwapOption;
 use crate::clock::Now;
 use crate::store::{Shard, Take};
 
-/// An exchange that is being worked on and will soon be recorded; dropped when it is in line,
-/// or waits for something else. A hint for the size of a commit, nothing more.
-pub struct Coming(Arc<Shared>);
-
-impl Coming {
-    pub(super) fn one_of(shared: &Arc<Shared>) -> Self {
-        shared.coming.fetch_add(1, Ordering::Relaxed);
-        Self(shared.clone())
-    }
-}
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.0.coming.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The last signed checkpoint of the log that is being written.
 pub struct Published {
     pub shard: Shard,
@@ -45,7 +28,7 @@ pub struct Cosigned {
 /// How the ledger is, for `/readyz`, `/metrics` and the gateway's decision to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Would a record be stored now?
+    /// Would a record be stored now? Not where its evidence could not be sealed a moment ago, either.
     pub writable: bool,
     /// Set once, never cleared: it is not known what the disk holds, and the process must
     /// end with a failure so that a fresh one recovers.
@@ -74,8 +57,6 @@ pub(super) struct Shared {
     /// `u64::MAX` when not known.
     pub free_disk: AtomicU64,
     pub queue_depth: AtomicUsize,
-    /// Exchanges on their way here ([`Coming`]).
-    pub coming: AtomicUsize,
     pub size: AtomicU64,
     pub last_commit_us: AtomicU64,
     pub published: ArcSwapOption<Published>,
@@ -88,6 +69,8 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Times {
+    /// When evidence could not be sealed (a key's file cannot be read or made).
+    evidence_failed: Option<Instant>,
     sealed: Option<Instant>,
     unsealed_since: Option<Instant>,
 }
@@ -99,6 +82,10 @@ struct Uses {
     /// Forget the expired when the map has grown to this.
     sweep_at: usize,
 }
+
+/// How long a failure to seal evidence is told: whoever asks less often than this sees it, and a
+/// gateway that gets no requests because it is not ready gets some again.
+const EVIDENCE_FAILURE_TOLD: Duration = Duration::from_secs(10);
 
 /// The map is swept when it has doubled since the last sweep, and never below this size.
 const LEAST_SWEEP: usize = 4096;
@@ -132,6 +119,11 @@ impl Shared {
         }
     }
 
+    pub fn evidence_failed(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.evidence_failed = Some(Instant::now());
+    }
+
     pub fn grew(&self) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         times.unsealed_since.get_or_insert_with(Instant::now);
@@ -152,8 +144,9 @@ impl Shared {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         let (poisoned, low_disk) = (self.poisoned(), self.low_disk.load(Ordering::Relaxed));
         let free = self.free_disk.load(Ordering::Relaxed);
+        let sealing = times.evidence_failed.is_none_or(|at| at.elapsed() > EVIDENCE_FAILURE_TOLD);
         Health {
-            writable: poisoned.is_none() && !low_disk,
+            writable: poisoned.is_none() && !low_disk && sealing,
             poisoned,
             low_disk,
             free_disk: (free != u64::MAX).then_some(free),

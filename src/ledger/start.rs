@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread::JoinHandle;
 
+use tokio::runtime::Handle;
+
 use super::case_tag::CaseTags;
 use super::evidence::{Epochs, Sealing, SearchKeys};
 use super::held::Lost;
@@ -45,7 +47,7 @@ impl Ledger {
         lost: Option<Lost>,
     ) -> Result<(Self, Recovered), LedgerFault> {
         let Hands { engine, mut heads, shelf, carrier } = hands;
-        let LedgerSettings { data_dir: data, region, key, auditors, clock } = settings;
+        let LedgerSettings { data_dir: data, region, key, auditors, clock, workers } = settings;
         let now = clock.now();
         let standing = match &lost {
             None => recover::stand(&data, region, &key, &*shelf, &mut *heads, now)?,
@@ -105,6 +107,7 @@ impl Ledger {
             sealing: sealing.clone(),
             to_sealer: to_sealer.clone(),
             shared: shared.clone(),
+            workers: workers.clone().zip(Handle::try_current().ok()),
             shard: standing.shard,
             month: standing.month,
             origin: origin_now.into(),
@@ -122,6 +125,7 @@ impl Ledger {
             case_tags,
             sealing,
             shared,
+            workers,
             shelf,
             jobs: None,
             to_sealer,

@@ -42,6 +42,7 @@ impl Home {
             key: LedgerKey::from_seed(&[1; 32]).unwrap(),
             auditors: Vec::new(),
             clock: self.clock.clone(),
+            workers: None,
         }
     }
 
@@ -807,4 +808,29 @@ async fn evidence_whose_leaf_was_never_stored_is_taken_away() {
     let vaults = Vaults::of_data_dir(home.dir.path());
     let file = vaults.open(first.mark.shard, month, RetentionClass::Provision).unwrap().unwrap();
     assert_eq!(file.span().unwrap(), Some((first.index, second.index)));
+}
+
+/// As [`evidence_whose_leaf_was_never_stored_is_taken_away`]; found by killing gateways under load.
+#[tokio::test]
+async fn evidence_without_a_leaf_goes_before_a_leaf_of_another_class_takes_its_place() {
+    let home = Home::new();
+    let (ledger, _) = home.open();
+    ledger.seal_to(vec![an_auditor()]);
+    let first = ledger.record(with_evidence(1, RetentionClass::Provision)).await.unwrap();
+    drop(ledger);
+    let folder = home.dir.path().join("ledger").join(first.mark.shard.to_string());
+    let month = Month::at(Now::from_secs(START));
+    let vault = rusqlite::Connection::open(folder.join(format!("{month}.provision.db"))).unwrap();
+    vault.execute("INSERT INTO vault SELECT idx+1, epoch, r, tokens, sealed, sum FROM vault", []).unwrap();
+    drop(vault);
+    let (ledger, _) = home.open();
+    ledger.seal_to(vec![an_auditor()]);
+    let second = ledger.record(with_evidence(2, RetentionClass::Other)).await.unwrap();
+    assert_eq!(second.index, first.index + 1);
+    let third = ledger.record(with_evidence(3, RetentionClass::Provision)).await.unwrap();
+    assert!(ledger.flush().await);
+    drop(ledger);
+    let verdict = verify(home.dir.path(), None).unwrap();
+    assert!(verdict.sound, "{:#?}", verdict.findings);
+    assert_eq!(verdict.logs[0].evidence.present, third.index - first.index + 1);
 }

@@ -1,7 +1,7 @@
 //! The writer: one thread that gives every leaf its place and makes it durable.
 //!
 //! Natural group commit: whatever waits goes into one commit, at once while it is quiet. A busy
-//! writer waits some tenth of a millisecond for what is on its way. One use of an
+//! writer waits while others still work on what comes next (decision 0010). One use of an
 //! authorization is decided here, because here everything is in one line: exactly
 //! `max_uses` under any concurrency. A failed commit changes nothing that is counted.
 
@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, sync_channel};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::evidence::Sealing;
@@ -20,6 +21,7 @@ use super::note::Vkey;
 use super::sealer::ToSealer;
 use super::shared::Shared;
 use super::tree::{Hash, leaf_hash, sha256};
+use super::workers::Workers;
 use super::{Carrier, LEAST_FREE_BYTES, LEAST_FREE_PERCENT, Place, RecordFault, origin};
 use crate::clock::{Clock, Now};
 use crate::domain::Region;
@@ -28,14 +30,11 @@ use crate::store::{Deed, Engine, Mark, Month, Row, Shard, StoreFault, Take, Vaul
 /// Leaves in one commit: beyond this the flush is no longer what costs, and the first in
 /// line would wait for the last.
 const MOST_IN_A_COMMIT: usize = 1024;
-/// A commit that would have held several leaves waits for more: at most so many, so long in all,
-/// so long for the next while exchanges are on their way, and so long when none is known of (one
-/// may just be arriving). A commit costs as much as the work on a whole exchange. A lone caller
-/// never waits: the commit before held one leaf.
-const ENOUGH_IN_A_COMMIT: usize = 32;
-const LINGER: Duration = Duration::from_millis(2);
-const LINGER_FOR_COMING: Duration = Duration::from_micros(300);
-const LINGER_FOR_ANY: Duration = Duration::from_micros(30);
+/// A writer whose last commit held several leaves waits for so many, so long, and never while all
+/// [`Workers`] are out of work. A commit costs as much as the work on a whole exchange. A lone
+/// caller never waits: the commit before held one leaf.
+pub(super) const ENOUGH_IN_A_COMMIT: usize = 64;
+const LINGER: Duration = Duration::from_millis(10);
 /// How often the free space is looked at, while writing and while idle.
 const DISK_EVERY: Duration = Duration::from_secs(1);
 /// Idle wake-ups, for leaving the file at rest, the turn of a half-year and for a disk that has room again.
@@ -65,6 +64,8 @@ pub(super) struct Writer {
     pub sealing: Arc<Sealing>,
     pub to_sealer: Sender<ToSealer>,
     pub shared: Arc<Shared>,
+    /// Who brings what is recorded, and where the answers are told; `None` where nobody says.
+    pub workers: Option<(Arc<Workers>, Handle)>,
     pub shard: Shard,
     pub month: Month,
     pub origin: Arc<str>,
@@ -96,8 +97,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return self.tidy(true),
             };
             let (mut batch, mut taken, mut order) = (Vec::new(), 0, None);
-            let begun = Instant::now();
-            let mut next = Some(first);
+            let (mut next, mut lingered) = (Some(first), false);
             while let Some(job) = next {
                 taken += 1;
                 match job {
@@ -107,7 +107,11 @@ impl Writer {
                 if order.is_some() || batch.len() == MOST_IN_A_COMMIT {
                     break;
                 }
-                next = jobs.try_recv().ok().or_else(|| self.linger(jobs, batch.len(), begun));
+                next = jobs.try_recv().ok();
+                if next.is_none() && !std::mem::replace(&mut lingered, true) {
+                    self.linger();
+                    next = jobs.try_recv().ok();
+                }
             }
             self.shared.queue_depth.fetch_sub(taken, Ordering::Relaxed);
             if !batch.is_empty() {
@@ -121,13 +125,23 @@ impl Writer {
         }
     }
 
-    /// What comes next, while it is worth waiting for.
-    fn linger(&self, jobs: &Receiver<Job>, have: usize, begun: Instant) -> Option<Job> {
-        if self.last_batch < 2 || have >= ENOUGH_IN_A_COMMIT || begun.elapsed() >= LINGER {
-            return None;
+    /// Waits for more, while that is worth it.
+    fn linger(&self) {
+        if self.last_batch < 2 {
+            return;
         }
-        let known = self.shared.coming.load(Ordering::Relaxed) > 0;
-        jobs.recv_timeout(if known { LINGER_FOR_COMING } else { LINGER_FOR_ANY }).ok()
+        if let Some((workers, _)) = &self.workers {
+            workers.linger(LINGER, || self.shared.queue_depth.load(Ordering::Relaxed) >= ENOUGH_IN_A_COMMIT);
+        }
+    }
+
+    /// Tells everybody on a thread that works for them: told one by one from here, each would
+    /// interrupt this thread for the next.
+    fn tell(&self, told: Vec<Told>) {
+        match &self.workers {
+            Some((_, runtime)) if told.len() > 1 => drop(runtime.spawn(async move { reply(told) })),
+            _ => reply(told),
+        }
     }
 
     fn obey(&mut self, order: &VaultOrder) -> Result<Vec<u64>, RecordFault> {
@@ -193,9 +207,7 @@ impl Writer {
         self.forget_carried();
         if self.append(now, &rows).is_err() {
             // Not "used up" either: the use that stood in the way has not happened.
-            waiting.into_iter().for_each(|reply| {
-                let _ = reply.send(Err(RecordFault::Unavailable));
-            });
+            reply(waiting.into_iter().map(|reply| (reply, Err(RecordFault::Unavailable))).collect());
             return refuse(used_up, RecordFault::Unavailable);
         }
         let mark = |index| Mark { shard: self.shard, index };
@@ -208,10 +220,11 @@ impl Writer {
         if !deeds.is_empty() {
             self.carrier.carry(deeds);
         }
-        for ((reply, row), index) in waiting.into_iter().zip(&rows).zip(first..) {
-            let place = Place { origin: self.origin.clone(), index, leaf_hash: row.hash, mark: mark(index) };
-            let _ = reply.send(Ok(place));
-        }
+        let placed = waiting.into_iter().zip(&rows).zip(first..).map(|((reply, row), index)| {
+            let origin = self.origin.clone();
+            (reply, Ok(Place { origin, index, leaf_hash: row.hash, mark: mark(index) }))
+        });
+        self.tell(placed.collect());
         refuse(used_up, RecordFault::UsedUp);
     }
 
@@ -347,8 +360,14 @@ pub(super) fn row_of(leaf: &Leaf) -> Option<Row> {
     })
 }
 
+/// Somebody who waits, and what became of it.
+type Told = (oneshot::Sender<Result<Place, RecordFault>>, Result<Place, RecordFault>);
+
+/// Who has stopped waiting hears nothing.
+fn reply(told: Vec<Told>) {
+    told.into_iter().for_each(|(waiting, result)| drop(waiting.send(result)));
+}
+
 fn refuse(jobs: Vec<Record>, fault: RecordFault) {
-    for job in jobs {
-        let _ = job.reply.send(Err(fault));
-    }
+    reply(jobs.into_iter().map(|job| (job.reply, Err(fault))).collect());
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+pub use chance::Chance;
 use checker::Fault;
 pub use people::application;
 use told::{SIDES, Side, Told};
@@ -37,11 +38,11 @@ const FORGOTTEN: usize = 3;
 /// Longest wait for what is left over to arrive, once nothing is spoiled any more.
 const CONVERGES: Duration = Duration::from_secs(180);
 
-fn from_env(name: &str) -> Option<u64> {
+pub fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     from_env("TONGBAN_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         now.as_secs() % 1_000_000

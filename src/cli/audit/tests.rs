@@ -16,6 +16,7 @@ async fn log(dir: &Path) -> String {
         key: LedgerKey::from_pem(LedgerKey::generate_pem().unwrap().as_bytes()).unwrap(),
         auditors: Vec::new(),
         clock: Clock::by_hand(Now::from_secs(1_795_276_800)),
+        workers: None,
     };
     let (ledger, recovered) = Ledger::open(settings).unwrap();
     let mut leaf = Leaf::new(LeafKind::In);

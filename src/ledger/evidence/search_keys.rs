@@ -136,11 +136,12 @@ impl SearchKeys {
 
 impl ShardKey {
     pub fn subject(&self, field: Field, value: &str) -> SubjectKey {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(field.name().as_bytes());
-        context.update(&[0]);
-        context.update(normalised(field, value).as_bytes());
-        SubjectKey::from_bytes(context.sign().as_ref().try_into().unwrap_or([0; 32]))
+        let mut named = Vec::with_capacity(64);
+        named.extend_from_slice(field.name().as_bytes());
+        named.push(0);
+        named.extend_from_slice(normalised(field, value).as_bytes());
+        let subject = hmac::sign(&self.key, &named);
+        SubjectKey::from_bytes(subject.as_ref().try_into().unwrap_or([0; 32]))
     }
 }
 
@@ -160,10 +161,8 @@ impl SubjectKey {
 
     /// `day` as yyyymmdd.
     pub fn token_of_day(&self, day: i64) -> [u8; TOKEN_BYTES] {
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(b"day");
-        context.update(format!("{day:08}").as_bytes());
-        context.sign().as_ref().first_chunk().copied().unwrap_or([0; TOKEN_BYTES])
+        let token = hmac::sign(&self.key, format!("day{day:08}").as_bytes());
+        token.as_ref().first_chunk().copied().unwrap_or([0; TOKEN_BYTES])
     }
 }
 

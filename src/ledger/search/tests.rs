@@ -39,6 +39,7 @@ impl Home {
             key: LedgerKey::from_seed(&[1; 32]).unwrap(),
             auditors: vec![Arc::new(auditor)],
             clock: self.clock.clone(),
+            workers: None,
         };
         Ledger::open(settings).unwrap().0
     }

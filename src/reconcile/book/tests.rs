@@ -30,6 +30,7 @@ fn scene() -> Scene {
         key: LedgerKey::from_seed(&[1; 32]).unwrap(),
         auditors: Vec::new(),
         clock: clock.clone(),
+        workers: None,
     };
     let (ledger, _) = Ledger::open(settings).unwrap();
     let book = Book::open(dir.path()).unwrap();

@@ -175,13 +175,20 @@ impl Engine for SqliteEngine {
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault> {
         let carried = self.carried;
         self.vaults.append(&self.root, shard, month, first, rows)?;
-        let open = self.month(shard, month)?;
+        let open = match self.month(shard, month) {
+            Ok(open) => open,
+            Err(fault) => {
+                self.vaults.leaves_failed();
+                return Err(fault);
+            }
+        };
         let appended = open.append(first, rows, carried);
         open.in_wal += rows.len();
         let path = open.path.clone();
         appended.map_err(|e| {
             // A full disk while rolling back leaves a transaction open: start afresh.
             self.open = None;
+            self.vaults.leaves_failed();
             match sqlite_fault("append", &path, &e) {
                 // An index that is taken means that somebody else wrote: never go on.
                 StoreFault::Damaged { code, .. } => StoreFault::Broken { what: "append", code },

@@ -4,9 +4,13 @@
 //! keeps nothing. It is no evidence (whoever changes the file can change the sum; the tree
 //! is), it tells damage from work: the sum is taken away before the file is written to.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -81,16 +85,76 @@ fn sum_path(path: &Path) -> PathBuf {
 }
 
 fn digest(path: &Path) -> std::io::Result<Option<String>> {
-    let mut file = File::open(path)?;
+    let mut kept = KEPT_OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    // What was removed or replaced needs no lock any more, and must give its room back.
+    kept.retain(|path, file| is_at(file, path));
+    let file = match kept.entry(path.to_owned()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(File::open(path)?),
+    };
     if file.metadata()?.len() > LARGEST_SUMMED {
         return Ok(None);
     }
-    let (mut context, mut piece) = (Context::new(&SHA256), vec![0; 64 << 10]);
+    let (mut context, mut piece, mut at) = (Context::new(&SHA256), vec![0; 64 << 10], 0_u64);
     loop {
-        let read = file.read(&mut piece)?;
+        let read = file.read_at(&mut piece, at)?;
         match piece.get(..read) {
             Some(bytes) if read > 0 => context.update(bytes),
             _ => return Ok(Some(hex::encode(context.finish()))),
         }
+        at += read as u64;
+    }
+}
+
+/// Files whose bytes were read beside SQLite. Closing any descriptor of a file gives up every lock
+/// that the process has on it (POSIX `fcntl`), SQLite's too: another process that closes the file as
+/// if it were the last would take the WAL away from under us. So these stay open; a few a month.
+static KEPT_OPEN: Mutex<BTreeMap<PathBuf, File>> = Mutex::new(BTreeMap::new());
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    let (open, there) = (file.metadata().map(place), fs::metadata(path).map(place));
+    open.is_ok_and(|open| there.is_ok_and(|there| open == there))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open_writer;
+    use super::*;
+
+    /// Bytes of this file that this process holds locked, as the system tells.
+    fn locks_on(path: &Path) -> usize {
+        let inode = format!(":{} ", fs::metadata(path).unwrap().ino());
+        let own = format!(" {} ", std::process::id());
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().filter(|line| line.contains(&inode) && line.contains(&own)).count()
+    }
+
+    #[test]
+    fn a_sum_is_taken_without_giving_up_sqlites_locks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let connection = open_writer(&path, "CREATE TABLE a(b INTEGER) STRICT;").unwrap();
+        connection.execute("INSERT INTO a VALUES(1)", []).unwrap();
+        let before = locks_on(&path);
+        assert!(before > 0, "SQLite holds a lock on an open file in WAL mode");
+        rest(&connection, &path).unwrap();
+        assert_eq!(is_untouched(&path), Some(true));
+        assert_eq!(locks_on(&path), before);
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_summed_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        fs::write(&path, "one").unwrap();
+        let one = digest(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(dir.path().join("b"), "two").unwrap();
+        fs::rename(dir.path().join("b"), &path).unwrap();
+        assert_ne!(digest(&path).unwrap(), one);
+        fs::remove_file(&path).unwrap();
+        assert!(digest(&path).is_err());
+        assert!(!KEPT_OPEN.lock().unwrap().contains_key(&path), "its room is given back");
     }
 }

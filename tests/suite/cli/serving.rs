@@ -150,6 +150,7 @@ async fn a_clock_behind_the_ledger_is_refused() {
         key,
         auditors: Vec::new(),
         clock: ahead,
+        workers: None,
     };
     let (ledger, _) = Ledger::open(settings).unwrap();
     ledger.record(Leaf::new(LeafKind::Config).into()).await.unwrap();

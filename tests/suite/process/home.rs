@@ -105,9 +105,13 @@ impl Home {
 
     /// `audit verify` without a process, against this gateway's own ledger key.
     pub fn verify(&self) -> Verdict {
+        verify(&self.data(), Some(self.ledger_key())).unwrap()
+    }
+
+    /// The public key of this gateway's checkpoints.
+    pub fn ledger_key(&self) -> [u8; 32] {
         let config = Config::load(&self.file("gateway.toml")).unwrap_or_else(|f| panic!("{f:?}"));
-        let keys = Keys::load(&config, &Options::default()).unwrap_or_else(|f| panic!("{f:?}"));
-        verify(&self.data(), Some(keys.ledger_public)).unwrap()
+        Keys::load(&config, &Options::default()).unwrap_or_else(|f| panic!("{f:?}")).ledger_public
     }
 
     pub fn serve_command(&self) -> Command {
@@ -137,9 +141,9 @@ impl Home {
     pub fn serve_by(&self, command: &mut Command) -> Served {
         let mut served = self.begin_to_serve(command);
         until("the doors open", || {
-            let ended = served.child.try_wait().unwrap();
+            let ended = served.ended();
             assert!(ended.is_none(), "{ended:?}: {}", served.log());
-            served.log().contains("partner door https://").then_some(())
+            served.is_open().then_some(())
         });
         served
     }
@@ -155,6 +159,16 @@ pub struct Served {
 impl Served {
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Its doors are open.
+    pub fn is_open(&self) -> bool {
+        self.log().contains("partner door https://")
+    }
+
+    /// The exit code, once it has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
     }
 
     pub fn pid(&self) -> Pid {
@@ -193,7 +207,12 @@ impl Served {
 
     /// `GET` at the local door.
     pub fn get(&self, path: &str) -> (u16, Value) {
-        get(self.local, path).unwrap()
+        self.try_get(path).unwrap()
+    }
+
+    /// The same, of a gateway that may just be ending.
+    pub fn try_get(&self, path: &str) -> std::io::Result<(u16, Value)> {
+        get(self.local, path)
     }
 }
 
@@ -211,7 +230,10 @@ pub fn get(door: SocketAddr, path: &str) -> std::io::Result<(u16, Value)> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {door}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    // One that is killed meanwhile breaks off.
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    };
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Ok((status, serde_json::from_str(body).unwrap_or_default()))
 }

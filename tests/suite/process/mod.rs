@@ -20,9 +20,11 @@ pub use pair::{Message, Pair, day_plan};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// The binary, without what the caller's shell would add.
+/// The binary, without what the caller's shell would add. `TONGBAN_SERVER` names another build of
+/// it, for long runs.
 pub fn tongban() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tongban"));
+    let built = || env!("CARGO_BIN_EXE_tongban").into();
+    let mut command = Command::new(std::env::var_os("TONGBAN_SERVER").unwrap_or_else(built));
     for name in ["TONGBAN_TOKEN", "TONGBAN_LOG", "COLUMNS"] {
         command.env_remove(name);
     }

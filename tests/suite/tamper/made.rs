@@ -85,6 +85,7 @@ impl County {
             key: keys.ledger(),
             auditors: vec![keys.auditor_public.clone()],
             clock: clock.clone(),
+            workers: None,
         };
         let (ledger, _) = Ledger::open(settings).unwrap();
         Self { data: data.to_owned(), region, clock, keys: keys.clone(), ledger, count: 0 }

@@ -49,6 +49,7 @@ public class Lookup {
     static final Path DIR = Path.of(System.getenv("PEER_DIR"));
     static final boolean BC = "BC".equals(System.getenv("PEER_PROVIDER"));
     static final String ALGORITHM = BC ? "SHA256withPLAIN-ECDSA" : "SHA256withECDSAinP1363Format";
+    static final String PROVIDER = BC ? "BC" : "SunEC";
     static final ObjectMapper JSON = new ObjectMapper();
     static final Base64.Decoder DECODE = Base64.getUrlDecoder();
     static final Base64.Encoder ENCODE = Base64.getUrlEncoder().withoutPadding();
@@ -76,7 +77,7 @@ public class Lookup {
         try {
             int head = token.indexOf('.'), signed = token.indexOf('.', head + 1);
             JsonNode header = JSON.readTree(DECODE.decode(token.substring(0, head)));
-            Signature signature = Signature.getInstance(ALGORITHM);
+            Signature signature = Signature.getInstance(ALGORITHM, PROVIDER);
             signature.initVerify(by);
             signature.update(token.substring(0, signed).getBytes(StandardCharsets.US_ASCII));
             boolean holds = "ES256".equals(header.path("alg").asText()) && typ.equals(header.path("typ").asText())
@@ -93,7 +94,7 @@ public class Lookup {
     static String sign(byte[] claims) throws Exception {
         String header = "{\"alg\":\"ES256\",\"typ\":\"tongban-response+jwt\",\"kid\":\"" + kid + "\"}";
         String input = ENCODE.encodeToString(header.getBytes(StandardCharsets.US_ASCII)) + "." + ENCODE.encodeToString(claims);
-        Signature signature = Signature.getInstance(ALGORITHM);
+        Signature signature = Signature.getInstance(ALGORITHM, PROVIDER);
         signature.initSign(ours);
         signature.update(input.getBytes(StandardCharsets.US_ASCII));
         return input + "." + ENCODE.encodeToString(signature.sign());
@@ -270,8 +271,9 @@ public class Lookup {
     }
 
     public static void main(String[] arguments) throws Exception {
-        if (BC) Security.insertProviderAt(new org.bouncycastle.jce.provider.BouncyCastleProvider(), 1);
-        KeyFactory keys = KeyFactory.getInstance("EC");
+        // Last: TLS stays with the JDK's own.
+        if (BC) Security.addProvider(new org.bouncycastle.jce.provider.BouncyCastleProvider());
+        KeyFactory keys = KeyFactory.getInstance("EC", PROVIDER);
         partner = keys.generatePublic(new X509EncodedKeySpec(pem("partner.pem")));
         authority = keys.generatePublic(new X509EncodedKeySpec(pem("authority.pem")));
         ours = keys.generatePrivate(new PKCS8EncodedKeySpec(pem("answer.pem")));

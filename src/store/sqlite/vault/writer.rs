@@ -18,6 +18,9 @@ const ROWS_IN_WAL: usize = 2048;
 #[derive(Default)]
 pub struct VaultHand {
     open: Vec<OpenVault>,
+    /// No vault holds a row from where the log goes on: known once it was looked, and until a commit
+    /// fails.
+    ends_with_the_log: bool,
 }
 
 struct OpenVault {
@@ -40,6 +43,43 @@ impl VaultHand {
         first: u64,
         rows: &[Row],
     ) -> Result<(), StoreFault> {
+        let appended = self.append_rows(root, shard, month, first, rows);
+        if appended.is_err() {
+            self.leaves_failed();
+        }
+        appended
+    }
+
+    /// The leaves of the last rows were not stored: the rows go before the next are written. A full
+    /// disk while rolling back leaves a transaction open, too: every vault is opened afresh.
+    pub fn leaves_failed(&mut self) {
+        self.open.clear();
+        self.ends_with_the_log = false;
+    }
+
+    /// Takes away what a stop or a failure left behind the log's end, in the vaults of every class:
+    /// the next leaf at such a place may have its evidence in another one, or none.
+    fn end_with_the_log(&mut self, root: &Path, shard: Shard, first: u64) -> Result<(), StoreFault> {
+        let vaults = super::reader::vaults_of(root, shard)?;
+        let newest = vaults.iter().map(|(month, _)| *month).max();
+        for (month, class) in vaults.into_iter().filter(|(month, _)| Some(*month) == newest) {
+            self.vault(root, shard, month, class, first)?;
+        }
+        self.ends_with_the_log = true;
+        Ok(())
+    }
+
+    fn append_rows(
+        &mut self,
+        root: &Path,
+        shard: Shard,
+        month: Month,
+        first: u64,
+        rows: &[Row],
+    ) -> Result<(), StoreFault> {
+        if !self.ends_with_the_log {
+            self.end_with_the_log(root, shard, first)?;
+        }
         for class in RetentionClass::ALL {
             let of_class = || {
                 let places = first..;
@@ -52,11 +92,7 @@ impl VaultHand {
             }
             let open = self.vault(root, shard, month, class, first)?;
             let path = open.path.clone();
-            if let Err(error) = open.append(of_class()) {
-                // A full disk while rolling back leaves a transaction open: start afresh.
-                self.open.retain(|open| open.class != class);
-                return Err(sqlite_fault("append", &path, &error));
-            }
+            open.append(of_class()).map_err(|error| sqlite_fault("append", &path, &error))?;
         }
         Ok(())
     }

@@ -1,0 +1,17 @@
+//! Generated parts of a document: what stands between two marks is written by a benchmark.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// Replaces what stands between the marks `<!-- NAME begin … -->` and `<!-- NAME end -->`.
+pub fn put(document: &Path, name: &str, text: &str) -> Result<()> {
+    let whole = fs::read_to_string(document).with_context(|| document.display().to_string())?;
+    let (begin, end) = (format!("<!-- {name} begin"), format!("<!-- {name} end"));
+    let marks = || format!("{}: the marks of {name} are missing", document.display());
+    let (before, rest) = whole.split_once(&begin).with_context(marks)?;
+    let (line, rest) = rest.split_once('\n').with_context(marks)?;
+    let (_, after) = rest.split_once(&end).with_context(marks)?;
+    Ok(fs::write(document, format!("{before}{begin}{line}\n{}\n{end}{after}", text.trim_end()))?)
+}
