@@ -9,8 +9,8 @@ use crate::domain::Region;
 
 /// What each class bears, from the first to be turned away to the last.
 struct Bears {
-    /// Of waiting. The sum of what stands before it must be well below the second in which an
-    /// answer is useful to somebody at a window.
+    /// Of waiting in line. As much again may pass before and after, in sockets and queues that are
+    /// not ours; all of it must stay well below the second in which an answer is of use.
     wait: Duration,
     /// Places in line that it may fill however slow the line seems: what several partners may
     /// send at once to a gateway that had nothing to learn from.
@@ -25,9 +25,9 @@ impl Class {
     const fn bears(self) -> Bears {
         match self {
             Self::Lookup => Bears { wait: Duration::from_millis(50), least: 256, most: 2_048 },
-            Self::Status => Bears { wait: Duration::from_millis(100), least: 320, most: 2_560 },
-            Self::Submit => Bears { wait: Duration::from_millis(200), least: 384, most: 3_072 },
-            Self::Receipt => Bears { wait: Duration::from_millis(400), least: 448, most: 3_584 },
+            Self::Status => Bears { wait: Duration::from_millis(75), least: 272, most: 2_560 },
+            Self::Submit => Bears { wait: Duration::from_millis(110), least: 288, most: 3_072 },
+            Self::Receipt => Bears { wait: Duration::from_millis(160), least: 304, most: 3_584 },
         }
     }
 }

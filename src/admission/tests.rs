@@ -55,7 +55,7 @@ fn what_can_wait_is_turned_away_first_and_what_ends_a_case_last() {
 
 #[test]
 fn whoever_is_let_in_waits_as_long_as_its_class_bears() {
-    let waits = [(Class::Lookup, 50), (Class::Status, 100), (Class::Submit, 200), (Class::Receipt, 400)];
+    let waits = [(Class::Lookup, 50), (Class::Status, 75), (Class::Submit, 110), (Class::Receipt, 160)];
     for micros in [130, 200, 450] {
         for (class, most) in waits {
             let mut line = moving(micros);
@@ -63,7 +63,7 @@ fn whoever_is_let_in_waits_as_long_as_its_class_bears() {
             let wait = line.standing().wait.as_millis();
             // The floor of a slow line lets more in than its time would.
             assert!(
-                wait <= most || line.standing().line <= 448,
+                wait <= most || line.standing().line <= 304,
                 "{class:?}: {wait} ms at {micros} µs a place"
             );
             assert!(wait < 1_000);
