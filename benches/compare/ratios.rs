@@ -137,11 +137,12 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
         row(
             "P20",
             "octets of memory a live used id",
-            special.used_id.map_or_else(|| not("not run"), once),
+            special.used_id.map_or_else(|| not("no figure: memory given back before was used again"), once),
             most(600.0, 100.0),
         ),
         row("P21", "our stack, fixed answer ÷ nginx", over(Fixed, Nginx), most(1.5, 1.0)),
-        row("E1", "with evidence and its index ÷ without", over(Evidence, Gateway), most(1.25, 1.1)),
+        // 90 % of the lookups without, which is the promise.
+        row("E1", "with evidence and its index ÷ without", over(Evidence, Gateway), most(1.11, 1.11)),
     ]
 }
 

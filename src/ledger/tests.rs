@@ -787,6 +787,19 @@ async fn evidence_stands_in_its_classs_vault_and_is_gone_when_it_was_erased() {
     assert_eq!(kinds, [unproven, FindingKind::EvidenceMissing, unproven], "{findings:#?}");
 }
 
+impl Home {
+    /// As after a stop between the vault's commit and the leaf's: a row so many places further on.
+    fn leaves_a_row_behind(&self, shard: Shard, further: u64) -> Month {
+        let month = Month::at(Now::from_secs(START));
+        let folder = self.dir.path().join("ledger").join(shard.to_string());
+        let vault = rusqlite::Connection::open(folder.join(format!("{month}.provision.db"))).unwrap();
+        let copy =
+            format!("INSERT INTO vault SELECT idx+{further}, epoch, r, tokens, sealed, sum FROM vault");
+        vault.execute(&copy, []).unwrap();
+        month
+    }
+}
+
 #[tokio::test]
 async fn evidence_whose_leaf_was_never_stored_is_taken_away() {
     use crate::store::sqlite::Vaults;
@@ -795,13 +808,7 @@ async fn evidence_whose_leaf_was_never_stored_is_taken_away() {
     ledger.seal_to(vec![an_auditor()]);
     let first = ledger.record(with_evidence(1, RetentionClass::Provision)).await.unwrap();
     drop(ledger);
-    // As after a stop between the vault's commit and the leaf's.
-    let folder = home.dir.path().join("ledger").join(first.mark.shard.to_string());
-    let month = Month::at(Now::from_secs(START));
-    let vault = rusqlite::Connection::open(folder.join(format!("{month}.provision.db"))).unwrap();
-    let copied = "INSERT INTO vault SELECT idx+7, epoch, r, tokens, sealed, sum FROM vault";
-    vault.execute(copied, []).unwrap();
-    drop(vault);
+    let month = home.leaves_a_row_behind(first.mark.shard, 7);
     let (ledger, _) = home.open();
     ledger.seal_to(vec![an_auditor()]);
     let second = ledger.record(with_evidence(2, RetentionClass::Provision)).await.unwrap();
@@ -818,11 +825,7 @@ async fn evidence_without_a_leaf_goes_before_a_leaf_of_another_class_takes_its_p
     ledger.seal_to(vec![an_auditor()]);
     let first = ledger.record(with_evidence(1, RetentionClass::Provision)).await.unwrap();
     drop(ledger);
-    let folder = home.dir.path().join("ledger").join(first.mark.shard.to_string());
-    let month = Month::at(Now::from_secs(START));
-    let vault = rusqlite::Connection::open(folder.join(format!("{month}.provision.db"))).unwrap();
-    vault.execute("INSERT INTO vault SELECT idx+1, epoch, r, tokens, sealed, sum FROM vault", []).unwrap();
-    drop(vault);
+    home.leaves_a_row_behind(first.mark.shard, 1);
     let (ledger, _) = home.open();
     ledger.seal_to(vec![an_auditor()]);
     let second = ledger.record(with_evidence(2, RetentionClass::Other)).await.unwrap();
