@@ -284,10 +284,10 @@ impl Drop for Landing<'_> {
 
 /// Of several versions of a license only the newest, the latest issued first.
 fn newest(mut records: Vec<LicenseRecord>) -> Vec<LicenseRecord> {
-    let version = |record: &LicenseRecord| record.document().version.clone();
+    let version = |record: &LicenseRecord| record.header().version.clone();
     records.sort_by_cached_key(|record| (record.lineage(), Reverse(version(record))));
     records.dedup_by(|later, first| later.lineage() == first.lineage());
-    records.sort_by_cached_key(|r| (Reverse(r.document().issued_on), r.license_id().to_owned()));
+    records.sort_by_cached_key(|r| (Reverse(r.header().issued_on), r.license_id().to_owned()));
     records
 }
 

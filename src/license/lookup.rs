@@ -191,18 +191,18 @@ struct Cut<'a> {
 
 impl Cut<'_> {
     fn license(&self, record: &LicenseRecord) -> Value {
-        let document = record.document();
+        let header = record.header();
         let mut told = Map::new();
         let mut tell = |name: &str, value: Value| told.insert(name.to_owned(), value);
-        tell("license_id", document.license_id.as_str().into());
-        tell("type", document.type_code.as_str().into());
-        tell("name", document.name.as_str().into());
-        tell("issuer", json!({"code": document.issuer_code, "name": document.issuer_name}));
-        tell("issued_on", document.issued_on.to_string().into());
-        tell("valid_from", document.valid_from.to_string().into());
-        tell("valid_to", document.valid_to.map(|day| day.to_string()).into());
-        tell("long_term", document.long_term.into());
-        tell("status", document.status.as_str().into());
+        tell("license_id", header.license_id.as_ref().into());
+        tell("type", header.type_code.as_ref().into());
+        tell("name", header.name.as_ref().into());
+        tell("issuer", json!({"code": header.issuer_code, "name": header.issuer_name}));
+        tell("issued_on", header.issued_on.to_string().into());
+        tell("valid_from", header.valid_from.to_string().into());
+        tell("valid_to", header.valid_to.map(|day| day.to_string()).into());
+        tell("long_term", header.long_term.into());
+        tell("status", header.status.as_ref().into());
         if !record.is_revoked() {
             match self.query.mode {
                 Mode::Read => tell("data", self.data(record)),
@@ -214,14 +214,15 @@ impl Cut<'_> {
 
     fn data(&self, record: &LicenseRecord) -> Value {
         let told = self.query.fields.iter().filter(|field| self.may_tell(field));
-        let told = told.filter_map(|field| Some((field.clone(), record.field(field)?.clone())));
+        let told = told.filter_map(|field| Some((field.clone(), record.field(field)?.into_owned())));
         Value::Object(told.collect())
     }
 
     fn matches(&self, record: &LicenseRecord) -> Value {
         let told = self.query.expect.iter().filter(|(field, _)| self.may_tell(field));
         let told = told.map(|(field, expected)| {
-            let same = record.field(field).and_then(text).is_some_and(|text| text == *expected);
+            let same =
+                record.field(field).and_then(|value| text(&value)).is_some_and(|text| text == *expected);
             (field.clone(), Value::Bool(same))
         });
         Value::Object(told.collect())

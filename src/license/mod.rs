@@ -9,6 +9,7 @@
 mod age;
 mod cache;
 mod changed;
+mod data;
 mod fit;
 mod lookup;
 mod marks;

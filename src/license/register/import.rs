@@ -15,6 +15,7 @@ use super::embedded::{MOST_CHANGES, RegisterFileFault, connect};
 use crate::fault::Fault;
 use crate::json;
 use crate::license::record::LicenseRecord;
+use crate::schema::Catalog;
 
 /// Lines in one commit: large enough that the disk is not the limit, small enough that a
 /// reader beside it never waits long.
@@ -137,12 +138,12 @@ fn refuse(refused: LineFault, report: &mut ImportReport, progress: &mut impl FnM
 /// One license document and the text that is stored for it.
 fn parse_line(line: &[u8], today: Date) -> Result<(LicenseRecord, String), Vec<Fault>> {
     let value = json::parse_record(line).map_err(|fault| vec![fault.into()])?;
-    let record = LicenseRecord::from_value(&value, today)?;
+    let document = Catalog::embedded().check_license(&value, today)?;
     // What was checked is stored, without the data that is never shared; canonical, so that the
     // same document is recognised whatever its member order.
-    let checked = serde_json::to_value(record.document()).unwrap_or_default();
-    let document = String::from_utf8(json::jcs(&checked)).unwrap_or_default();
-    Ok((record, document))
+    let checked = serde_json::to_value(&document).unwrap_or_default();
+    let text = String::from_utf8(json::jcs(&checked)).unwrap_or_default();
+    Ok((document.into(), text))
 }
 
 enum Stored {
@@ -166,7 +167,7 @@ impl Stored {
 
 fn store(transaction: &Transaction<'_>, record: &LicenseRecord, document: &str) -> rusqlite::Result<Stored> {
     let lineage = record.lineage();
-    let version: i64 = record.document().version.parse().unwrap_or(0);
+    let version: i64 = record.header().version.parse().unwrap_or(0);
     let earlier: Option<(i64, i64, bool)> = transaction
         .prepare_cached("SELECT id, version, doc = ?2 FROM license WHERE lineage = ?1")?
         .query_row(params![lineage, document], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))

@@ -130,7 +130,7 @@ async fn a_librarys_own_words_become_our_license_document() {
     let records = register(settings(&address)).fetch(&by_holder(), NOW).await.unwrap();
     assert_eq!(records.len(), 1);
     assert!(records[0] == LicenseRecord::from_value(&marriage("A1", "001"), NOW.shanghai_day()).unwrap());
-    assert_eq!(records[0].document().issuer_code, ISSUER, "told by the license id");
+    assert_eq!(&*records[0].header().issuer_code, ISSUER, "told by the license id");
     let line = &seen.0.lock().unwrap()[0].0;
     assert_eq!(line, &format!("GET /zz?lx={MARRIAGE}&dmlx=111&dm={HUSBAND}"));
 }

@@ -38,8 +38,8 @@ CREATE TABLE tok(day INTEGER NOT NULL, tok BLOB NOT NULL, idx INTEGER NOT NULL,
   PRIMARY KEY(day, tok, idx)) WITHOUT ROWID, STRICT;
 ";
 
-/// `PRAGMA cache_size` of the indexing hand, KiB.
-const CACHE_KIB: i64 = 16 << 10;
+/// `PRAGMA cache_size` of the indexing hand, KiB: the right edges of its trees, some hundred pages.
+const CACHE_KIB: i64 = 4 << 10;
 
 /// An index of either kind, open for the one thread that writes it.
 pub struct IndexWriter {
