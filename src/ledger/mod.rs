@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod evidence;
 pub mod held;
 pub mod extract;
+mod glance;
 pub mod key;
 pub mod leaf;
 pub mod note;
@@ -55,6 +56,7 @@ use writer::{ENOUGH_IN_A_COMMIT, Job, Record, row_of};
 
 pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, StoredLeaf, UsedId, VaultOrder};
 pub use carrier::Carrier;
+pub use glance::{Glance, Took};
 pub use key::{LedgerKey, LedgerKeyFault};
 pub use leaf::{Decision, Leaf, LeafHash, LeafKind, Promise};
 pub use note::Vkey;
