@@ -404,7 +404,7 @@ impl Inner {
         leaf.v = leaf::LEAF_VERSION;
         leaf.ts = now.ms();
         leaf.me = Some(self.region.to_string());
-        let vault = match &entry.evidence {
+        let sealed = match &entry.evidence {
             Some(evidence) => self.sealing.seal(&mut leaf, evidence, now).map_err(|fault| {
                 tracing::error!(%fault, "evidence cannot be sealed: nothing is recorded without it");
                 self.shared.evidence_failed();
@@ -412,7 +412,9 @@ impl Inner {
             })?,
             None => None,
         };
-        let mut row = row_of(&leaf).ok_or(RecordFault::TooLong)?;
+        let (vault, bytes) = sealed.unzip();
+        let bytes = bytes.or_else(|| leaf.to_bytes()).filter(|bytes| bytes.len() <= leaf::LARGEST_LEAF);
+        let mut row = row_of(leaf, bytes.ok_or(RecordFault::TooLong)?);
         row.vault = vault;
         row.used_id = entry.used_id;
         row.deed = entry.deed;
