@@ -153,7 +153,7 @@ impl Sealing {
             .map_err(|_| SealFault::Cipher)?;
         let ev = sha256(&sealed);
         leaf.ev = Some(LeafHash(ev));
-        put_ev(&mut bytes, epoch.commitment(), LeafHash(ev)).ok_or(SealFault::Cipher)?;
+        put_ev(&mut bytes, epoch.commitment(), &ev).ok_or(SealFault::Cipher)?;
         let row = VaultRow { class: evidence.class, epoch: epoch.wrapped(), r, tokens, ev, sealed };
         Ok(Some((row, bytes)))
     }
@@ -161,11 +161,18 @@ impl Sealing {
 
 /// Puts `ev` behind `ek` into the bytes of a leaf, where its name belongs; `None` when there is no
 /// `ek`. In JSON a quote within a text is escaped, so the name between quotes is found nowhere else.
-fn put_ev(bytes: &mut Vec<u8>, ek: &str, ev: LeafHash) -> Option<()> {
-    let member = format!("\"ek\":\"{ek}\"");
-    let found = bytes.windows(member.len()).position(|piece| piece == member.as_bytes())?;
-    let at = found + member.len();
-    bytes.splice(at..at, format!(",\"ev\":\"{ev}\"").into_bytes());
+fn put_ev(bytes: &mut Vec<u8>, ek: &str, ev: &[u8; 32]) -> Option<()> {
+    const NAME: &[u8; 6] = b"\"ek\":\"";
+    let value = bytes.windows(NAME.len()).position(|piece| piece == NAME)? + NAME.len();
+    let quote = value + ek.len();
+    if bytes.get(value..quote)? != ek.as_bytes() || bytes.get(quote)? != &b'"' {
+        return None;
+    }
+    let mut member = String::with_capacity(64);
+    member.push_str(",\"ev\":\"");
+    URL_SAFE_NO_PAD.encode_string(ev, &mut member);
+    member.push('"');
+    bytes.splice(quote + 1..quote + 1, member.into_bytes());
     Some(())
 }
 
