@@ -3,15 +3,16 @@
 //! Promises: what goes in comes out, value for value. A map of values takes three times as much:
 //! most fields are short strings, and each would be two pieces of memory and a place in a table.
 
-use std::borrow::Cow;
 use std::mem::size_of;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use crate::json;
+
 #[derive(PartialEq)]
 pub(super) struct Data {
-    /// Names and strings, one behind the other.
+    /// Names and values, one behind the other.
     text: Box<str>,
     fields: Box<[Field]>,
 }
@@ -26,27 +27,27 @@ struct Field {
 enum Kind {
     /// The field ends here in the text; it begins where its name ends.
     Text { to: usize },
-    /// What is no string.
+    /// The same as JSON: lists, objects and the like.
+    Json { to: usize },
+    /// What its JSON would not give back exactly: numbers too large to be read strictly.
     Other(Box<Value>),
 }
 
 impl Data {
-    /// Strings are owned, everything else borrowed.
-    pub fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
+    pub fn get(&self, name: &str) -> Option<Value> {
         let field = self.fields.iter().find(|field| self.text.get(field.name.clone()) == Some(name))?;
+        let upto = |to: usize| self.text.get(field.name.end..to);
         match &field.value {
-            Kind::Text { to } => {
-                let text = self.text.get(field.name.end..*to)?;
-                Some(Cow::Owned(Value::from(text)))
-            }
-            Kind::Other(value) => Some(Cow::Borrowed(value)),
+            Kind::Text { to } => upto(*to).map(Value::from),
+            Kind::Json { to } => json::parse_record(upto(*to)?.as_bytes()).ok(),
+            Kind::Other(value) => Some((**value).clone()),
         }
     }
 
     /// Bytes in memory, roughly.
     pub fn weight(&self) -> usize {
         let others = self.fields.iter().map(|field| match &field.value {
-            Kind::Text { .. } => 0,
+            Kind::Text { .. } | Kind::Json { .. } => 0,
             Kind::Other(value) => weight_of(value),
         });
         let fields = self.fields.len().saturating_mul(size_of::<Field>());
@@ -69,7 +70,15 @@ impl From<Map<String, Value>> for Data {
                     text.push_str(&value);
                     Kind::Text { to: text.len() }
                 }
-                other => Kind::Other(Box::new(other)),
+                other => {
+                    let told = other.to_string();
+                    if json::parse_record(told.as_bytes()).is_ok_and(|read| read == other) {
+                        text.push_str(&told);
+                        Kind::Json { to: text.len() }
+                    } else {
+                        Kind::Other(Box::new(other))
+                    }
+                }
             };
             fields.push(Field { name, value });
         }
@@ -98,13 +107,13 @@ mod tests {
     fn every_field_comes_out_as_it_went_in() {
         let map = json!({
             "姓名": "李\u{3000}四", "empty": "", "": "a field without a name", "证件": "\"引号\"\n",
-            "count": 3, "area": 12.50, "minor": false, "none": null,
+            "count": 3, "area": 12.50, "enormous": 1e23, "minor": false, "none": null,
             "children": [{"name": "甲"}, {"name": "乙"}],
         });
         let map = map.as_object().unwrap().clone();
         let data = Data::from(map.clone());
         for (name, value) in &map {
-            assert_eq!(data.get(name).as_deref(), Some(value), "{name}");
+            assert_eq!(data.get(name).as_ref(), Some(value), "{name}");
         }
         assert!(data.get("姓").is_none() && data.get("姓名李").is_none());
     }

@@ -214,7 +214,7 @@ impl Cut<'_> {
 
     fn data(&self, record: &LicenseRecord) -> Value {
         let told = self.query.fields.iter().filter(|field| self.may_tell(field));
-        let told = told.filter_map(|field| Some((field.clone(), record.field(field)?.into_owned())));
+        let told = told.filter_map(|field| Some((field.clone(), record.field(field)?)));
         Value::Object(told.collect())
     }
 

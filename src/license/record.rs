@@ -65,7 +65,7 @@ impl LicenseRecord {
     pub fn holders(&self) -> &[LicenseHolder] {
         &self.0.holders
     }
-    pub fn field(&self, name: &str) -> Option<Cow<'_, Value>> {
+    pub fn field(&self, name: &str) -> Option<Value> {
         self.0.data.get(name)
     }
 

@@ -77,12 +77,14 @@ impl EmbeddedRegister {
     pub(super) async fn fetch(&self, ask: &Ask, today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
         let _place = self.0.places.acquire().await.map_err(|_| RegisterFault::Unavailable)?;
         let (register, ask) = (self.clone(), ask.clone());
-        tokio::task::spawn_blocking(move || register.read(&ask, today))
-            .await
-            .map_err(|_| RegisterFault::Unavailable)?
+        let read = tokio::task::spawn_blocking(move || register.read(&ask)).await;
+        // Checked here and not on the blocking thread: what is kept for long then lies in the memory
+        // of the two or three threads that work anyway, not scattered over dozens.
+        let documents = read.map_err(|_| RegisterFault::Unavailable)??;
+        documents.iter().map(|document| believed(document, today)).collect()
     }
 
-    fn read(&self, ask: &Ask, today: Date) -> Result<Vec<LicenseRecord>, RegisterFault> {
+    fn read(&self, ask: &Ask) -> Result<Vec<String>, RegisterFault> {
         let unavailable = |fault: RegisterFileFault| {
             tracing::error!(%fault, "the embedded register cannot be read");
             RegisterFault::Unavailable
@@ -99,7 +101,7 @@ impl EmbeddedRegister {
         // A connection that failed is not used again.
         let documents = documents.map_err(|fault| unavailable(fault.into()))?;
         self.idle().push(connection);
-        documents.iter().map(|document| believed(document, today)).collect()
+        Ok(documents)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
