@@ -15,6 +15,8 @@ use super::tree::Hash;
 pub const LEAF_VERSION: u8 = 1;
 /// Bytes; entry bundles count them in 16 bits (tlog-tiles).
 pub const LARGEST_LEAF: usize = 65_535;
+/// Bytes made room for at once: what a leaf of an exchange with evidence has, and some more.
+const USUAL_LEAF: usize = 1024;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,9 +97,23 @@ impl Serialize for LeafHash {
 
 impl<'de> Deserialize<'de> for LeafHash {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'_, str>::deserialize(d)?;
-        let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
-        bytes.try_into().map(Self).map_err(|_| serde::de::Error::custom("a hash has 32 bytes"))
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = LeafHash;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a hash of 32 bytes, base64url")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LeafHash, E> {
+                // Room for what the decoder expects of a text that is a little too long.
+                let mut bytes = [0_u8; 36];
+                let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).map_err(E::custom)?;
+                let hash = bytes.first_chunk::<32>().filter(|_| length == 32);
+                hash.copied().map(LeafHash).ok_or_else(|| E::custom("a hash has 32 bytes"))
+            }
+        }
+        d.deserialize_str(Text)
     }
 }
 
@@ -276,7 +292,8 @@ impl Leaf {
 
     /// The canonical bytes; `None` when they would not fit into an entry bundle.
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
-        let bytes = serde_json::to_vec(self).ok()?;
+        let mut bytes = Vec::with_capacity(USUAL_LEAF);
+        serde_json::to_writer(&mut bytes, self).ok()?;
         (bytes.len() <= LARGEST_LEAF).then_some(bytes)
     }
 
@@ -354,6 +371,15 @@ mod tests {
             let bytes = leaf.to_bytes().unwrap();
             assert!(is_canonical(&bytes), "{}", String::from_utf8_lossy(&bytes));
             assert_eq!(Leaf::from_bytes(&bytes), Some(leaf));
+        }
+    }
+
+    #[test]
+    fn a_hash_of_another_length_is_none() {
+        for (length, read) in [(0, false), (31, false), (32, true), (33, false), (34, false), (99, false)] {
+            let text = format!("\"{}\"", URL_SAFE_NO_PAD.encode(vec![7; length]));
+            let hash = serde_json::from_str::<LeafHash>(&text).ok();
+            assert_eq!(hash, read.then_some(LeafHash([7; 32])), "{length}");
         }
     }
 

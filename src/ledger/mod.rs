@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod evidence;
 pub mod held;
 pub mod extract;
+mod glance;
 pub mod key;
 pub mod leaf;
 pub mod note;
@@ -55,6 +56,7 @@ use writer::{ENOUGH_IN_A_COMMIT, Job, Record, row_of};
 
 pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, StoredLeaf, UsedId, VaultOrder};
 pub use carrier::Carrier;
+pub use glance::{Glance, Took};
 pub use key::{LedgerKey, LedgerKeyFault};
 pub use leaf::{Decision, Leaf, LeafHash, LeafKind, Promise};
 pub use note::Vkey;
@@ -402,7 +404,7 @@ impl Inner {
         leaf.v = leaf::LEAF_VERSION;
         leaf.ts = now.ms();
         leaf.me = Some(self.region.to_string());
-        let vault = match &entry.evidence {
+        let sealed = match &entry.evidence {
             Some(evidence) => self.sealing.seal(&mut leaf, evidence, now).map_err(|fault| {
                 tracing::error!(%fault, "evidence cannot be sealed: nothing is recorded without it");
                 self.shared.evidence_failed();
@@ -410,7 +412,9 @@ impl Inner {
             })?,
             None => None,
         };
-        let mut row = row_of(&leaf).ok_or(RecordFault::TooLong)?;
+        let (vault, bytes) = sealed.unzip();
+        let bytes = bytes.or_else(|| leaf.to_bytes()).filter(|bytes| bytes.len() <= leaf::LARGEST_LEAF);
+        let mut row = row_of(leaf, bytes.ok_or(RecordFault::TooLong)?);
         row.vault = vault;
         row.used_id = entry.used_id;
         row.deed = entry.deed;

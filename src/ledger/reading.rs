@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::checkpoint::Checkpoint;
 use super::leaf::Leaf;
-use super::{Ledger, ReadFault, origin};
+use super::{Glance, Ledger, ReadFault, origin};
 use crate::store::sqlite::SqliteHeads;
 use crate::store::{Shard, StoredLeaf};
 
@@ -24,6 +24,10 @@ pub struct Standing {
 impl Standing {
     pub fn leaf(&self) -> Option<Leaf> {
         Leaf::from_bytes(&self.bytes)
+    }
+
+    pub fn glance(&self) -> Option<Glance<'_>> {
+        Glance::from_bytes(&self.bytes)
     }
 }
 

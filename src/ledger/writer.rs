@@ -313,7 +313,8 @@ impl Writer {
     fn own_row(&self, mut leaf: Leaf, now: Now) -> Option<Row> {
         leaf.me = Some(self.region.to_string());
         leaf.ts = now.ms();
-        row_of(&leaf)
+        let bytes = leaf.to_bytes()?;
+        Some(row_of(leaf, bytes))
     }
 
     pub fn look_at_disk(&mut self) {
@@ -343,21 +344,20 @@ impl Drop for Writer {
     }
 }
 
-/// A leaf as it goes into the store; `None` when it is too long.
-pub(super) fn row_of(leaf: &Leaf) -> Option<Row> {
-    let bytes = leaf.to_bytes()?;
+/// A leaf with its bytes as it goes into the store.
+pub(super) fn row_of(leaf: Leaf, bytes: Vec<u8>) -> Row {
     let hash: Hash = leaf_hash(&bytes);
-    Some(Row {
+    Row {
         leaf: bytes,
         hash,
         kind: leaf.t.name(),
         ts: leaf.ts,
-        exchange: leaf.x.clone(),
+        exchange: leaf.x,
         used_id: None,
         take: None,
         deed: None,
         vault: None,
-    })
+    }
 }
 
 /// Somebody who waits, and what became of it.

@@ -254,6 +254,7 @@ fn differing(ours: &Leaf, theirs: &Leaf) -> Vec<&'static str> {
 
 /// What both signed of the window that the exchange falls into.
 async fn window(house: &House, peer: Region, leaf: &Leaf) -> Result<Counterpart, Unverified> {
+    let leaf = &leaf.glance();
     let (item, moment) = Item::of(leaf).zip(reconcile::moment(leaf)).ok_or(Unverified::NotCounted)?;
     let card = ledger_key(house, peer).ok_or(Unverified::NoKey)?;
     let row = row(house, peer, moment).await.ok_or(Unverified::NoWindow)?;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::envelope::Op;
 use crate::ledger::tree::{self, Hash};
-use crate::ledger::{Leaf, LeafKind};
+use crate::ledger::{Glance, LeafKind};
 
 /// Bytes of an item.
 pub const ITEM_BYTES: usize = 16 + 32 + 32 + 1;
@@ -90,13 +90,13 @@ impl Item {
     }
 
     /// What a leaf says of its exchange; `None` for leaves that count in no window.
-    pub fn of(leaf: &Leaf) -> Option<Self> {
+    pub fn of(leaf: &Glance<'_>) -> Option<Self> {
         let rq = leaf.rq?.0;
-        let x = x_of(leaf.x.as_deref()?);
+        let x = x_of(Some(leaf.x.as_ref()).filter(|x| !x.is_empty())?);
         match leaf.t {
             LeafKind::OutSent => Some(Self { x, rq, rd: [0; 32], outcome: Outcome::Unanswered }),
             LeafKind::In | LeafKind::OutDone => {
-                let uncounted = leaf.code.as_deref().is_some_and(|code| UNCOUNTED.contains(&code));
+                let uncounted = UNCOUNTED.contains(&leaf.code.as_ref());
                 let outcome = if leaf.status? < 300 { Outcome::Done } else { Outcome::Refused };
                 (!uncounted).then_some(Self { x, rq, rd: leaf.rd?.0, outcome })
             }
@@ -117,8 +117,8 @@ pub fn x_of(jti: &str) -> [u8; 16] {
 
 /// When an exchange counts (seconds); `None` when its leaf does not tell, and for
 /// reconciliation itself, which would never come to an end.
-pub fn moment(leaf: &Leaf) -> Option<i64> {
-    let op = Op::from_name(leaf.op.as_deref()?).filter(|op| *op != Op::LedgerReconcile)?;
+pub fn moment(leaf: &Glance<'_>) -> Option<i64> {
+    let op = Op::from_name(&leaf.op).filter(|op| *op != Op::LedgerReconcile)?;
     leaf.iat?.checked_add(op.longest_life())
 }
 
@@ -131,7 +131,7 @@ pub fn root(items: &[Item]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::LeafHash;
+    use crate::ledger::{Leaf, LeafHash};
 
     fn leaf(kind: LeafKind) -> Leaf {
         Leaf {
@@ -149,9 +149,9 @@ mod tests {
     #[test]
     fn both_sides_make_the_same_item_of_their_own_leaves() {
         let (answering, asking) = (Leaf { rs: None, ..leaf(LeafKind::In) }, leaf(LeafKind::OutDone));
-        assert_eq!(Item::of(&answering), Item::of(&asking));
-        let item = Item::of(&asking).unwrap();
-        assert_eq!((item.outcome, moment(&asking)), (Outcome::Done, Some(1_900_000_120)));
+        assert_eq!(Item::of(&answering.glance()), Item::of(&asking.glance()));
+        let item = Item::of(&asking.glance()).unwrap();
+        assert_eq!((item.outcome, moment(&asking.glance())), (Outcome::Done, Some(1_900_000_120)));
         // Written out: SHA-256 of the id, the two hashes, the outcome.
         assert_eq!(hex::encode(item.to_bytes()), format!("{}{}{}01", X, "01".repeat(32), "02".repeat(32)));
         assert_eq!((Item::from_text(&item.to_text()), item.to_text().len()), (Some(item), 108));
@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn a_send_without_an_answer_is_an_item_of_its_own_kind() {
-        let sent = Item::of(&leaf(LeafKind::OutSent)).unwrap();
+        let sent = Item::of(&leaf(LeafKind::OutSent).glance()).unwrap();
         assert_eq!((sent.rd, sent.is_answered()), ([0; 32], false));
-        assert_eq!(Item::of(&leaf(LeafKind::OutFailed)), None);
+        assert_eq!(Item::of(&leaf(LeafKind::OutFailed).glance()), None);
         let mut bytes = sent.to_bytes();
         bytes[60] = 1;
         assert_eq!(Item::from_bytes(&bytes), None, "an answer nobody gave");
@@ -173,20 +173,20 @@ mod tests {
     #[test]
     fn a_parcel_counts_when_its_message_can_no_longer_be_answered() {
         let parcel = Leaf { op: Some("application.submit".into()), ..leaf(LeafKind::OutDone) };
-        assert_eq!(moment(&parcel), Some(1_900_086_400));
+        assert_eq!(moment(&parcel.glance()), Some(1_900_086_400));
     }
 
     #[test]
     fn what_has_no_moment_of_its_own_is_in_no_window() {
         let reconcile = Leaf { op: Some("ledger.reconcile".into()), ..leaf(LeafKind::In) };
-        assert_eq!(moment(&reconcile), None);
-        assert_eq!(moment(&Leaf { iat: None, ..leaf(LeafKind::In) }), None);
-        assert_eq!(moment(&Leaf { iat: Some(i64::MAX), ..leaf(LeafKind::In) }), None);
+        assert_eq!(moment(&reconcile.glance()), None);
+        assert_eq!(moment(&Leaf { iat: None, ..leaf(LeafKind::In) }.glance()), None);
+        assert_eq!(moment(&Leaf { iat: Some(i64::MAX), ..leaf(LeafKind::In) }.glance()), None);
         for code in UNCOUNTED {
             let refused = Leaf { code: Some(code.into()), status: Some(409), ..leaf(LeafKind::In) };
-            assert_eq!(Item::of(&refused), None, "{code}");
+            assert_eq!(Item::of(&refused.glance()), None, "{code}");
         }
         let denied = Leaf { code: Some("no-agreement".into()), status: Some(403), ..leaf(LeafKind::OutDone) };
-        assert_eq!(Item::of(&denied).unwrap().outcome, Outcome::Refused);
+        assert_eq!(Item::of(&denied.glance()).unwrap().outcome, Outcome::Refused);
     }
 }

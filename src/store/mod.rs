@@ -69,7 +69,9 @@ pub struct VaultRow {
     pub r: [u8; 32],
     /// Search tokens, each a field byte and 16 bytes.
     pub tokens: Vec<u8>,
-    /// Sealed evidence, whose hash is the leaf's `ev`.
+    /// SHA-256 of `sealed`: the leaf's `ev`.
+    pub ev: [u8; 32],
+    /// Sealed evidence.
     pub sealed: Vec<u8>,
 }
 

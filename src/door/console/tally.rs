@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Now;
-use crate::ledger::{Decision, Leaf, LeafKind, Ledger, ReadFault};
+use crate::ledger::{Decision, Glance, LeafKind, Ledger, ReadFault};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Hours kept: a week to compare with, and the day that is still running.
@@ -71,7 +71,7 @@ impl Counts {
         }
     }
 
-    fn count(&mut self, leaf: &Leaf) {
+    fn count(&mut self, leaf: &Glance<'_>) {
         let many = leaf.n.unwrap_or(1);
         let well = leaf.dec == Some(Decision::Permit);
         match leaf.t {
@@ -83,12 +83,14 @@ impl Counts {
             LeafKind::Incident => self.refused += many,
             _ => return,
         }
-        if let Some(code) = leaf.code.as_ref().filter(|_| !well) {
-            *self.codes.entry(code.clone()).or_default() += many;
+        if !well && !leaf.code.is_empty() {
+            match self.codes.get_mut(leaf.code.as_ref()) {
+                Some(count) => *count += many,
+                None => drop(self.codes.insert(leaf.code.to_string(), many)),
+            }
         }
-        if leaf.t != LeafKind::Incident && !leaf.ms.is_empty() {
-            let took = leaf.ms.iter().fold(0, |sum: u32, ms| sum.saturating_add(*ms));
-            let class = CLASSES.iter().position(|end| took <= *end).unwrap_or(CLASSES.len() - 1);
+        if leaf.t != LeafKind::Incident && leaf.ms.first.is_some() {
+            let class = CLASSES.iter().position(|end| leaf.ms.sum <= *end).unwrap_or(CLASSES.len() - 1);
             if let Some(count) = self.classes.get_mut(class) {
                 *count += 1;
             }
@@ -130,7 +132,7 @@ impl Tally {
             let leaves = ledger.leaves(&origin, next..end.min(next + CHUNK))?;
             // A dropped month, or a crash's gap that recovery tells of: nothing to count.
             let Some(last) = leaves.last().map(|leaf| leaf.index) else { break };
-            let parsed: Vec<Leaf> = leaves.iter().filter_map(|standing| standing.leaf()).collect();
+            let parsed: Vec<Glance<'_>> = leaves.iter().filter_map(|standing| standing.glance()).collect();
             let mut book = self.book();
             parsed.iter().for_each(|leaf| book.count(leaf));
             next = last + 1;
@@ -167,13 +169,15 @@ impl Tally {
 }
 
 impl Book {
-    fn count(&mut self, leaf: &Leaf) {
+    fn count(&mut self, leaf: &Glance<'_>) {
         if self.whole_from.is_none() && self.hours.is_empty() && leaf.t != LeafKind::Genesis {
             self.whole_from = Some(Now::from_ms(leaf.ts));
         }
-        let partner = leaf.peer.clone().unwrap_or_default();
         let hour = self.hours.entry(leaf.ts.div_euclid(HOUR_MS)).or_default();
-        hour.entry(partner).or_default().count(leaf);
+        match hour.get_mut(leaf.peer.as_ref()) {
+            Some(counts) => counts.count(leaf),
+            None => hour.entry(leaf.peer.to_string()).or_default().count(leaf),
+        }
     }
 
     fn forget(&mut self, now: Now) {
@@ -185,6 +189,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Leaf;
 
     fn leaf(t: LeafKind, dec: Decision, code: Option<&str>, ms: u32) -> Leaf {
         Leaf {
@@ -202,12 +207,13 @@ mod tests {
         let tally = Tally::default();
         let mut book = tally.book();
         for ms in [1, 3, 4, 70] {
-            book.count(&leaf(LeafKind::In, Decision::Permit, None, ms));
+            book.count(&leaf(LeafKind::In, Decision::Permit, None, ms).glance());
         }
-        book.count(&leaf(LeafKind::In, Decision::Deny, Some("replay"), 0));
-        book.count(&leaf(LeafKind::OutFailed, Decision::Error, Some("unreachable"), 20_000));
-        book.count(&Leaf { n: Some(7), ..leaf(LeafKind::Incident, Decision::Deny, Some("malformed"), 0) });
-        book.count(&leaf(LeafKind::OutSent, Decision::Permit, None, 0));
+        book.count(&leaf(LeafKind::In, Decision::Deny, Some("replay"), 0).glance());
+        book.count(&leaf(LeafKind::OutFailed, Decision::Error, Some("unreachable"), 20_000).glance());
+        let many = leaf(LeafKind::Incident, Decision::Deny, Some("malformed"), 0);
+        book.count(&Leaf { n: Some(7), ..many }.glance());
+        book.count(&leaf(LeafKind::OutSent, Decision::Permit, None, 0).glance());
         drop(book);
         let now = Now::from_ms(1_900_000_000_000);
         let hours = tally.hours(now, 24, Some("331083"));
@@ -225,7 +231,8 @@ mod tests {
         let tally = Tally::default();
         let mut book = tally.book();
         for hour in 0..300 {
-            book.count(&Leaf { ts: hour * HOUR_MS, ..leaf(LeafKind::In, Decision::Permit, None, 1) });
+            let of_hour = leaf(LeafKind::In, Decision::Permit, None, 1);
+            book.count(&Leaf { ts: hour * HOUR_MS, ..of_hour }.glance());
         }
         book.forget(Now::from_ms(299 * HOUR_MS));
         assert_eq!(book.hours.len(), 193);

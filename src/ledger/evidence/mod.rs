@@ -120,14 +120,14 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    /// Puts `ek`, `ev`, `rh` and `tags` into a stamped leaf and returns what the vault keeps;
-    /// `None` while there is no auditor to seal to.
+    /// Puts `ek`, `ev`, `rh` and `tags` into a stamped leaf and returns what the vault keeps and the
+    /// leaf's bytes; `None` while there is no auditor to seal to.
     pub fn seal(
         &self,
         leaf: &mut Leaf,
         evidence: &Evidence,
         now: Now,
-    ) -> Result<Option<VaultRow>, SealFault> {
+    ) -> Result<Option<(VaultRow, Vec<u8>)>, SealFault> {
         let Some(epoch) = self.epochs.present(now)? else { return Ok(None) };
         let mut r = [0_u8; SECRET_BYTES];
         aws_lc_rs::rand::fill(&mut r).map_err(|_| SealFault::Random)?;
@@ -146,14 +146,34 @@ impl Sealing {
         leaf.tags.sort_unstable();
         leaf.tags.dedup();
         leaf.ev = None;
-        let bound = leaf.to_bytes().ok_or(SealFault::Cipher)?;
+        let mut bytes = leaf.to_bytes().ok_or(SealFault::Cipher)?;
         let mut sealed = evidence.plaintext();
         record_key(epoch.key(), &r)?
-            .seal_in_place_append_tag(once(), Aad::from(bound), &mut sealed)
+            .seal_in_place_append_tag(once(), Aad::from(&bytes), &mut sealed)
             .map_err(|_| SealFault::Cipher)?;
-        leaf.ev = Some(LeafHash(sha256(&sealed)));
-        Ok(Some(VaultRow { class: evidence.class, epoch: epoch.wrapped(), r, tokens, sealed }))
+        let ev = sha256(&sealed);
+        leaf.ev = Some(LeafHash(ev));
+        put_ev(&mut bytes, epoch.commitment(), &ev).ok_or(SealFault::Cipher)?;
+        let row = VaultRow { class: evidence.class, epoch: epoch.wrapped(), r, tokens, ev, sealed };
+        Ok(Some((row, bytes)))
     }
+}
+
+/// Puts `ev` behind `ek` into the bytes of a leaf, where its name belongs; `None` when there is no
+/// `ek`. In JSON a quote within a text is escaped, so the name between quotes is found nowhere else.
+fn put_ev(bytes: &mut Vec<u8>, ek: &str, ev: &[u8; 32]) -> Option<()> {
+    const NAME: &[u8; 6] = b"\"ek\":\"";
+    let value = bytes.windows(NAME.len()).position(|piece| piece == NAME)? + NAME.len();
+    let quote = value + ek.len();
+    if bytes.get(value..quote)? != ek.as_bytes() || bytes.get(quote)? != &b'"' {
+        return None;
+    }
+    let mut member = String::with_capacity(64);
+    member.push_str(",\"ev\":\"");
+    URL_SAFE_NO_PAD.encode_string(ev, &mut member);
+    member.push('"');
+    bytes.splice(quote + 1..quote + 1, member.into_bytes());
+    Some(())
 }
 
 /// Opens sealed bytes with an epoch's key: an auditor's step, never the gateway's.

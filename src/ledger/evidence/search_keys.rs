@@ -161,7 +161,12 @@ impl SubjectKey {
 
     /// `day` as yyyymmdd.
     pub fn token_of_day(&self, day: i64) -> [u8; TOKEN_BYTES] {
-        let token = hmac::sign(&self.key, format!("day{day:08}").as_bytes());
+        let (mut named, mut rest) = (*b"day00000000", day.unsigned_abs());
+        for digit in named.iter_mut().skip(3).rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        let token = hmac::sign(&self.key, &named);
         token.as_ref().first_chunk().copied().unwrap_or([0; TOKEN_BYTES])
     }
 }

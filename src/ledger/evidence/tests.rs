@@ -63,8 +63,8 @@ fn every_auditor_opens_what_was_sealed_and_nobody_else() {
     let (one, two, stranger) = (auditor(), auditor(), auditor());
     let sealing = sealing(dir.path(), &[&one, &two]);
     let mut leaf = Leaf::new(LeafKind::In);
-    let row = sealing.seal(&mut leaf, &said(), Now::from_secs(AT)).unwrap().unwrap();
-    let bytes = leaf.to_bytes().unwrap();
+    let (row, bytes) = sealing.seal(&mut leaf, &said(), Now::from_secs(AT)).unwrap().unwrap();
+    assert_eq!(bytes, leaf.to_bytes().unwrap());
     for auditor in [&one, &two] {
         let key = auditor.unwrap(&row.epoch.wrapped).unwrap();
         let plain = open_sealed(&key, &row.r, &bytes, &row.sealed).unwrap();
@@ -85,7 +85,7 @@ fn sealed_bytes_stand_for_one_leaf_and_need_its_secret() {
     let auditor = auditor();
     let sealing = sealing(dir.path(), &[&auditor]);
     let mut leaf = Leaf::new(LeafKind::In);
-    let row = sealing.seal(&mut leaf, &said(), Now::from_secs(AT)).unwrap().unwrap();
+    let (row, _) = sealing.seal(&mut leaf, &said(), Now::from_secs(AT)).unwrap().unwrap();
     let key = auditor.unwrap(&row.epoch.wrapped).unwrap();
     let open = |leaf: &Leaf, r: &[u8], sealed: &[u8]| {
         open_sealed(&key, r, &leaf.to_bytes().unwrap(), sealed).map(|plain| plain.len())

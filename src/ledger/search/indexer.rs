@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::leaf::Leaf;
+use super::super::Glance;
 use super::super::shared::Shared;
 use crate::clock::Now;
 use crate::ledger::evidence::{TOKEN_RECORD_BYTES, day_number};
@@ -151,8 +151,8 @@ impl Indexer {
             let from = open.facets.upto().map_or(0, |upto| upto + 1);
             let stored = file.leaves_from(from, AT_ONCE)?;
             let Some(last) = stored.last().map(|stored| stored.index) else { break };
-            let leaves: Vec<(u64, Leaf)> =
-                stored.iter().filter_map(|s| Some((s.index, Leaf::from_bytes(&s.leaf)?))).collect();
+            let leaves: Vec<(u64, Glance<'_>)> =
+                stored.iter().filter_map(|s| Some((s.index, Glance::from_bytes(&s.leaf)?))).collect();
             let facets: Vec<Facets<'_>> =
                 leaves.iter().map(|(index, leaf)| facets_of(*index, leaf)).collect();
             open.facets.add_facets(&facets, last)?;
@@ -221,18 +221,18 @@ impl Indexer {
 }
 
 /// What a leaf is found by.
-pub(in crate::ledger) fn facets_of(index: u64, leaf: &Leaf) -> Facets<'_> {
+pub(in crate::ledger) fn facets_of<'a>(index: u64, leaf: &'a Glance<'_>) -> Facets<'a> {
     Facets {
         index,
         ts: leaf.ts,
         kind: leaf.t.name(),
-        peer: leaf.peer.as_deref().unwrap_or_default(),
-        op: leaf.op.as_deref().unwrap_or_default(),
-        item: leaf.item.as_deref().unwrap_or_default(),
-        lt: leaf.lt.as_deref().unwrap_or_default(),
+        peer: &leaf.peer,
+        op: &leaf.op,
+        item: &leaf.item,
+        lt: &leaf.lt,
         dec: leaf.dec.map_or("", |decision| decision.name()),
-        code: leaf.code.as_deref().unwrap_or_default(),
+        code: &leaf.code,
         auth: leaf.auth.map(|auth| auth.0),
-        ms: leaf.ms.first().copied().unwrap_or(0),
+        ms: leaf.ms.first.unwrap_or(0),
     }
 }

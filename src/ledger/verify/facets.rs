@@ -69,7 +69,8 @@ impl FacetCheck {
             // Taken in later. A row that is there all the same is ahead of what the index says.
             return row.map_or((), |row| self.at(row.index));
         }
-        let facets = facets_of(index, leaf);
+        let leaf = leaf.glance();
+        let facets = facets_of(index, &leaf);
         let says = words_of(&facets);
         let words = match row {
             Some(row) if self.is_of(&row, &facets, &says) => row.words.map(Some),

@@ -153,6 +153,10 @@ pub fn verify_as(data: &Path, asked: &Asked<'_>) -> Result<Verdict, StoreFault> 
         findings.extend(more);
     }
     let more = findings.len().saturating_sub(MOST_FINDINGS);
+    if more > 0 {
+        // A damaged file explains what follows from it, and must not be cut off behind that.
+        findings.sort_by_key(|finding| finding.kind != FindingKind::FileDamaged);
+    }
     findings.truncate(MOST_FINDINGS);
     Ok(Verdict { sound: findings.is_empty(), data_dir: data.to_owned(), logs, findings, more })
 }

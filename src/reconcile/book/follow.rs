@@ -7,7 +7,7 @@ use super::super::item::{Item, moment};
 use super::super::window::KEPT;
 use super::{Book, BookFault};
 use crate::clock::Now;
-use crate::ledger::{Leaf, LeafKind, Ledger, Shard, StoredLeaf};
+use crate::ledger::{Glance, LeafKind, Ledger, Shard, StoredLeaf};
 
 /// Leaves read at once: a commit's worth.
 const BATCH: u64 = 4_096;
@@ -57,30 +57,31 @@ fn note_holes(
     range: std::ops::Range<u64>,
     leaves: &[StoredLeaf],
 ) -> rusqlite::Result<()> {
-    let (mut expected, mut at) = (range.start, 0);
-    let missing = |first: u64, at: i64| {
+    let missing = |first: u64, before: &[StoredLeaf]| {
+        let readable = before.iter().rev().find_map(|stored| Glance::from_bytes(&stored.leaf));
+        let at = readable.map_or(0, |leaf| leaf.ts.div_euclid(1000));
         let sql = "INSERT OR IGNORE INTO hole VALUES(?, ?, ?)";
         connection.execute(sql, params![shard.to_string(), first.cast_signed(), at]).map(drop)
     };
-    for stored in leaves {
+    let mut expected = range.start;
+    for (place, stored) in leaves.iter().enumerate() {
         if stored.index != expected {
-            missing(expected, at)?;
+            missing(expected, leaves.get(..place).unwrap_or_default())?;
         }
         expected = stored.index + 1;
-        at = Leaf::from_bytes(&stored.leaf).map_or(at, |leaf| leaf.ts.div_euclid(1000));
     }
-    if expected != range.end { missing(expected, at) } else { Ok(()) }
+    if expected != range.end { missing(expected, leaves) } else { Ok(()) }
 }
 
 fn note(connection: &Connection, shard: Shard, stored: &StoredLeaf) -> rusqlite::Result<()> {
-    let Some(leaf) = Leaf::from_bytes(&stored.leaf) else { return Ok(()) };
-    let (Some(moment), Some(item), Some(peer)) = (moment(&leaf), Item::of(&leaf), &leaf.peer) else {
+    let Some(leaf) = Glance::from_bytes(&stored.leaf).filter(|leaf| !leaf.peer.is_empty()) else {
         return Ok(());
     };
+    let Some((moment, item)) = moment(&leaf).zip(Item::of(&leaf)) else { return Ok(()) };
     let asked = leaf.t != LeafKind::In;
     let mut statement = connection.prepare_cached(NOTE)?;
     let place = (shard.to_string(), stored.index.cast_signed());
     statement
-        .execute(params![peer, moment, item.x.as_slice(), asked, item.is_answered(), place.0, place.1])
+        .execute(params![leaf.peer, moment, item.x.as_slice(), asked, item.is_answered(), place.0, place.1])
         .map(drop)
 }

@@ -114,8 +114,9 @@ impl Own {
     fn take(&mut self, place: &Place, peer: Region, stored: Option<&StoredLeaf>) {
         let read = stored.and_then(|stored| {
             let leaf = Leaf::from_bytes(&stored.leaf)?;
+            let leaf = leaf.glance();
             let item = Item::of(&leaf).filter(|item| item.x == place.x)?;
-            let same = leaf.peer.as_deref() == Some(peer.as_str())
+            let same = leaf.peer == peer.as_str()
                 && moment(&leaf) == Some(place.moment)
                 && (leaf.t != LeafKind::In) == place.asked;
             let sound = leaf_hash(&stored.leaf) == stored.hash;

@@ -9,9 +9,10 @@ use super::rest::{recycle, rest};
 use super::vault::VaultHand;
 use super::{make_folder, month_path, open_writer, sqlite_fault};
 
-/// `used` and `take` are append-only and indexed by expiry, not by their random keys: a
-/// random index touches one page a row and costs two thirds of the throughput at 10^6 rows.
-/// Whether an id is used is answered from memory; these rows are read at start only.
+/// `used` and `take` are append-only and have no index: one by their random keys touches a page
+/// a row and costs two thirds of the throughput at 10^6 rows, and one by expiry two trees more at
+/// every leaf. Whether an id is used is answered from memory; these rows are read at start only,
+/// from the last leaf on that is too old to matter (files begun before have the index still).
 /// `sum` tells a damaged row from a true one. `deed` holds work on its way to another file:
 /// a few rows, and none of a gateway at rest.
 pub(super) const SCHEMA: &str = "
@@ -21,10 +22,8 @@ CREATE INDEX leaf_exchange ON leaf(exchange) WHERE exchange IS NOT NULL;
 CREATE INDEX leaf_out ON leaf(ts) WHERE kind IN ('out.sent', 'out.done', 'out.failed');
 CREATE TABLE used(idx INTEGER PRIMARY KEY, expires INTEGER NOT NULL, id BLOB NOT NULL, content BLOB NOT NULL,
   sum INTEGER NOT NULL) STRICT;
-CREATE INDEX used_expires ON used(expires);
 CREATE TABLE take(idx INTEGER PRIMARY KEY, expires INTEGER NOT NULL, token BLOB NOT NULL,
   sum INTEGER NOT NULL) STRICT;
-CREATE INDEX take_expires ON take(expires);
 CREATE TABLE deed(idx INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 ";
 

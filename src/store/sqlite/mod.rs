@@ -212,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn sqlite_is_compiled_as_the_repository_says() {
+        // It tells nothing of `HAVE_FDATASYNC`, which stands in one line with this.
+        let connection = Connection::open_in_memory().unwrap();
+        let told =
+            "SELECT EXISTS(SELECT 1 FROM pragma_compile_options WHERE compile_options='DEFAULT_MEMSTATUS=0')";
+        assert!(connection.query_row(told, [], |row| row.get::<_, bool>(0)).unwrap(), ".cargo/config.toml");
+    }
+
+    #[test]
     fn a_store_has_one_writer() {
         let dir = tempfile::tempdir().unwrap();
         let first = open(dir.path()).unwrap();

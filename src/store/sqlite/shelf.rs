@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::{Deed, Mark, Month, OPEN_SENDS_DAYS, Shard, Shelf, StoreFault, StoredLeaf, Take, UsedId};
 use super::month_file::{MonthFile, stored_leaf, text};
@@ -15,6 +15,9 @@ use crate::clock::Now;
 /// Months in which an id or a use can still be alive: they live 24 h at most, so the
 /// present month and the one before.
 const LIVE_MONTHS: usize = 2;
+/// Milliseconds after which nothing that came with a leaf is alive: the 24 h, and a day by which the
+/// clock may have stepped between two leaves.
+const LONGEST_MEMORY_MS: i64 = 2 * 86_400_000;
 
 #[derive(Clone)]
 pub struct SqliteShelf {
@@ -112,6 +115,29 @@ impl SqliteShelf {
     }
 }
 
+/// Where the leaves of a month begin whose used id or use can still be alive: found by halves, for
+/// leaves stand in the order of their times, give or take a step of the clock.
+fn first_alive(connection: &Connection, now: Now) -> rusqlite::Result<i64> {
+    let since = now.ms().saturating_sub(LONGEST_MEMORY_MS);
+    let ends: (Option<i64>, Option<i64>) = connection.query_row(
+        "SELECT (SELECT min(idx) FROM leaf), (SELECT max(idx) FROM leaf)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let (mut low, mut high) = (ends.0.unwrap_or(0), ends.1.map_or(0, |last| last.saturating_add(1)));
+    let mut at = connection.prepare("SELECT idx, ts FROM leaf WHERE idx>=? ORDER BY idx LIMIT 1")?;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let found: Option<(i64, i64)> =
+            at.query_row([middle], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        match found {
+            Some((index, ts)) if ts < since => low = index.saturating_add(1),
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
 /// Names in a folder; a folder that is not there is empty.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, StoreFault> {
     let entries = match fs::read_dir(folder) {
@@ -175,9 +201,9 @@ impl Shelf for SqliteShelf {
         let mut ids = Vec::new();
         for (_, file) in self.newest_months(LIVE_MONTHS)? {
             file.read(|connection| {
-                let mut statement =
-                    connection.prepare("SELECT id, content, expires FROM used WHERE expires>=?")?;
-                let rows = statement.query_map([now.secs()], |row| {
+                let mut statement = connection
+                    .prepare("SELECT id, content, expires FROM used WHERE idx>=? AND expires>=?")?;
+                let rows = statement.query_map([first_alive(connection, now)?, now.secs()], |row| {
                     Ok(UsedId { key: row.get(0)?, content: row.get(1)?, expires: row.get(2)? })
                 })?;
                 for row in rows {
@@ -193,10 +219,11 @@ impl Shelf for SqliteShelf {
         let mut counts: HashMap<[u8; 32], (i64, u32)> = HashMap::new();
         for (_, file) in self.newest_months(LIVE_MONTHS)? {
             file.read(|connection| {
-                let mut statement = connection.prepare("SELECT token, expires FROM take WHERE expires>=?")?;
-                for row in
-                    statement.query_map([now.secs()], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?
-                {
+                let mut statement =
+                    connection.prepare("SELECT token, expires FROM take WHERE idx>=? AND expires>=?")?;
+                for row in statement.query_map([first_alive(connection, now)?, now.secs()], |row| {
+                    Ok((row.get(0)?, row.get::<_, i64>(1)?))
+                })? {
                     let (token, expires) = row?;
                     let known = counts.entry(token).or_insert((expires, 0));
                     *known = (known.0.max(expires), known.1 + 1);
@@ -258,5 +285,57 @@ impl Shelf for SqliteShelf {
         }
         open.reverse();
         Ok(open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Engine as _, Row};
+    use super::super::SqliteEngine;
+    use super::*;
+
+    const HOUR: i64 = 3_600;
+
+    #[test]
+    fn a_start_finds_every_used_id_and_use_that_is_alive_whatever_the_clock_did_in_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let shard = Shard::parse("2026h2").unwrap();
+        let month = Month::parse("2026-11").unwrap();
+        let start = 1_795_276_800;
+        let mut engine = SqliteEngine::new(dir.path().to_owned());
+        let row = |hour: u8| {
+            // Twelve hours back for a while, and a use that lives as long as any may.
+            let at = start + HOUR * i64::from(if (60..80).contains(&hour) { hour - 12 } else { hour });
+            Row {
+                leaf: b"{}".to_vec(),
+                hash: [hour; 32],
+                kind: "in",
+                ts: at * 1000,
+                exchange: None,
+                used_id: Some(UsedId { key: [hour; 16], content: [0; 16], expires: at + 150 }),
+                take: Some(Take { token: [hour; 32], expires: at + 24 * HOUR }),
+                deed: None,
+                vault: None,
+            }
+        };
+        let rows: Vec<Row> = (0..200).map(row).collect();
+        engine.append(shard, month, 0, &rows).unwrap();
+        let shelf = SqliteShelf::new(dir.path().to_owned());
+        for hour in [0, 30, 70, 90, 199, 250] {
+            let now = Now::from_secs(start + hour * HOUR);
+            let alive = |expires: i64| expires >= now.secs();
+            let ids: Vec<_> =
+                rows.iter().filter_map(|row| row.used_id).filter(|id| alive(id.expires)).collect();
+            assert_eq!(shelf.used_ids(now).unwrap(), ids, "{hour}");
+            let mut takes = shelf.takes(now).unwrap();
+            takes.sort_unstable_by_key(|(take, _)| take.token);
+            let expected = rows.iter().filter_map(|row| row.take).filter(|take| alive(take.expires));
+            assert_eq!(takes, expected.map(|take| (take, 1)).collect::<Vec<_>>(), "{hour}");
+        }
+        let file = shelf.month(shard, month).unwrap();
+        let first = |hour: i64| {
+            file.read(|connection| first_alive(connection, Now::from_secs(start + hour * HOUR))).unwrap()
+        };
+        assert_eq!((first(0), first(199), first(1000)), (0, 151, 200), "not the whole month is read");
     }
 }

@@ -36,8 +36,14 @@ fn vault_path(root: &Path, shard: Shard, month: Month, class: RetentionClass) ->
     root.join(shard.to_string()).join(format!("{month}.{}.db", class.name()))
 }
 
-/// The first eight bytes of SHA-256 over a row.
-fn row_sum(index: i64, epoch: i64, r: &[u8], tokens: &[u8], sealed: &[u8]) -> i64 {
+/// The first eight bytes of SHA-256 over a row, its evidence by the hash that its leaf names: the
+/// writer has that already, and evidence is most of a row.
+fn row_sum(index: i64, epoch: i64, r: &[u8], tokens: &[u8], ev: &[u8; 32]) -> i64 {
+    whole_row_sum(index, epoch, r, tokens, ev)
+}
+
+/// The same over the evidence itself, as rows had it before 2026-11-23.
+fn whole_row_sum(index: i64, epoch: i64, r: &[u8], tokens: &[u8], sealed: &[u8]) -> i64 {
     let length = i64::try_from(tokens.len()).unwrap_or(i64::MAX).to_be_bytes();
     super::engine::row_sum(index, epoch, &[r, &length, tokens, sealed])
 }

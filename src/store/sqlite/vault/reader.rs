@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::super::shelf::names;
 use super::super::{month_file, open_reader, sqlite_fault};
-use super::{row_sum, vault_path};
+use super::{row_sum, vault_path, whole_row_sum};
 use crate::store::{Mark, Month, RetentionClass, Shard, StoreFault};
 
 /// The vaults below a data directory.
@@ -219,6 +220,59 @@ impl VaultFile {
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredVault> {
     let (index, epoch): (i64, i64) = (row.get(0)?, row.get(1)?);
     let (r, tokens, sealed): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
-    let sum_fits = row.get::<_, i64>(5)? == row_sum(index, epoch, &r, &tokens, &sealed);
+    let (sum, mut ev): (i64, _) = (row.get(5)?, [0; 32]);
+    ev.copy_from_slice(digest(&SHA256, &sealed).as_ref());
+    let sum_fits = sum == row_sum(index, epoch, &r, &tokens, &ev)
+        || sum == whole_row_sum(index, epoch, &r, &tokens, &sealed);
     Ok(StoredVault { index: index.unsigned_abs(), epoch, r, tokens, sealed, sum_fits })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::VaultHand;
+    use super::*;
+    use crate::store::{Row, VaultRow, WrappedEpoch};
+
+    #[test]
+    fn a_changed_row_is_told_from_a_true_one_also_where_its_sum_is_of_the_older_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
+        let sealed = vec![7; 5_000];
+        let vault = VaultRow {
+            class: RetentionClass::Provision,
+            epoch: Arc::new(WrappedEpoch { id: 1, wrapped: "{}".into() }),
+            r: [1; 32],
+            tokens: vec![1; 17],
+            ev: digest(&SHA256, &sealed).as_ref().try_into().unwrap(),
+            sealed: sealed.clone(),
+        };
+        let row = Row {
+            leaf: b"{}".to_vec(),
+            hash: [0; 32],
+            kind: "in",
+            ts: 0,
+            exchange: None,
+            used_id: None,
+            take: None,
+            deed: None,
+            vault: Some(vault.clone()),
+        };
+        VaultHand::default().append(&dir.path().join("ledger"), shard, month, 0, &[row]).unwrap();
+        let vaults = Vaults::of_data_dir(dir.path());
+        let at = Mark { shard, index: 0 };
+        let (file, stored) = vaults.row(at).unwrap().unwrap();
+        assert!(stored.sum_fits);
+        let older = whole_row_sum(0, 1, &vault.r, &vault.tokens, &sealed);
+        let writer = Connection::open(&file.path).unwrap();
+        for (sql, fits) in [
+            ("UPDATE vault SET sum=?", true),
+            ("UPDATE vault SET sum=?, sealed=zeroblob(5000)", false),
+            ("UPDATE vault SET sum=?+1", false),
+        ] {
+            writer.execute(sql, [older]).unwrap();
+            assert_eq!(vaults.row(at).unwrap().unwrap().1.sum_fits, fits, "{sql}");
+        }
+    }
 }

@@ -276,7 +276,7 @@ impl OpenVault {
                         .execute((epoch, &row.epoch.wrapped))?;
                     fresh.push(epoch);
                 }
-                let sum = row_sum(index, epoch, &row.r, &row.tokens, &row.sealed);
+                let sum = row_sum(index, epoch, &row.r, &row.tokens, &row.ev);
                 insert.execute((index, epoch, row.r, &row.tokens, &row.sealed, sum))?;
                 count += 1;
             }
