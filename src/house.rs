@@ -44,10 +44,7 @@ use crate::witness::{QUORUM_OVERDUE, Witness};
 pub use ready::Part;
 pub use trust::{Trust, TrustWatch, pulled_path};
 
-/// A server-made id that ties a refusal to our log.
-pub fn new_trace() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
-}
+pub use crate::envelope::new_trace;
 
 /// The rooms of one running gateway.
 pub struct House {

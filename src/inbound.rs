@@ -80,7 +80,6 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes, line: 
     let judged_at = Instant::now();
     house.metrics.phase("judge", judged_at - started);
 
-    let digest = digest(&body);
     let mut exchange = Exchange {
         house: &house,
         line: &line,
@@ -90,13 +89,15 @@ pub async fn exchange(house: Arc<House>, peer: PeerIdentity, body: Bytes, line: 
         started,
         trace: OnceLock::new(),
         body: &body,
-        digest,
         seen,
     };
-    let _first = line.aside(exchange.holds_off_repeats()).await;
+    let _first = match exchange.repeatable_id() {
+        Some(key) => Some(Box::pin(line.aside(exchange.hold_off_repeats(key))).await),
+        None => None,
+    };
     let step = judged.as_ref().err().map(|stopped| stopped.step);
     let mut answer = match judged {
-        Ok(Asked::Again(key)) => line.aside(exchange.again(&key)).await,
+        Ok(Asked::Again(key)) => Box::pin(line.aside(exchange.again(&key))).await,
         Ok(asked) => exchange.act(asked).await,
         Err(stopped) if exchange.seen.verified && stopped.refusal.is_signed() => {
             exchange.settle(stopped.refusal.into()).await
@@ -120,8 +121,6 @@ struct Exchange<'a> {
     /// Made when it is first told: most exchanges of a quiet log need none.
     trace: OnceLock<String>,
     body: &'a Bytes,
-    /// SHA-256 of the exact request body.
-    digest: [u8; 32],
     seen: Seen,
 }
 
@@ -132,11 +131,21 @@ impl Exchange<'_> {
             Asked::Ping => {
                 Reply::Result(json!({"time": self.now.secs(), "version": env!("CARGO_PKG_VERSION")})).into()
             }
-            Asked::Reconcile(proposal) => self.compare(*proposal).await,
             Asked::License(asked) => self.look_up(*asked).await,
-            Asked::Case(asked) => self.casework(self.house.take_case_message(*asked, self.from()).await),
-            Asked::Question(asked) => self.casework(self.house.take_question(*asked, self.from()).await),
-            Asked::Answer(answer) => self.casework(self.house.take_answer(*answer, self.from()).await),
+            // Boxed: the room that these need would be carried by every lookup.
+            Asked::Reconcile(proposal) => Box::pin(self.compare(*proposal)).await,
+            Asked::Case(asked) => {
+                let taken = Box::pin(self.house.take_case_message(*asked, self.from())).await;
+                self.casework(taken)
+            }
+            Asked::Question(asked) => {
+                let taken = Box::pin(self.house.take_question(*asked, self.from())).await;
+                self.casework(taken)
+            }
+            Asked::Answer(answer) => {
+                let taken = Box::pin(self.house.take_answer(*answer, self.from())).await;
+                self.casework(taken)
+            }
             // Told before anything is acted on.
             Asked::Again(_) => Refusal::from(Code::Replay).into(),
         };
@@ -219,9 +228,9 @@ impl Exchange<'_> {
                     self.line.got_through();
                     // The id is durable now: it stays used.
                     self.seen.claim = None;
-                    let answer = self.sign(&reply, outcome, &place);
+                    let answer = self.sign(&reply, &outcome, &place);
                     let stands = match again {
-                        Some(row) => self.keep_answer(row, &answer, place.mark).await,
+                        Some(row) => Box::pin(self.keep_answer(row, &answer, place.mark)).await,
                         None => true,
                     };
                     drop(held);
@@ -263,7 +272,7 @@ impl Exchange<'_> {
             dec: Some(if code.is_none() { Decision::Permit } else { Decision::Deny }),
             code: code.map(str::to_owned),
             status: Some(reply.status()),
-            rq: Some(LeafHash(self.digest)),
+            rq: Some(LeafHash(self.digest())),
             rd: Some(LeafHash(digest(told))),
             iat: seen.iat,
             agr: seen.agreement.map(LeafHash),
@@ -274,14 +283,14 @@ impl Exchange<'_> {
         }
     }
 
-    fn sign(&mut self, reply: &Reply, outcome: Value, place: &Place) -> Answer {
+    fn sign(&mut self, reply: &Reply, outcome: &Value, place: &Place) -> Answer {
         let signing = Instant::now();
         let body = answer::Response {
             me: self.house.me,
             to: self.peer,
             now: self.now,
             request_jti: self.seen.jti.as_deref(),
-            request_digest: self.digest,
+            request_digest: self.digest(),
             op: self.seen.op.map_or("unknown", |op| op.name()),
             status: reply.status(),
             outcome,
@@ -322,6 +331,11 @@ impl Exchange<'_> {
             refusal: Some(refusal),
             step: None,
         }
+    }
+
+    /// SHA-256 of the exact request body.
+    fn digest(&self) -> [u8; 32] {
+        self.seen.digest.unwrap_or_else(|| digest(self.body))
     }
 
     fn trace(&self) -> &str {

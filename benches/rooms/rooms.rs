@@ -218,7 +218,7 @@ pub fn measure(rounds: u32, long: Duration) -> Result<Vec<Row>> {
                     request_digest: [5; 32],
                     op: "license.query",
                     status: 200,
-                    outcome: found.result.clone(),
+                    outcome: &found.result,
                     place: &place,
                 };
                 response

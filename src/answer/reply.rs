@@ -33,5 +33,5 @@ impl Reply {
 
 /// The body of an unsigned refusal: `application/problem+json`.
 pub fn unsigned_problem(refusal: &Refusal, trace: &str) -> Vec<u8> {
-    refusal.problem(trace).to_string().into_bytes()
+    refusal.problem_text(trace)
 }

@@ -22,7 +22,7 @@ const MOST_USES: u32 = 100;
 const MOST_REMEMBERED: usize = 4096;
 
 /// A token that covers one request. Made by [`Authorizer::check`] only.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Consent {
     /// `SHA-256(iss ‖ 0x00 ‖ jti)`.
     pub token_id: [u8; 32],
@@ -30,15 +30,15 @@ pub struct Consent {
     pub max_uses: u32,
     /// The token's own `exp`, without skew.
     pub exp: i64,
-    jti: String,
-    subject: String,
+    token: Arc<VerifiedToken>,
 }
 
 impl Consent {
     /// Whether the holder found in a register's record is the one whose licenses may be seen:
     /// to be asked of every record found by license id.
     pub fn holds(&self, holder_type: &str, number: &str) -> bool {
-        token::holder_digest(&self.jti, holder_type, number) == self.subject
+        let claims = &self.token.claims;
+        token::holder_digest(&claims.jti, holder_type, number) == claims.subject_digest()
     }
 
     /// Until when a use must be remembered: from then on the token itself is refused (seconds).
@@ -70,11 +70,10 @@ impl Authorizer {
         check_parties(claims, ask.me, ask.client)?;
         check_times(claims, now)?;
         let consent = Consent {
-            token_id: token::token_id(&claims.iss, &claims.jti),
+            token_id: verified.id,
             max_uses: claims.max_uses(),
             exp: claims.exp,
-            jti: claims.jti.clone(),
-            subject: claims.subject_digest().to_owned(),
+            token: Arc::clone(&verified),
         };
         if ask.holder.is_some_and(|(kind, number)| !consent.holds(kind, number)) {
             return Err(AuthorizationFault::Invalid(InvalidReason::Holder));
@@ -136,6 +135,8 @@ impl Authorizer {
 
 /// A token that an authority signed and whose claims have their shape.
 struct VerifiedToken {
+    /// [`token::token_id`] of the claims.
+    id: [u8; 32],
     claims: AuthorizationClaims,
     kid: String,
 }
@@ -148,7 +149,10 @@ fn verify(token: &str, authorities: &Authorities, now: Now) -> Result<VerifiedTo
         Catalog::embedded().admit(&opened.payload).map_err(|_| invalid(InvalidReason::Schema))?.into_inner();
     times::exp_after_iat(claims.iat, claims.exp).map_err(|_| invalid(InvalidReason::Schema))?;
     match authorities.owner(&opened.kid) {
-        Some(owner) if owner.id() == claims.iss => Ok(VerifiedToken { claims, kid: opened.kid }),
+        Some(owner) if owner.id() == claims.iss => {
+            let id = token::token_id(&claims.iss, &claims.jti);
+            Ok(VerifiedToken { id, claims, kid: opened.kid })
+        }
         _ => Err(invalid(InvalidReason::Issuer)),
     }
 }

@@ -9,4 +9,5 @@ pub mod local;
 pub mod material;
 pub mod ops;
 pub mod partner;
+mod unbroken;
 pub mod witness;

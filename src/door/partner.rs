@@ -23,6 +23,7 @@ use super::answer::{self, HttpAnswer};
 use super::explained;
 use super::listener::{BodyFault, ConnInfo, collect_body};
 use super::material::Bringing;
+use super::unbroken::Unbroken;
 
 /// Octets of a message (protocol §3): a form with its authorizations fits many times.
 pub const MESSAGE_LIMIT: usize = 256 * 1024;
@@ -44,17 +45,28 @@ pub async fn serve(house: Arc<House>, request: Request<Incoming>, conn: Arc<Conn
             return refuse(Code::NotAMember.into());
         }
     };
-    let request = match super::witness::serve(&house, request, &peer).await {
-        Ok(answered) => return answered,
-        Err(request) => request,
-    };
-    let path = request.uri().path();
-    if path == "/v1/exchange" {
+    if request.uri().path() == "/v1/exchange" {
         return match *request.method() {
             Method::POST => exchange(house, request, peer).await,
             _ => answer::not_allowed("POST"),
         };
     }
+    // Boxed: the room that all else needs would be carried by every exchange.
+    Box::pin(beside(house, request, conn, peer)).await
+}
+
+/// What is served beside exchanges: the witness, the card, files and the log.
+async fn beside(
+    house: Arc<House>,
+    request: Request<Incoming>,
+    conn: Arc<ConnInfo>,
+    peer: PeerIdentity,
+) -> HttpAnswer {
+    let request = match super::witness::serve(&house, request, &peer).await {
+        Ok(answered) => return answered,
+        Err(request) => request,
+    };
+    let path = request.uri().path();
     let get = request.method() == Method::GET;
     if path == "/v1/card" {
         return if get {
@@ -117,18 +129,13 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
         Err(full) => return answer::after_body(shed(&house, peer.region(), full)),
     };
     let looked_into = house.sandbox.then(|| explained::Sent::of(&house, peer.region(), body.clone()));
-    // A task of its own: a partner that hangs up must not cut an exchange in two.
-    let told = tokio::spawn(inbound::exchange(house.clone(), peer, body, place)).await;
-    match told {
-        Ok(told) => {
-            let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };
-            let explained = looked_into.and_then(|sent| sent.explain(told.refusal.as_ref()?, told.step));
-            let sent = answer::bytes(answer::status(told.status), content_type, told.body);
-            let sent = answer::after_body(answer::retry_after(sent, told.retry_after));
-            explained::with(sent, explained)
-        }
-        Err(_) => answer::after_body(answer::empty(StatusCode::INTERNAL_SERVER_ERROR)),
-    }
+    // A partner that hangs up must not cut an exchange in two.
+    let told = Unbroken::new(inbound::exchange(house, peer, body, place)).await;
+    let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };
+    let explained = looked_into.and_then(|sent| sent.explain(told.refusal.as_ref()?, told.step));
+    let sent = answer::bytes(answer::status(told.status), content_type, told.body);
+    let sent = answer::after_body(answer::retry_after(sent, told.retry_after));
+    explained::with(sent, explained)
 }
 
 /// A file that an application of this partner names. It counts against the partner's rate;

@@ -13,8 +13,19 @@ pub fn claimed_op(message: &[u8]) -> Option<Op> {
         // Nothing else may be as long, and what is as long is not read for a hint.
         return Some(Op::ApplicationSubmit);
     }
-    let payload = message.split(|byte| *byte == b'.').nth(1)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let begin = message.iter().position(|byte| *byte == b'.')?.saturating_add(1);
+    let rest = message.get(begin..)?;
+    // Most name it early. What is found in the beginning is what would be found in the whole.
+    let early = rest.get(..EARLY).filter(|early| !early.contains(&b'.')).and_then(op_in);
+    early.or_else(|| op_in(rest.split(|byte| *byte == b'.').next()?))
+}
+
+/// Characters of a payload in which an op mostly stands: the claims before it take some 250. A
+/// multiple of four, so that they are whole octets.
+const EARLY: usize = 512;
+
+fn op_in(encoded: &[u8]) -> Option<Op> {
+    let payload = URL_SAFE_NO_PAD.decode(encoded).ok()?;
     Op::from_name(std::str::from_utf8(member(&payload, b"op")?).ok()?)
 }
 
@@ -73,6 +84,16 @@ mod tests {
                 r#"{{ "body" : {{"op":"ping","a":[{{"op":"x"}}, "op"]}}, "purpose":"\"op\":\"ping\"", "op" : "{name}","z":1}}"#
             );
             assert_eq!(claimed(&deep), Some(name));
+        }
+    }
+
+    #[test]
+    fn a_late_operation_and_one_across_the_first_look_are_read_too() {
+        for filler in (0..40).chain(340..400).chain([2_000]) {
+            let text = format!(r#"{{"purpose":"{}","op":"license.query","z":1}}"#, "a".repeat(filler));
+            assert_eq!(claimed(&text), Some("license.query"), "{filler}");
+            let doubled = format!(r#"{{"body":{{"op":"{}"}},"op":"license.query"}}"#, "a".repeat(filler));
+            assert_eq!(claimed(&doubled), Some("license.query"), "{filler}");
         }
     }
 

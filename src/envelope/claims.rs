@@ -117,7 +117,7 @@ impl Op {
 
 /// Claims of a request after its envelope schema. The business members are there for
 /// every op but `ping` and `ledger.reconcile` (the schema sees to it).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct RequestClaims {
     pub ver: i64,
     pub iss: String,
@@ -138,6 +138,39 @@ pub struct RequestClaims {
 
 impl Admissible for RequestClaims {
     const KIND: Kind = Kind::Request;
+
+    /// As the derived way makes it, without taking the body apart and putting it together again.
+    fn of(value: Value) -> Option<Self> {
+        let Value::Object(mut members) = value else { return None };
+        let mut body = Value::Null;
+        std::mem::swap(members.get_mut("body")?, &mut body);
+        let basis = members.get("basis").map(Option::<Basis>::deserialize).transpose().ok()?.flatten();
+        let op = Op::from_name(members.get("op")?.as_str()?)?;
+        let number = |name| members.get(name).and_then(Value::as_i64);
+        let (ver, iat, exp) = (number("ver")?, number("iat")?, number("exp")?);
+        let mut text = |name| match members.get_mut(name).map(Value::take) {
+            Some(Value::String(text)) => Some(Some(text)),
+            Some(Value::Null) | None => Some(None),
+            Some(_) => None,
+        };
+        Some(Self {
+            ver,
+            iss: text("iss")??,
+            aud: text("aud")??,
+            iat,
+            exp,
+            jti: text("jti")??,
+            op,
+            item: text("item")?,
+            case: text("case")?,
+            basis,
+            purpose: text("purpose")?,
+            operator: text("operator")?,
+            agreement: text("agreement")?,
+            body,
+            authorization: text("authorization")?,
+        })
+    }
 }
 
 /// The body of `ping`: an empty object, Rust twin of `schemas/ping.json`.
@@ -152,11 +185,6 @@ impl Admissible for PingBody {
 pub fn is_message_id(text: &str) -> bool {
     (22..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
-
-/// A new message id: a UUIDv7 with its dashes, so that ids sort by time.
-pub fn new_message_id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }
 
 #[cfg(test)]
@@ -175,5 +203,35 @@ mod tests {
             assert_eq!(serde_json::from_value::<Op>(op.name().into()).unwrap(), op);
         }
         assert_eq!(Op::from_name("application.delete"), None);
+    }
+
+    #[test]
+    fn claims_are_moved_into_the_same_twin_that_is_derived() {
+        let whole = serde_json::json!({
+            "ver": 1, "iss": "urn:tongban:gw:331083", "aud": "urn:tongban:gw:421202", "iat": 1, "exp": 2,
+            "jti": "0190f3a2-7c1e-7d4b-9a51-5c3e0e8f1a22", "op": "license.query", "item": "i", "case": "c",
+            "basis": "statutory_duty", "purpose": "核验", "operator": "YH0123", "agreement": "a",
+            "body": {"license": {"type": "t", "holder": {"type": "111"}}, "n": [1, null]}, "authorization": "x.y.z"
+        });
+        let same = |value: &Value| {
+            let derived = serde_json::from_value::<RequestClaims>(value.clone()).ok();
+            assert_eq!(RequestClaims::of(value.clone()), derived, "{value}");
+            derived
+        };
+        assert!(same(&whole).is_some());
+        let names: Vec<String> = whole.as_object().unwrap().keys().cloned().collect();
+        for name in &names {
+            let mut without = whole.clone();
+            without.as_object_mut().unwrap().shift_remove(name);
+            same(&without);
+            for other in
+                [Value::Null, 7.into(), "emergency".into(), serde_json::json!([]), serde_json::json!({})]
+            {
+                let mut changed = whole.clone();
+                changed[name] = other;
+                same(&changed);
+            }
+        }
+        same(&Value::Null);
     }
 }

@@ -1,6 +1,8 @@
 //! Compact JWS (RFC 7515 §7.1), narrowed until a message has one reading: a closed header of
 //! three strings, canonical base64url, no extension of any kind (protocol §3; RFC 8725).
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest as sha;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +10,7 @@ use serde_json::Value;
 
 use crate::clock::Now;
 use crate::json;
-use crate::keys::{KeySet, SignFault, SigningKey, VerifyingKey};
+use crate::keys::{Hashed, KeySet, SignFault, SigningKey, VerifyingKey};
 
 /// A whole message (bytes): a signed application fits many times, a parser bomb does not.
 pub const MOST_MESSAGE_BYTES: usize = 256 * 1024;
@@ -104,6 +106,8 @@ impl SignatureReason {
 pub struct SignedMessage<'a> {
     /// `header.payload`, as received.
     signing_input: &'a [u8],
+    /// `.signature`, as received.
+    rest: &'a [u8],
     header_characters: usize,
     header: Vec<u8>,
     payload: Vec<u8>,
@@ -120,6 +124,8 @@ pub struct Opened {
     /// SHA-256 of `header.payload`: what was signed. Not of the signature, because an ES256
     /// signature can be re-formed by anybody.
     pub content_digest: [u8; 32],
+    /// SHA-256 of the whole message as received, signature included.
+    pub message_digest: [u8; 32],
     _by_open_only: (),
 }
 
@@ -131,28 +137,28 @@ impl<'a> SignedMessage<'a> {
 
     /// The same for what has another limit than a message (bytes).
     pub fn parse_up_to(bytes: &'a [u8], most: usize) -> Result<Self, EnvelopeFault> {
-        use MalformedReason::{Base64url, Characters, Parts};
         if bytes.len() > most {
             return Err(EnvelopeFault::TooLarge);
         }
-        // Without an early exit the loop runs sixteen bytes at a time; the size is bounded.
-        if !bytes.iter().fold(true, |all, byte| all & is_message_character(*byte)) {
-            return Err(EnvelopeFault::Malformed(Characters));
-        }
-        // Four at most: whatever follows the third dot is never looked at.
-        let mut parts = bytes.splitn(4, |byte| *byte == b'.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(EnvelopeFault::Malformed(Parts));
-        };
+        Self::split(bytes).ok_or_else(|| EnvelopeFault::Malformed(fault_of(bytes)))
+    }
+
+    /// The three parts between the first dot and the last. The alphabet knows no dot, so that a
+    /// third one, like any other character that is none of a message's, ends the decoding.
+    fn split(bytes: &'a [u8]) -> Option<Self> {
+        let first = bytes.iter().position(|byte| *byte == b'.')?;
+        let last = bytes.iter().rposition(|byte| *byte == b'.')?;
+        let header = bytes.get(..first)?;
+        let payload = bytes.get(first.saturating_add(1)..last)?;
+        let (signing_input, rest) = bytes.split_at_checked(last)?;
+        let signature = rest.get(1..)?;
         if header.is_empty() || payload.is_empty() || signature.is_empty() {
-            return Err(EnvelopeFault::Malformed(Parts));
+            return None;
         }
-        let decode = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_| EnvelopeFault::Malformed(Base64url));
-        let signed = header.len().saturating_add(1).saturating_add(payload.len());
-        Ok(Self {
-            signing_input: bytes.get(..signed).unwrap_or_default(),
+        let decode = |part| URL_SAFE_NO_PAD.decode(part).ok();
+        Some(Self {
+            signing_input,
+            rest,
             header_characters: header.len(),
             header: decode(header)?,
             payload: decode(payload)?,
@@ -182,14 +188,19 @@ impl<'a> SignedMessage<'a> {
         if header.alg != key.alg().name() {
             return Err(signature(SignatureReason::AlgNotRegistered));
         }
-        if !key.signature_len_ok(self.signature.len()) || !key.verify(self.signing_input, &self.signature) {
+        if !key.signature_len_ok(self.signature.len()) {
+            return Err(signature(SignatureReason::SignatureMismatch));
+        }
+        let hashed = Hashed::new(self.signing_input, self.rest);
+        if !key.verify_hashed(&hashed, &self.signature) {
             return Err(signature(SignatureReason::SignatureMismatch));
         }
         match json::parse(&self.payload) {
             Ok(payload @ Value::Object(_)) => Ok(Opened {
                 payload,
-                kid: header.kid,
-                content_digest: digest(self.signing_input),
+                kid: header.kid.into_owned(),
+                content_digest: hashed.sha256(),
+                message_digest: hashed.sha256_of_whole(),
                 _by_open_only: (),
             }),
             _ => Err(EnvelopeFault::Malformed(MalformedReason::Json)),
@@ -197,21 +208,38 @@ impl<'a> SignedMessage<'a> {
     }
 
     /// The header, which must have exactly `alg`, `typ` and `kid`, all strings.
-    fn header(&self) -> Result<Header, EnvelopeFault> {
+    fn header(&self) -> Result<Header<'_>, EnvelopeFault> {
         let fault = EnvelopeFault::Malformed(MalformedReason::Header);
         if self.header_characters > MOST_HEADER_CHARACTERS {
             return Err(fault);
+        }
+        if let Some(header) = Header::canonical(&self.header) {
+            return Ok(header);
         }
         let Ok(Value::Object(mut members)) = json::parse(&self.header) else { return Err(fault) };
         if members.len() != 3 {
             return Err(fault);
         }
         let mut take = |name| match members.get_mut(name).map(Value::take) {
-            Some(Value::String(text)) => Ok(text),
+            Some(Value::String(text)) => Ok(Cow::Owned(text)),
             _ => Err(fault),
         };
         Ok(Header { alg: take("alg")?, typ: take("typ")?, kid: take("kid")? })
     }
+}
+
+/// What is wrong with a message that has no three parts, in the order in which it is looked for.
+/// Linear, and nothing is kept of it.
+fn fault_of(bytes: &[u8]) -> MalformedReason {
+    if !bytes.iter().all(|byte| is_message_character(*byte)) {
+        return MalformedReason::Characters;
+    }
+    // Four at most: whatever follows the third dot is never looked at.
+    let parts = || bytes.splitn(4, |byte| *byte == b'.');
+    if parts().count() != 3 || parts().any(<[u8]>::is_empty) {
+        return MalformedReason::Parts;
+    }
+    MalformedReason::Base64url
 }
 
 /// base64url or the dot between parts.
@@ -223,32 +251,62 @@ pub(super) const fn is_message_character(byte: u8) -> bool {
         | (byte == b'.')
 }
 
-struct Header {
-    alg: String,
-    typ: String,
-    kid: String,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header<'a> {
+    pub(super) alg: Cow<'a, str>,
+    pub(super) typ: Cow<'a, str>,
+    pub(super) kid: Cow<'a, str>,
+}
+
+impl<'a> Header<'a> {
+    /// A header spelled as ours are, of words that need no escaping: read where it stands. Any
+    /// other spelling takes the long way and comes to the same.
+    pub(super) fn canonical(header: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(header).ok()?;
+        let (alg, rest) = text.strip_prefix("{\"alg\":\"")?.split_once('"')?;
+        let (typ, rest) = rest.strip_prefix(",\"typ\":\"")?.split_once('"')?;
+        let kid = rest.strip_prefix(",\"kid\":\"")?.strip_suffix("\"}")?;
+        let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_+.".contains(&b));
+        let words = word(alg) && word(typ) && word(kid);
+        words.then(|| Self { alg: alg.into(), typ: typ.into(), kid: kid.into() })
+    }
 }
 
 /// Signs `payload` as a compact JWS with the canonical header `{"alg","typ","kid"}`.
 pub fn seal(key: &SigningKey, typ: Typ, payload: &Value) -> Result<Vec<u8>, SignFault> {
+    // Not `to_string`, which goes through a formatter piece by piece. A `Value` is always written.
+    seal_text(key, typ, &serde_json::to_vec(payload).unwrap_or_default())
+}
+
+/// The same of a payload that is written already: one strict JSON object.
+pub fn seal_text(key: &SigningKey, typ: Typ, payload: &[u8]) -> Result<Vec<u8>, SignFault> {
     // Three fixed or base64url words: nothing to escape.
     let header =
         format!("{{\"alg\":\"{}\",\"typ\":\"{}\",\"kid\":\"{}\"}}", key.alg().name(), typ.name(), key.kid());
-    let mut message = URL_SAFE_NO_PAD.encode(header);
-    message.push('.');
-    // Not `to_string`, which goes through a formatter piece by piece. A `Value` is always written.
-    URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(payload).unwrap_or_default(), &mut message);
-    let signature = key.sign(message.as_bytes())?;
-    message.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut message);
-    Ok(message.into_bytes())
+    let mut message = Vec::with_capacity((header.len() + payload.len()) / 3 * 4 + SIGNATURE_RESERVE);
+    append_base64url(header.as_bytes(), &mut message);
+    message.push(b'.');
+    append_base64url(payload, &mut message);
+    let signature = key.sign(&message)?;
+    message.push(b'.');
+    append_base64url(&signature, &mut message);
+    Ok(message)
+}
+
+/// Reserved for dots and an ES256 signature (octets); a longer one makes the message grow once.
+const SIGNATURE_RESERVE: usize = 128;
+
+/// In one piece: the engine's own appending goes through a buffer of its own.
+fn append_base64url(bytes: &[u8], out: &mut Vec<u8>) {
+    let from = out.len();
+    out.resize(from + bytes.len().div_ceil(3) * 4, 0);
+    let room = out.get_mut(from..).unwrap_or_default();
+    // There is room for padding even, which is not written.
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, room).unwrap_or_default();
+    out.truncate(from + written);
 }
 
 /// SHA-256.
 pub fn digest(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    for (to, from) in out.iter_mut().zip(sha::digest(&sha::SHA256, bytes).as_ref()) {
-        *to = *from;
-    }
-    out
+    sha::digest(&sha::SHA256, bytes).as_ref().first_chunk().copied().unwrap_or_default()
 }

@@ -6,6 +6,7 @@
 
 mod claimed;
 mod claims;
+mod id;
 mod jws;
 mod replay;
 mod response;
@@ -14,11 +15,12 @@ mod tests;
 pub mod times;
 
 pub use claimed::claimed_op;
-pub use claims::{
-    Basis, MOST_SHORT_MESSAGE_BYTES, Op, PingBody, RequestClaims, is_message_id, new_message_id,
-};
+pub use claims::{Basis, MOST_SHORT_MESSAGE_BYTES, Op, PingBody, RequestClaims, is_message_id};
+pub use id::{new_answer_id, new_message_id, new_trace};
 pub use jws::MOST_MESSAGE_BYTES;
-pub use jws::{EnvelopeFault, MalformedReason, Opened, SignatureReason, SignedMessage, Typ, digest, seal};
+pub use jws::{
+    EnvelopeFault, MalformedReason, Opened, SignatureReason, SignedMessage, Typ, digest, seal, seal_text,
+};
 pub use replay::{Claim, FreshId, Replay, UsedId, id_key};
 pub use response::{Asked, LogPlace, RequestReference, ResponseClaims, ResponseFault, check_response};
 pub use times::TimeFault;

@@ -66,6 +66,7 @@ fn what_is_sealed_opens_with_its_content_and_digest() {
         assert_eq!(opened.kid, me.key.kid());
         let signed = message.rsplitn(2, |b| *b == b'.').nth(1).unwrap();
         assert_eq!(opened.content_digest, digest(signed));
+        assert_eq!(opened.message_digest, digest(&message));
         let header = message.split(|b| *b == b'.').next().unwrap();
         let header = String::from_utf8(URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
         assert!(
@@ -684,4 +685,48 @@ fn the_characters_of_a_message_are_base64url_and_the_dot() {
         let expected = byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         assert_eq!(super::jws::is_message_character(byte), expected, "{byte}");
     }
+}
+
+/// The rules of a message's shape, one after the other, as protocol §3 lists them.
+fn shape(bytes: &[u8]) -> Option<&'static str> {
+    let alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
+    if !bytes.iter().all(alphabet) {
+        return Some("characters");
+    }
+    let parts: Vec<&[u8]> = bytes.split(|b| *b == b'.').collect();
+    if parts.len() != 3 || parts.iter().any(|part| part.is_empty()) {
+        return Some("parts");
+    }
+    parts.iter().any(|part| URL_SAFE_NO_PAD.decode(part).is_err()).then_some("base64url")
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_message_is_taken_apart_exactly_as_the_rules_say(text in "[A-Ha-h0-3._=+/ é-]{0,24}") {
+        let found = match SignedMessage::parse(text.as_bytes()) {
+            Ok(_) => None,
+            Err(EnvelopeFault::Malformed(reason)) => Some(reason.word()),
+            Err(_) => Some("another"),
+        };
+        proptest::prop_assert_eq!(found, shape(text.as_bytes()));
+    }
+
+    #[test]
+    fn the_short_way_through_a_header_reads_what_the_long_way_reads(
+        text in r#"\{"alg":"[A-Z0-9\\"é]{0,4}","typ":"[a-z+"\\ ]{0,4}","kid":"[a-z_"\\,:-]{0,6}"\}?"#
+    ) {
+        if let Some(header) = super::jws::Header::canonical(text.as_bytes()) {
+            let long = crate::json::parse(text.as_bytes());
+            let short = json!({"alg": header.alg, "typ": header.typ, "kid": header.kid});
+            proptest::prop_assert_eq!(long, Ok(short));
+        }
+    }
+}
+
+#[test]
+fn our_own_headers_take_the_short_way() {
+    let me = member(Algorithm::Es256);
+    let header = me.header().to_string();
+    let read = super::jws::Header::canonical(header.as_bytes()).unwrap();
+    assert_eq!((&*read.alg, &*read.typ, &*read.kid), ("ES256", Typ::Request.name(), me.key.kid()));
 }

@@ -15,18 +15,19 @@ use crate::ledger::evidence::{Field, Subject};
 const LONGEST_VALUE: usize = 128;
 
 /// Where bodies name a person or a license.
-const PLACES: [(&str, Field); 4] = [
-    ("/license/holder/number", Field::Citizen),
-    ("/license/license_id", Field::License),
-    ("/applicant/id_number", Field::Citizen),
-    ("/applicant/agent/id_number", Field::Citizen),
+const PLACES: [(&[&str], Field); 4] = [
+    (&["license", "holder", "number"], Field::Citizen),
+    (&["license", "license_id"], Field::License),
+    (&["applicant", "id_number"], Field::Citizen),
+    (&["applicant", "agent", "id_number"], Field::Citizen),
 ];
 
 /// `asking` is the region of the official who asked.
 pub fn of_message(asking: Region, case: Option<&str>, operator: Option<&str>, body: &Value) -> Vec<Subject> {
     let mut subjects = Vec::new();
     for (place, field) in PLACES {
-        if let Some(value) = body.pointer(place).and_then(Value::as_str) {
+        let found = place.iter().try_fold(body, |within, name| within.get(name));
+        if let Some(value) = found.and_then(Value::as_str) {
             add(&mut subjects, field, value.to_owned());
         }
     }

@@ -26,13 +26,15 @@ fn line(key: &[u8; 16]) -> String {
 }
 
 impl Exchange<'_> {
-    /// Whoever sends the same again waits until this answer, or this refusal, stands.
-    pub(super) async fn holds_off_repeats(&self) -> Option<Held> {
+    /// The key of a used id whose message may come again.
+    pub(super) fn repeatable_id(&self) -> Option<[u8; 16]> {
         let (id, op) = self.seen.claim.as_ref().zip(self.seen.op)?;
-        if !op.is_repeatable() {
-            return None;
-        }
-        Some(self.house.casebook.hold(&line(&id.used().key)).await)
+        op.is_repeatable().then(|| id.used().key)
+    }
+
+    /// Whoever sends the same again waits until this answer, or this refusal, stands.
+    pub(super) async fn hold_off_repeats(&self, key: [u8; 16]) -> Held {
+        self.house.casebook.hold(&line(&key)).await
     }
 
     pub(super) async fn again(&mut self, key: &[u8; 16]) -> Answer {
@@ -82,10 +84,10 @@ impl Exchange<'_> {
             to: self.peer,
             now: self.now,
             request_jti: Some(&row.jti),
-            request_digest: self.digest,
+            request_digest: self.digest(),
             op: self.seen.op.map_or("unknown", |op| op.name()),
             status: row.status,
-            outcome: row.outcome.clone(),
+            outcome: &row.outcome,
             place: &place,
         }
         .sign(&self.house.signing.load())

@@ -62,6 +62,8 @@ pub struct Bench<'a> {
 pub struct Seen {
     /// The signature was verified: from here on every refusal is recorded.
     pub verified: bool,
+    /// SHA-256 of the exact request body, once it was verified.
+    pub digest: Option<[u8; 32]>,
     pub jti: Option<String>,
     pub op: Option<Op>,
     pub item: Option<String>,
@@ -134,6 +136,7 @@ pub fn judge(
 ) -> Result<Asked, Stopped> {
     let mut opened = open(bench, peer, body)?;
     seen.verified = true;
+    seen.digest = Some(opened.message_digest);
     let exp = opened.payload.get("exp").and_then(Value::as_i64).unwrap_or(0);
     match claims_and_body(bench, peer, body, &mut opened, memory, seen) {
         Err(stopped) if stopped.step < Step::FirstUse && stopped.refusal.is_signed() => {

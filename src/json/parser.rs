@@ -15,6 +15,9 @@ pub(super) enum Numbers {
 /// Integers every reader holds exactly (RFC 8259 §6, I-JSON): ±2^53.
 const LARGEST_INTEGER: i64 = 1 << 53;
 
+/// Room in the outer object: an envelope's fifteen members, so that it does not grow four times.
+const OUTER_MEMBERS: usize = 16;
+
 pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
     pub(super) bytes: &'a [u8],
@@ -70,12 +73,12 @@ impl<'a> Parser<'a> {
     }
 
     fn object(&mut self) -> Parsed<Value> {
-        let mut members = Map::new();
         self.white_space();
         if self.peek()? == b'}' {
             self.step();
-            return Ok(Value::Object(members));
+            return Ok(Value::Object(Map::new()));
         }
+        let mut members = if self.depth == 1 { Map::with_capacity(OUTER_MEMBERS) } else { Map::new() };
         loop {
             self.white_space();
             let name_at = self.at;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, Digest, SHA256};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPairComponents;
 use aws_lc_rs::signature::{
@@ -49,6 +50,50 @@ impl Verifier {
                 .map_err(|_| JwkFault::Modulus)?,
         };
         Ok(Self { alg: jwk.alg, kid: jwk.kid.clone(), key })
+    }
+}
+
+/// A text beside its SHA-256, made together: so that what is hashed for one purpose need not be
+/// hashed again for the next.
+pub struct Hashed<'a> {
+    text: &'a [u8],
+    sha256: Digest,
+    whole: Digest,
+}
+
+impl<'a> Hashed<'a> {
+    /// `text`, and what follows it in the message that it begins.
+    pub fn new(text: &'a [u8], rest: &[u8]) -> Self {
+        let mut hash = Context::new(&SHA256);
+        hash.update(text);
+        let sha256 = hash.clone().finish();
+        hash.update(rest);
+        Self { text, sha256, whole: hash.finish() }
+    }
+
+    /// Of the text.
+    pub fn sha256(&self) -> [u8; 32] {
+        octets(&self.sha256)
+    }
+
+    /// Of the text and what follows it.
+    pub fn sha256_of_whole(&self) -> [u8; 32] {
+        octets(&self.whole)
+    }
+}
+
+fn octets(digest: &Digest) -> [u8; 32] {
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+impl Verifier {
+    /// [`JwsVerifier::verify`] of a text that is hashed already. ES256 signs just this hash; the
+    /// others make one of their own.
+    pub(super) fn verify_hashed(&self, message: &Hashed<'_>, signature: &[u8]) -> bool {
+        match self.alg {
+            Algorithm::Es256 => self.key.verify_digest_sig(&message.sha256, signature).is_ok(),
+            _ => self.verify(message.text, signature).is_ok(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod weak;
 
 pub use algorithm::Algorithm;
 pub use jwk::JwkFault;
+pub use jws::Hashed;
 pub use private_file::{KeyFileFault, read_or_make_secret, read_private_file, write_private_file};
 pub use set::{KeySet, MOST_KEYS, VerifyingKey};
 pub use signing::{GenerateFault, SignFault, SigningKey};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Algorithm;
 use super::jwk::{self, JwkFault};
-use super::jws::Verifier;
+use super::jws::{Hashed, Verifier};
 use crate::clock::Now;
 use crate::fault::{Fault, MOST_FAULTS};
 
@@ -17,7 +17,7 @@ pub struct VerifyingKey {
     kid: String,
     alg: Algorithm,
     signature_len: usize,
-    verifier: Box<dyn JwsVerifier>,
+    verifier: Verifier,
     from: Option<i64>,
     until: Option<i64>,
 }
@@ -27,7 +27,7 @@ impl VerifyingKey {
     pub fn from_jwk(jwk: &Value) -> Result<Self, JwkFault> {
         let public = jwk::read_public(jwk)?;
         Ok(Self {
-            verifier: Box::new(Verifier::new(&public)?),
+            verifier: Verifier::new(&public)?,
             signature_len: public.signature_len(),
             kid: public.kid,
             alg: public.alg,
@@ -53,6 +53,11 @@ impl VerifyingKey {
     /// Whether `signature` is this key's over `signing_input`.
     pub fn verify(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         self.signature_len_ok(signature.len()) && self.verifier.verify(signing_input, signature).is_ok()
+    }
+
+    /// [`VerifyingKey::verify`] of what is hashed already.
+    pub fn verify_hashed(&self, signing_input: &Hashed<'_>, signature: &[u8]) -> bool {
+        self.signature_len_ok(signature.len()) && self.verifier.verify_hashed(signing_input, signature)
     }
 
     /// Within `nbf` (inclusive) and `exp` (exclusive), where they are given.

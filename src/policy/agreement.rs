@@ -152,6 +152,12 @@ pub(super) fn normalised(code: &str) -> String {
     code.replace('x', "X")
 }
 
+/// Whether two codes are one once they are [`normalised`].
+pub(super) fn same_code(one: &str, other: &str) -> bool {
+    let upper = |byte: u8| if byte == b'x' { b'X' } else { byte };
+    one.len() == other.len() && one.bytes().map(upper).eq(other.bytes().map(upper))
+}
+
 fn jcs_digest(value: &Value) -> Option<[u8; 32]> {
     digest::digest(&digest::SHA256, &json::jcs(value)).as_ref().try_into().ok()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::agreement::{Agreement, normalised};
+use super::agreement::{Agreement, normalised, same_code};
 use super::terms::{Evidence, Item, LicenseTerms, Limits};
 use crate::domain::Region;
 use crate::envelope::{Basis, Op, RequestClaims};
@@ -177,15 +177,17 @@ impl Grant {
 
     /// Whether a department of `me` may be asked about a license of this type.
     pub fn verification(&self, kind: &str, me: &Region, known: bool) -> Result<(), PolicyFault> {
-        let terms = self.listed(kind, known)?;
+        let (_, terms) = self.listed(kind, known)?;
         if terms.holder_region.contains(me) { Ok(()) } else { Err(PolicyFault::LicenseNotAgreed) }
     }
 
-    fn listed(&self, kind: &str, known: bool) -> Result<&LicenseTerms, PolicyFault> {
-        let kind = normalised(kind);
-        match self.item.licenses.iter().find(|l| normalised(&l.kind) == kind) {
-            Some(terms) => Ok(terms),
-            None if known || self.license_types.contains(&kind) => Err(PolicyFault::LicenseNotAgreed),
+    /// What the item says of the type, and its place in the item's list.
+    fn listed(&self, kind: &str, known: bool) -> Result<(usize, &LicenseTerms), PolicyFault> {
+        match self.item.licenses.iter().enumerate().find(|(_, terms)| same_code(&terms.kind, kind)) {
+            Some(found) => Ok(found),
+            None if known || self.license_types.contains(&normalised(kind)) => {
+                Err(PolicyFault::LicenseNotAgreed)
+            }
             None => Err(PolicyFault::UnknownLicenseType),
         }
     }
@@ -200,46 +202,41 @@ impl Grant {
         me: &Region,
         known: bool,
     ) -> Result<LicensePermit, PolicyFault> {
-        let terms = self.listed(kind, known)?;
-        let kind = normalised(kind);
+        let (place, terms) = self.listed(kind, known)?;
         if !terms.modes.iter().any(|m| m.name() == mode) || !terms.holder_region.contains(me) {
             return Err(PolicyFault::LicenseNotAgreed);
         }
         if !fields.into_iter().all(|field| terms.fields.iter().any(|f| f == field)) {
             return Err(PolicyFault::FieldNotAgreed);
         }
-        Ok(LicensePermit::new(kind, terms, &self.item))
+        Ok(LicensePermit { kind: normalised(kind), item: Arc::clone(&self.item), place })
     }
 }
 
 /// What may be told of one license type, and the ways that remain when there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LicensePermit {
     kind: String,
-    fields: HashSet<String>,
-    ways: Vec<Evidence>,
+    item: Arc<Item>,
+    /// Where the item lists the type.
+    place: usize,
 }
 
 impl LicensePermit {
-    fn new(kind: String, terms: &LicenseTerms, item: &Item) -> Self {
-        let material =
-            item.materials.iter().find(|m| m.license.as_deref().map(normalised).as_ref() == Some(&kind));
-        let ways = material.map_or_else(
-            || vec![Evidence::TimedVerification, Evidence::Commitment, Evidence::Upload],
-            |m| m.evidence.iter().copied().filter(|e| *e != Evidence::SharedData).collect(),
-        );
-        Self { kind, fields: terms.fields.iter().cloned().collect(), ways }
-    }
-
     /// The license type, its check characters in upper case.
     pub fn license_type(&self) -> &str {
         &self.kind
     }
     pub fn allows(&self, field: &str) -> bool {
-        self.fields.contains(field)
+        self.item.licenses.get(self.place).is_some_and(|terms| terms.fields.iter().any(|f| f == field))
     }
     /// The ways other than a lookup, in the agreement's order (protocol §12).
     pub fn ways(&self) -> impl Iterator<Item = &'static str> {
-        self.ways.iter().map(|way| way.name())
+        let mut materials = self.item.materials.iter();
+        let shown_by =
+            |license: &Option<String>| license.as_deref().is_some_and(|l| same_code(l, &self.kind));
+        let listed = materials.find(|m| shown_by(&m.license)).map(|m| m.evidence.as_slice());
+        let ways = listed.unwrap_or(&[Evidence::TimedVerification, Evidence::Commitment, Evidence::Upload]);
+        ways.iter().filter(|way| **way != Evidence::SharedData).map(|way| way.name())
     }
 }

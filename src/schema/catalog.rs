@@ -62,7 +62,7 @@ impl Catalog {
     /// copied.
     pub fn admit_whole<T: Admissible>(&self, value: Value) -> Result<Admitted<T>, Vec<Fault>> {
         self.judge(T::KIND, &value, Birthdays::NotCompared)?;
-        twin(value)
+        T::of(value).map(|twin| Admitted(twin.normalised())).ok_or_else(misshapen)
     }
 
     /// [`Catalog::admit`], with birthdays up to `today`, the day in Asia/Shanghai.

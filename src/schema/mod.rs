@@ -24,6 +24,7 @@ pub use forms::{FormMaterial, FormType};
 pub use license_type::{CacheAges, LicenseType, Share};
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The document kinds that have a schema under `schemas/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +111,11 @@ impl Kind {
 /// A Rust twin of a schema: whatever the schema lets pass deserialises into it.
 pub trait Admissible: DeserializeOwned {
     const KIND: Kind;
+
+    /// The twin of a value that met the schema and is not needed afterwards.
+    fn of(value: Value) -> Option<Self> {
+        Self::deserialize(value).ok()
+    }
 
     /// The value with its identifiers in the form in which they are stored and compared
     /// (an ID number's `x` becomes `X`). Kinds without such identifiers keep the default.
