@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// still scans them in some hundredth of a second.
 const MOST_WAITING: u64 = 16_384;
 /// Leaves read at once.
-const AT_ONCE: usize = 4_096;
+const AT_ONCE: usize = 1_024;
 /// Leaves whose tokens are taken in at once: sorted, they share the pages of the index, which
 /// are written once for all of them.
 const TOKENS_OF_AT_ONCE: u64 = 65_536;

@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::ledger::{Glance, LeafKind, Ledger, Shard, StoredLeaf};
 
 /// Leaves read at once: a commit's worth.
-const BATCH: u64 = 4_096;
+const BATCH: u64 = 1_024;
 
 const NOTE: &str = "INSERT INTO item(peer, moment, x, asked, answered, shard, idx) \
     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET answered=1, shard=?6, idx=?7 \
