@@ -1,8 +1,9 @@
 //! Ledgers are compared with every partner: the smaller region code proposes window after
 //! window, either side looks into what differed, and a pair that signs nothing is alarmed.
 //!
-//! Promises: one window with one partner at a time, a bounded number in a round, and growing
-//! waits after a failure, so that a day's backlog is caught up without a storm.
+//! Promises: one window with one partner at a time, a bounded number in a round and of rounds at
+//! once, and growing waits after a failure, so that a day's backlog is caught up without a storm.
+//! Partners with whom nothing is due cost a few questions to the book, all in one visit.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::clock::Now;
 use crate::domain::Region;
 use crate::house::House;
 use crate::outbound::reconcile::{CompareFault, Decided, compare};
-use crate::reconcile::BookFault;
+use crate::reconcile::{Book, BookFault, PairState, Window};
 use crate::relay::backoff::{self, Backoff};
 use crate::telemetry::PartnerLabels;
 
@@ -25,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Windows with one partner in one round: a day of hours is caught up in two rounds, a day of
 /// busy minutes in a quarter of an hour.
 const MOST_IN_A_ROUND: usize = 16;
+/// Partners compared with at once: one that never answers holds its place for a message's deadline.
+const MOST_AT_ONCE: usize = 64;
 /// A partner that fails is left alone for up to ten minutes.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(600) };
 /// Without a signed window for this long a pair is alarmed (seconds).
@@ -48,16 +51,16 @@ pub async fn pairs(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.changed() => return,
         }
         let partners = partners(&house);
+        let rested = |peer: &Region| pauses.get(peer).is_none_or(|(_, until)| Instant::now() >= *until);
+        let asked: Vec<Region> = partners.iter().copied().filter(rested).collect();
+        let mut due = due(&house, asked).await.into_iter();
         let mut rounds = JoinSet::new();
-        for peer in &partners {
-            let peer = *peer;
-            if pauses.get(&peer).is_some_and(|(_, until)| Instant::now() < *until) {
-                continue;
+        loop {
+            for peer in due.by_ref().take(MOST_AT_ONCE - rounds.len()) {
+                let house = house.clone();
+                rounds.spawn(async move { (peer, round(&house, peer).await) });
             }
-            let house = house.clone();
-            rounds.spawn(async move { (peer, round(&house, peer).await) });
-        }
-        while let Some(ended) = rounds.join_next().await {
+            let Some(ended) = rounds.join_next().await else { break };
             let Ok((peer, outcome)) = ended else { continue };
             match outcome {
                 Ok(_) => drop(pauses.remove(&peer)),
@@ -69,9 +72,7 @@ pub async fn pairs(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
                 }
             }
         }
-        for peer in &partners {
-            alarm(&house, *peer, &mut alarmed).await;
-        }
+        alarms(&house, partners, &mut alarmed).await;
         let _ = house.book(|book, _| book.rest()).await;
         if pruned.elapsed() > PRUNE_EVERY {
             pruned = Instant::now();
@@ -88,6 +89,41 @@ fn partners(house: &House) -> Vec<Region> {
     cards.filter(|region| trust.directory.active(*region).is_some() && *region != house.me).collect()
 }
 
+/// Of these partners, those with whom something is due. A book that cannot be read is told there.
+pub async fn due(house: &Arc<House>, partners: Vec<Region>) -> Vec<Region> {
+    let trust = house.trust.load_full();
+    let (me, now) = (house.me, house.clock.now());
+    let asked = house.book(move |book, ledger| {
+        book.follow(ledger)?;
+        let mut due = Vec::new();
+        for peer in partners {
+            let has_key = trust.directory.active(peer).is_some_and(|card| card.ledger().is_some());
+            if has_key && next(book, me, peer, now)?.is_some() {
+                due.push(peer);
+            }
+        }
+        Ok(due)
+    });
+    asked.await.unwrap_or_else(|fault| {
+        tracing::error!(target: "reconcile", %fault, "the book of windows cannot be read");
+        Vec::new()
+    })
+}
+
+/// The window that is due with this partner, and whether it is proposed for the first time.
+fn next(book: &Book, me: Region, peer: Region, now: Now) -> Result<Option<(Window, bool)>, BookFault> {
+    let before = |ms: i64| Now::from_ms(now.ms() - ms);
+    let proposes = me < peer;
+    if proposes && let Some(window) = book.next(peer, now)? {
+        return Ok(Some((window, true)));
+    }
+    let mut again = book.to_look_into(peer, before(LOOK_INTO_AFTER))?;
+    if again.is_none() && proposes {
+        again = book.to_compare_again(peer, before(AGAIN_AFTER))?;
+    }
+    Ok(again.map(|window| (window, false)))
+}
+
 /// What is due with one partner now: its next windows, and what differed.
 pub async fn round(house: &Arc<House>, peer: Region) -> Result<Vec<Decided>, CompareFault> {
     let mut decided = Vec::new();
@@ -99,20 +135,9 @@ pub async fn round(house: &Arc<House>, peer: Region) -> Result<Vec<Decided>, Com
     let _turn = turn.lock().await;
     house.book(|book, ledger| book.follow(ledger)).await?;
     while decided.len() < MOST_IN_A_ROUND {
-        let now = house.clock.now();
-        let proposes = house.me < peer;
-        let (next, again) = house
-            .book(move |book, _| {
-                let before = |ms: i64| Now::from_ms(now.ms() - ms);
-                let next = if proposes { book.next(peer, now)? } else { None };
-                let mut again = book.to_look_into(peer, before(LOOK_INTO_AFTER))?;
-                if again.is_none() && proposes {
-                    again = book.to_compare_again(peer, before(AGAIN_AFTER))?;
-                }
-                Ok((next, again))
-            })
-            .await?;
-        let Some((window, proposed)) = next.map(|w| (w, true)).or(again.map(|w| (w, false))) else { break };
+        let (me, now) = (house.me, house.clock.now());
+        let next = house.book(move |book, _| next(book, me, peer, now)).await?;
+        let Some((window, proposed)) = next else { break };
         decided.push(compare(house, peer, window, proposed).await?);
     }
     Ok(decided)
@@ -120,11 +145,29 @@ pub async fn round(house: &Arc<House>, peer: Region) -> Result<Vec<Decided>, Com
 
 /// For how long a pair has signed nothing: shown, and told once when it is too long.
 pub async fn alarm(house: &House, peer: Region, alarmed: &mut HashSet<Region>) {
+    alarms(house, vec![peer], alarmed).await;
+}
+
+/// The same of many, in one visit to the book.
+async fn alarms(house: &House, partners: Vec<Region>, alarmed: &mut HashSet<Region>) {
     let now = house.clock.now();
-    let pair = match house.book(move |book, _| book.pair(peer, now)).await {
-        Ok(pair) => pair,
-        Err(fault) => return unread(peer, &fault),
-    };
+    let read = house.book(move |book, _| {
+        Ok(partners.into_iter().map(|peer| (peer, book.pair(peer, now))).collect::<Vec<_>>())
+    });
+    match read.await {
+        Ok(pairs) => {
+            for (peer, pair) in pairs {
+                match pair {
+                    Ok(pair) => alarm_of(house, peer, pair, now, alarmed),
+                    Err(fault) => unread(peer, &fault),
+                }
+            }
+        }
+        Err(fault) => tracing::error!(target: "reconcile", %fault, "how far the pairs are cannot be read"),
+    }
+}
+
+fn alarm_of(house: &House, peer: Region, pair: PairState, now: Now, alarmed: &mut HashSet<Region>) {
     let labels = PartnerLabels { partner: peer.to_string() };
     let unsigned = pair.unsigned_for(now);
     house.metrics.unsigned_seconds.get_or_create(&labels).set(unsigned);

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tongban::domain::Region;
-use tongban::gateway::reconciling::{alarm, round};
+use tongban::gateway::reconciling::{alarm, due, round};
 use tongban::ledger::note::{Note, Vkey};
 use tongban::reconcile::{DifferenceRow, State, WindowRow, days, windows_between};
 
@@ -130,6 +130,21 @@ async fn what_both_have_alike_is_signed_by_both_and_stands_in_both_ledgers() {
     pair.yuhuan().await;
     let [_, next] = &windows(yuhuan, XIANAN)[..] else { panic!() };
     assert_eq!((next.state, next.count), (State::Agreed, 0));
+}
+
+#[tokio::test]
+async fn only_those_with_whom_something_is_due_are_visited() {
+    let pair = Comparing::start().await;
+    let (yuhuan, xianan) = (pair.world.yuhuan.running(), pair.world.xianan.running());
+    // One that is due, and one that has no card here and no ledger to compare with.
+    let asked = vec![region(XIANAN), region("110101")];
+    pair.exchange().await;
+    assert!(due(&yuhuan.house, asked.clone()).await.is_empty(), "not settled");
+    pair.wait(TO_THE_HOUR);
+    assert_eq!(due(&yuhuan.house, asked.clone()).await, [region(XIANAN)]);
+    assert!(due(&xianan.house, vec![region(YUHUAN)]).await.is_empty(), "the larger code waits to be asked");
+    pair.yuhuan().await;
+    assert!(due(&yuhuan.house, asked).await.is_empty(), "signed");
 }
 
 #[tokio::test]

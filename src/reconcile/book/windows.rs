@@ -78,7 +78,9 @@ impl Book {
         let read = |row: &rusqlite::Row<'_>| {
             Ok(PairState { since: row.get(0)?, decided: row.get(1)?, agreed: row.get(2)? })
         };
-        if let Some(pair) = self.read(|c| c.query_row(known, [peer.as_str()], read).optional())? {
+        if let Some(pair) =
+            self.read(|c| c.prepare_cached(known)?.query_row([peer.as_str()], read).optional())?
+        {
             return Ok(pair);
         }
         let first = "SELECT min(moment) FROM item WHERE peer=?";
@@ -120,12 +122,8 @@ impl Book {
                    AND start>=? ORDER BY at LIMIT 1";
         self.read(|c| {
             let read = |row: &rusqlite::Row<'_>| Ok(Window { from: row.get(0)?, to: row.get(1)? });
-            c.query_row(
-                sql,
-                params![peer.as_str(), state.word(), before.ms(), before.secs() - CAUGHT_UP],
-                read,
-            )
-            .optional()
+            let values = params![peer.as_str(), state.word(), before.ms(), before.secs() - CAUGHT_UP];
+            c.prepare_cached(sql)?.query_row(values, read).optional()
         })
     }
 
