@@ -95,6 +95,7 @@ pub async fn due(house: &Arc<House>, partners: Vec<Region>) -> Vec<Region> {
     let (me, now) = (house.me, house.clock.now());
     let asked = house.book(move |book, ledger| {
         book.follow(ledger)?;
+        book.begin_pairs(&partners, now)?;
         let mut due = Vec::new();
         for peer in partners {
             let has_key = trust.directory.active(peer).is_some_and(|card| card.ledger().is_some());
@@ -152,6 +153,7 @@ pub async fn alarm(house: &House, peer: Region, alarmed: &mut HashSet<Region>) {
 async fn alarms(house: &House, partners: Vec<Region>, alarmed: &mut HashSet<Region>) {
     let now = house.clock.now();
     let read = house.book(move |book, _| {
+        book.begin_pairs(&partners, now)?;
         Ok(partners.into_iter().map(|peer| (peer, book.pair(peer, now))).collect::<Vec<_>>())
     });
     match read.await {

@@ -48,7 +48,11 @@ impl Held {
 
     /// The logs that a witness may know at `now`: the newest here and those after it.
     pub fn origins(&self, now: Now) -> Result<Vec<String>, StoreFault> {
-        let newest = self.newest()?.unwrap_or_else(|| Shard::at(now));
+        Ok(self.origins_from(self.newest()?.unwrap_or_else(|| Shard::at(now)), now))
+    }
+
+    /// The same where the newest is known: no file is opened.
+    pub fn origins_from(&self, newest: Shard, now: Now) -> Vec<String> {
         let mut shards = vec![newest];
         let last = newest.max(Shard::at(now));
         let mut next = newest;
@@ -58,7 +62,12 @@ impl Held {
             ahead += usize::from(next > last);
             shards.push(next);
         }
-        Ok(shards.into_iter().map(|shard| origin(self.region, shard)).collect())
+        shards.into_iter().map(|shard| origin(self.region, shard)).collect()
+    }
+
+    /// The half-year that one of our origins names.
+    pub fn shard_of(&self, origin: &str) -> Option<Shard> {
+        shard_of(self.region, origin)
     }
 
     /// Does this directory hold the tree that the checkpoint was signed for? Leaves in a

@@ -168,8 +168,9 @@ pub async fn hold_against(house: &Arc<House>, whom: &Whom) -> Result<(), Silent>
     let held = Held::new(&house.config.data_dir(), house.me);
     let origin = house.ledger.origin();
     let Some(public) = house.ledger.vkey(&origin).map(|vkey| *vkey.public()) else { return Ok(()) };
-    let now = house.clock.now();
-    let Ok(origins) = held.origins(now) else { return Ok(()) };
+    // The newest is the one that is written: nothing is read for a witness that may not answer.
+    let Some(newest) = held.shard_of(&origin) else { return Ok(()) };
+    let origins = held.origins_from(newest, house.clock.now());
     let known = timeout(whom::CALL, shown_by(&house.clients, &house.web, whom, &origins, public)).await;
     let known = known.map_err(|_| Silent)??;
     let judged = tokio::task::spawn_blocking(move || judge(&held, known)).await;

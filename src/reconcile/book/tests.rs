@@ -200,3 +200,17 @@ async fn hours_and_days_tell_what_is_agreed_disputed_and_missing() {
     };
     assert_eq!((agreed.state, agreed.note.as_deref()), (State::Agreed, Some("note")));
 }
+
+#[tokio::test]
+async fn pairs_begun_together_begin_with_their_first_exchange_or_now_and_only_once() {
+    let scene = scene();
+    scene.record(&[leaf(LeafKind::In, 1, HOUR - 7_200)]).await;
+    scene.book.follow(&scene.ledger).unwrap();
+    let pairs = [peer(), region("110101")];
+    scene.book.begin_pairs(&pairs, Now::from_secs(HOUR)).unwrap();
+    scene.book.begin_pairs(&pairs, Now::from_secs(HOUR + 3_600)).unwrap();
+    let since = |of| scene.book.pair(of, Now::from_secs(HOUR + 7_200)).unwrap().since;
+    // An exchange counts when its message can live no longer.
+    let first = HOUR - 7_200 + crate::envelope::Op::Ping.longest_life();
+    assert_eq!(pairs.map(since), [first, HOUR].map(Window::minute));
+}

@@ -83,11 +83,32 @@ impl Book {
         {
             return Ok(pair);
         }
-        let first = "SELECT min(moment) FROM item WHERE peer=?";
-        let first: Option<i64> = self.read(|c| c.query_row(first, [peer.as_str()], |row| row.get(0)))?;
-        let since = Window::minute(first.map_or(now.secs(), |first| first.min(now.secs())));
-        self.write(|c| c.execute("INSERT INTO pair VALUES(?1, ?2, ?2, ?2)", params![peer.as_str(), since]))?;
-        Ok(PairState { since, decided: since, agreed: since })
+        self.begin_pairs(&[peer], now)?;
+        Ok(self.read(|c| c.query_row(known, [peer.as_str()], read))?)
+    }
+
+    /// Begins those of these pairs that are new, in one commit.
+    pub fn begin_pairs(&self, peers: &[Region], now: Now) -> Result<(), BookFault> {
+        let new = self.read(|c| {
+            let mut known = c.prepare_cached("SELECT EXISTS(SELECT 1 FROM pair WHERE peer=?)")?;
+            let mut first = c.prepare_cached("SELECT min(moment) FROM item WHERE peer=?")?;
+            let mut new = Vec::new();
+            for peer in peers {
+                if !known.query_row([peer.as_str()], |row| row.get::<_, bool>(0))? {
+                    let first: Option<i64> = first.query_row([peer.as_str()], |row| row.get(0))?;
+                    new.push((peer, Window::minute(first.map_or(now.secs(), |first| first.min(now.secs())))));
+                }
+            }
+            Ok(new)
+        })?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.write(|c| {
+            // Another thread may have begun one since.
+            let mut begin = c.prepare_cached("INSERT OR IGNORE INTO pair VALUES(?1, ?2, ?2, ?2)")?;
+            new.iter().try_for_each(|(peer, since)| begin.execute(params![peer.as_str(), since]).map(drop))
+        })
     }
 
     /// The next window to propose: minutes with enough in them, or the rest of an hour that is
