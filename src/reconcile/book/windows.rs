@@ -84,7 +84,7 @@ impl Book {
             return Ok(pair);
         }
         self.begin_pairs(&[peer], now)?;
-        Ok(self.read(|c| c.query_row(known, [peer.as_str()], read))?)
+        self.read(|c| c.query_row(known, [peer.as_str()], read))
     }
 
     /// Begins those of these pairs that are new, in one commit.
