@@ -42,7 +42,7 @@ fn row_sum(index: i64, epoch: i64, r: &[u8], tokens: &[u8], ev: &[u8; 32]) -> i6
     whole_row_sum(index, epoch, r, tokens, ev)
 }
 
-/// The same over the evidence itself, as rows had it before 2026-11-23.
+/// The same over the evidence itself, as the first rows have it.
 fn whole_row_sum(index: i64, epoch: i64, r: &[u8], tokens: &[u8], sealed: &[u8]) -> i64 {
     let length = i64::try_from(tokens.len()).unwrap_or(i64::MAX).to_be_bytes();
     super::engine::row_sum(index, epoch, &[r, &length, tokens, sealed])
