@@ -89,7 +89,8 @@ fn partners(house: &House) -> Vec<Region> {
     cards.filter(|region| trust.directory.active(*region).is_some() && *region != house.me).collect()
 }
 
-/// Of these partners, those with whom something is due. A book that cannot be read is told there.
+/// Of these partners, those with whom something is due; new pairs begin here. Nobody where the book
+/// cannot be read, which the log is told.
 pub async fn due(house: &Arc<House>, partners: Vec<Region>) -> Vec<Region> {
     let trust = house.trust.load_full();
     let (me, now) = (house.me, house.clock.now());
@@ -153,7 +154,6 @@ pub async fn alarm(house: &House, peer: Region, alarmed: &mut HashSet<Region>) {
 async fn alarms(house: &House, partners: Vec<Region>, alarmed: &mut HashSet<Region>) {
     let now = house.clock.now();
     let read = house.book(move |book, _| {
-        book.begin_pairs(&partners, now)?;
         Ok(partners.into_iter().map(|peer| (peer, book.pair(peer, now))).collect::<Vec<_>>())
     });
     match read.await {

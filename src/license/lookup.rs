@@ -66,7 +66,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Memory for records (bytes): forty thousand marriage certificates.
+    /// Memory for records (bytes): thirty thousand marriage certificates.
     pub const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
     pub fn new(register: Register) -> Self {

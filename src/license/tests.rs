@@ -46,6 +46,15 @@ fn one() -> LicenseRecord {
     record(&marriage("J33108320260000001", "001"))
 }
 
+#[test]
+fn a_record_weighs_no_less_than_its_text_and_the_cache_holds_as_many_as_it_says() {
+    let document = marriage("J33108320260000001", "001");
+    let (weight, text) = (one().weight(), document["data"].to_string().len());
+    assert!((text..3 * document.to_string().len()).contains(&weight), "{weight} for {text} octets of data");
+    // `Lookup::CACHE_BYTES` says thirty thousand, each with half a KiB of the cache's own.
+    assert!(Lookup::CACHE_BYTES / (weight as u64 + 512) >= 30_000, "{weight}");
+}
+
 fn license_type() -> &'static LicenseType {
     Catalog::embedded().license_type(MARRIAGE).unwrap()
 }
