@@ -1620,16 +1620,46 @@ def check_vault(data, shard, month, klass, log, seen, erased, held, report, audi
 
 
 def check_index(data, shard, month, klass, tokens, report):
-    """The search index is derived: it must say what the vault says, up to where it says it goes."""
+    """The search index is derived: it must say what the vault says, up to where it says it goes, and where a search
+    looks for it: in runs of a day, whose entries (16 octets of token, 8 of index) stand in their order, cut into
+    chunks, each found by its first entry."""
     name = f"ledger/{shard}/{month}.{klass}.index.db"
     if not os.path.exists(os.path.join(data, name)):
         return
     db = Database(data, name, report)
+    if next((v for (v,) in db.rows("i", "PRAGMA user_version")), 2) != 2:
+        # Of an older form, or not begun: no search reads it.
+        db.close()
+        return
+    try:
+        # One snapshot, also beside a running gateway.
+        db.connection.execute("BEGIN")
+    except sqlite3.Error as e:
+        db.damaged(str(e))
     upto = next((u for (u,) in db.rows("i", "SELECT idx FROM upto")), -1)
-    rows = {(day, bytes(tok), index) for day, tok, index in db.rows("ibi", "SELECT day, tok, idx FROM tok")}
-    for _, _, index in sorted(rows - tokens):
-        report.found("search-index-changed", name, index, "a token that the vault does not have")
-    for _, _, index in sorted(tokens - rows):
+    stored, counted, before = {}, {}, None
+    runs = {number: (day, n) for number, day, n in db.rows("iii", "SELECT id, day, n FROM run")}
+    for run, first, body in db.rows("ibb", "SELECT run, first, body FROM chunk ORDER BY run, first"):
+        if run not in runs or not body or len(body) % 24:
+            report.found("search-index-changed", name, None, f"run {run}: a chunk of no run, or of no entries")
+            continue
+        if run not in counted:
+            counted[run], before = 0, b""
+        counted[run] += len(body) // 24
+        for at in range(0, len(body), 24):
+            entry = body[at:at + 24]
+            index = int.from_bytes(entry[16:], "big")
+            if entry <= before or at == 0 and entry != first:
+                report.found("search-index-changed", name, index, "a token where no search looks for it")
+            row, before = (runs[run][0], entry[:16], index), entry
+            stored[row] = stored.get(row, 0) + 1
+    if any(n != counted.get(run) for run, (_, n) in runs.items()):
+        report.found("search-index-changed", name, None, "a run of more or fewer entries than it says")
+    for row in sorted(row for row, times in stored.items() if times > 1 or row not in tokens):
+        report.found("search-index-changed", name, row[2], "a token that the vault does not have")
+    if any(index > upto for _, _, index in stored):
+        report.found("search-index-changed", name, None, "goes further than it says")
+    for _, _, index in sorted(tokens - set(stored)):
         if index <= upto:
             report.found("search-index-changed", name, index, "a token of the vault is not in it")
     db.integrity()

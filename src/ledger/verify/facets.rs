@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use super::super::leaf::Leaf;
 use super::super::search::facets_of;
 use super::{Finding, FindingKind, MOST_FINDINGS};
-use crate::store::sqlite::{FACET_NAMES, FacetRow, Facets, IndexReader, WholeFacets, facet_index_path};
+use crate::store::sqlite::{FACET_NAMES, FacetReader, FacetRow, Facets, WholeFacets, facet_index_path};
 use crate::store::{Month, Shard, StoreFault};
 
 /// Milliseconds of an hour.
@@ -219,6 +219,6 @@ fn words_of<'a>(facets: &Facets<'a>) -> [&'a str; 7] {
 }
 
 fn is_whole(path: PathBuf) -> bool {
-    let damage = IndexReader::open(&path).map(|reader| reader.integrity());
+    let damage = FacetReader::open(&path).map(|reader| reader.integrity());
     damage.is_some_and(|damage| damage.is_ok_and(|damage| damage.is_empty()))
 }

@@ -6,11 +6,16 @@
 //! <data>/ledger/2026h2/2026-11.provision.index.db   tokens of a vault, by day
 //! ```
 //!
-//! Tokens stand under their day: a random key without it would touch one page an entry and
-//! cost two thirds of the throughput at a million entries. Words are numbers here, so that
-//! a page of an index holds hundreds of places.
+//! Tokens stand in sorted runs of their day, a page of them in a row: a random key in a tree would
+//! touch one page an entry. Words are numbers here, so that a page of an index holds hundreds of
+//! places.
 
+mod file;
 mod reader;
+mod runs;
+#[cfg(test)]
+mod tests;
+mod tokens;
 mod whole;
 mod writer;
 
@@ -19,9 +24,12 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Month, RetentionClass, Shard};
 
-pub use reader::IndexReader;
+pub use file::remove_index;
+pub use reader::FacetReader;
+pub use runs::TokenWriter;
+pub use tokens::{StoredToken, TokenReader, WholeTokens};
 pub use whole::{FACET_NAMES, FacetRow, HourRow, WholeFacets};
-pub use writer::{IndexWriter, remove_index};
+pub use writer::FacetWriter;
 
 /// The words of a leaf that it can be found by; an empty word stands for an absent member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,4 +83,8 @@ pub fn facet_index_path(data: &Path, shard: Shard, month: Month) -> PathBuf {
 
 pub fn token_index_path(data: &Path, shard: Shard, month: Month, class: RetentionClass) -> PathBuf {
     data.join("ledger").join(shard.to_string()).join(format!("{month}.{}.index.db", class.name()))
+}
+
+fn signed(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
 }

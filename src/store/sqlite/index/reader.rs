@@ -1,26 +1,26 @@
-//! Reading an index, beside its writer or on a copy.
+//! Searching a facet index, beside its writer or on a copy.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::super::month_file::integrity_of;
-use super::super::{open_reader, sqlite_fault};
-use super::{FacetQuery, Hourly};
+use super::super::sqlite_fault;
+use super::file::{open_index, upto_of};
+use super::writer::FORM;
+use super::{FacetQuery, Hourly, signed};
 use crate::store::StoreFault;
 
-/// An index open for reading.
-pub struct IndexReader {
+/// A facet index open for reading.
+pub struct FacetReader {
     path: PathBuf,
     connection: Connection,
 }
 
-impl IndexReader {
+impl FacetReader {
     /// `None` where there is none, or none that can be used: the search scans instead.
     pub fn open(path: &Path) -> Option<Self> {
-        let connection = open_reader(path).ok()?;
-        let begun = connection.query_row("SELECT count(*) FROM upto", [], |row| row.get::<_, i64>(0));
-        begun.ok()?;
+        let connection = open_index(path, &FORM).ok()??;
         Some(Self { path: path.to_owned(), connection })
     }
 
@@ -29,30 +29,7 @@ impl IndexReader {
     }
 
     pub fn upto(&self) -> Result<Option<u64>, StoreFault> {
-        let upto = self.read(|c| c.query_row("SELECT idx FROM upto", [], |row| row.get(0)).optional())?;
-        Ok(upto.map(i64::unsigned_abs))
-    }
-
-    /// Indices of a token on a day, newest first.
-    pub fn token(&self, day: i64, token: &[u8; 16], before: u64) -> Result<Vec<u64>, StoreFault> {
-        self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT idx FROM tok WHERE day=? AND tok=? AND idx<? ORDER BY idx DESC")?;
-            let rows = statement.query_map((day, token, signed(before)), |row| row.get::<_, i64>(0))?;
-            rows.map(|row| row.map(i64::unsigned_abs)).collect()
-        })
-    }
-
-    /// Every entry, for whoever holds the index against the vault.
-    pub fn tokens(&self, mut visit: impl FnMut(i64, &[u8], u64)) -> Result<(), StoreFault> {
-        self.read(|connection| {
-            let mut statement = connection.prepare("SELECT day, tok, idx FROM tok")?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                visit(row.get(0)?, row.get_ref(1)?.as_blob()?, row.get::<_, i64>(2)?.unsigned_abs());
-            }
-            Ok(())
-        })
+        self.read(upto_of)
     }
 
     /// What SQLite's own integrity check finds; empty when all is well.
@@ -126,8 +103,4 @@ impl IndexReader {
             rows.collect()
         })
     }
-}
-
-fn signed(index: u64) -> i64 {
-    i64::try_from(index).unwrap_or(i64::MAX)
 }

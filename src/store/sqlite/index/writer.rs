@@ -1,17 +1,18 @@
-//! The index's writing hand: one thread takes in what is new and what must be forgotten.
+//! Writing facets: one thread takes in what is new.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::Transaction;
 
-use super::super::{BUSY_WAIT, file_fault, rest, sqlite_fault};
 use super::Facets;
+use super::file::{Form, IndexFile};
 use crate::store::StoreFault;
 
 /// `ts` stands in the trees by word so that a search within a time reads rows of that time only.
-const FACETS: &str = "
+pub(super) const FORM: Form = Form {
+    version: 1,
+    schema: "
 CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;
 CREATE TABLE word(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE facet(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL,
@@ -30,142 +31,38 @@ CREATE TABLE frequency(facet TEXT NOT NULL, word INTEGER NOT NULL, n INTEGER NOT
 CREATE TABLE hourly(hour INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL, op INTEGER NOT NULL,
   code INTEGER NOT NULL, n INTEGER NOT NULL, ms INTEGER NOT NULL, slowest INTEGER NOT NULL,
   PRIMARY KEY(hour, kind, peer, op, code)) WITHOUT ROWID, STRICT;
-";
+",
+};
 
-const TOKENS: &str = "
-CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;
-CREATE TABLE tok(day INTEGER NOT NULL, tok BLOB NOT NULL, idx INTEGER NOT NULL,
-  PRIMARY KEY(day, tok, idx)) WITHOUT ROWID, STRICT;
-";
-
-/// `PRAGMA cache_size` of the indexing hand, KiB: the right edges of its trees, some hundred pages.
-const CACHE_KIB: i64 = 4 << 10;
-
-/// An index of either kind, open for the one thread that writes it.
-pub struct IndexWriter {
-    path: PathBuf,
-    connection: Connection,
-    upto: Option<u64>,
+/// A facet index, open for the one thread that writes it.
+pub struct FacetWriter {
+    file: IndexFile,
     words: HashMap<String, i64>,
 }
 
-impl IndexWriter {
-    pub fn facets(path: PathBuf) -> Result<Self, StoreFault> {
-        Self::open(path, FACETS)
-    }
-
-    pub fn tokens(path: PathBuf) -> Result<Self, StoreFault> {
-        Self::open(path, TOKENS)
-    }
-
-    /// A file that is damaged is made anew.
-    fn open(path: PathBuf, schema: &str) -> Result<Self, StoreFault> {
-        match Self::connect(&path, schema) {
-            Ok(open) => Ok(open),
-            Err(StoreFault::Damaged { .. }) => {
-                remove_index(&path)?;
-                Self::connect(&path, schema)
-            }
-            Err(other) => Err(other),
-        }
-    }
-
-    fn connect(path: &Path, schema: &str) -> Result<Self, StoreFault> {
-        let connect = || -> rusqlite::Result<(Connection, Option<i64>)> {
-            let connection = Connection::open(path)?;
-            connection.busy_timeout(BUSY_WAIT)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            // A stop may cost the last of it: it is made again.
-            connection.pragma_update(None, "synchronous", "NORMAL")?;
-            connection.pragma_update(None, "secure_delete", true)?;
-            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? == 0 {
-                connection
-                    .execute_batch(&format!("BEGIN IMMEDIATE; {schema} PRAGMA user_version=1; COMMIT;"))?;
-            }
-            let upto = connection.query_row("SELECT idx FROM upto", [], |row| row.get(0)).optional()?;
-            Ok((connection, upto))
-        };
-        let (connection, upto) = connect().map_err(|e| sqlite_fault("open", path, &e))?;
-        let (path, upto) = (path.to_owned(), upto.map(i64::unsigned_abs));
-        Ok(Self { path, connection, upto, words: HashMap::new() })
+impl FacetWriter {
+    pub fn open(path: PathBuf) -> Result<Self, StoreFault> {
+        Ok(Self { file: IndexFile::open(path, &FORM)?, words: HashMap::new() })
     }
 
     /// The last index that has been taken in.
     pub fn upto(&self) -> Option<u64> {
-        self.upto
-    }
-
-    fn write(
-        &mut self,
-        upto: u64,
-        act: impl FnOnce(&Transaction<'_>, &mut HashMap<String, i64>) -> rusqlite::Result<()>,
-    ) -> Result<(), StoreFault> {
-        let write = || -> rusqlite::Result<()> {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            act(&transaction, &mut self.words)?;
-            transaction
-                .execute("INSERT OR REPLACE INTO upto(one, idx) VALUES(1, ?)", [upto.cast_signed()])?;
-            transaction.commit()
-        };
-        write().map_err(|e| {
-            // Numbers of words that were rolled back.
-            self.words.clear();
-            if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
-                // It holds what it says it has not taken in: it is made anew.
-                let _ = remove_index(&self.path);
-            }
-            sqlite_fault("index", &self.path, &e)
-        })?;
-        self.upto = Some(upto);
-        Ok(())
+        self.file.upto()
     }
 
     /// Takes in leaves up to `upto`, in order.
-    pub fn add_facets(&mut self, leaves: &[Facets<'_>], upto: u64) -> Result<(), StoreFault> {
-        self.write(upto, |transaction, words| add_facets(transaction, words, leaves))
-    }
-
-    /// Takes in tokens up to `upto`: day, token, index.
-    pub fn add_tokens(&mut self, tokens: &mut [(i64, [u8; 16], u64)], upto: u64) -> Result<(), StoreFault> {
-        // In the order of the tree: neighbours share a page.
-        tokens.sort_unstable();
-        self.write(upto, |transaction, _| {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR IGNORE INTO tok(day, tok, idx) VALUES(?, ?, ?)")?;
-            for (day, token, index) in tokens {
-                insert.execute((*day, *token, index.cast_signed()))?;
-            }
-            Ok(())
-        })
+    pub fn add(&mut self, leaves: &[Facets<'_>], upto: u64) -> Result<(), StoreFault> {
+        let added = self.file.take_in(upto, |transaction| add_facets(transaction, &mut self.words, leaves));
+        if added.is_err() {
+            // Numbers of words that were rolled back.
+            self.words.clear();
+        }
+        added
     }
 
     /// Leaves nothing in the WAL, unless a reader stands in the way.
     pub fn rest(&self) -> Result<(), StoreFault> {
-        rest::checkpoint(&self.connection, &self.path).map(drop)
-    }
-
-    /// Tokens of these leaves leave the index and its WAL.
-    pub fn forget(&mut self, of: &[u64]) -> Result<(), StoreFault> {
-        let mut forget = || -> rusqlite::Result<()> {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch("CREATE TEMP TABLE IF NOT EXISTS gone(idx INTEGER PRIMARY KEY)")?;
-            {
-                let mut insert = transaction.prepare("INSERT OR IGNORE INTO gone(idx) VALUES(?)")?;
-                for index in of {
-                    insert.execute([index.cast_signed()])?;
-                }
-            }
-            transaction.execute("DELETE FROM tok WHERE idx IN (SELECT idx FROM gone)", [])?;
-            transaction.execute("DELETE FROM gone", [])?;
-            transaction.commit()
-        };
-        forget().map_err(|e| sqlite_fault("index", &self.path, &e))?;
-        match rest::checkpoint(&self.connection, &self.path)? {
-            true => Ok(()),
-            // A reader stands in the way: they can still be read in the WAL.
-            false => Err(StoreFault::Locked),
-        }
+        self.file.rest().map(drop)
     }
 }
 
@@ -235,19 +132,6 @@ fn add_facets(
     Ok(())
 }
 
-/// Takes an index away, with what SQLite leaves beside it.
-pub fn remove_index(path: &Path) -> Result<(), StoreFault> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(&name) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file_fault(path, &e)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,14 +153,14 @@ mod tests {
             auth: None,
             ms: 1,
         };
-        let open = || IndexWriter::facets(path.clone()).unwrap();
-        open().add_facets(&[leaf(0), leaf(1)], 1).unwrap();
-        open().connection.execute("UPDATE upto SET idx=0", []).unwrap();
-        assert!(open().add_facets(&[leaf(1)], 1).is_err());
+        let open = || FacetWriter::open(path.clone()).unwrap();
+        open().add(&[leaf(0), leaf(1)], 1).unwrap();
+        open().file.connection().execute("UPDATE upto SET idx=0", []).unwrap();
+        assert!(open().add(&[leaf(1)], 1).is_err());
         let mut anew = open();
         assert_eq!(anew.upto(), None);
-        anew.add_facets(&[leaf(0), leaf(1)], 1).unwrap();
+        anew.add(&[leaf(0), leaf(1)], 1).unwrap();
         let counted = "SELECT n FROM frequency WHERE facet='peer'";
-        assert_eq!(anew.connection.query_row(counted, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+        assert_eq!(anew.file.connection().query_row(counted, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
     }
 }
