@@ -29,8 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const MOST_WAITING: u64 = 16_384;
 /// Leaves read at once.
 const AT_ONCE: usize = 1_024;
-/// Leaves whose tokens are taken in at once: sorted, they share the pages of the index, which
-/// are written once for all of them.
+/// Leaves whose tokens are taken in at once, in runs of their days; their tokens wait in memory,
+/// some 6 MiB.
 const TOKENS_OF_AT_ONCE: u64 = 65_536;
 /// Below the threads that answer partners (`nice`).
 const NICENESS: i32 = 10;
@@ -184,10 +184,11 @@ impl Indexer {
                 rows.retain(|(index, _)| open.facets.upto().is_some_and(|upto| *index <= upto));
                 let last = rows.last().map(|(last, _)| *last);
                 if let Some(last) = last {
-                    let times = file.times(from, last)?;
+                    let mut times = open.facets.times(from, last)?.into_iter().peekable();
                     for (at, records) in &rows {
-                        let Some(ts) = times.get(at) else { continue };
-                        let day = day_number(Now::from_ms(*ts));
+                        while times.next_if(|(index, _)| index < at).is_some() {}
+                        let Some((_, ts)) = times.next_if(|(index, _)| index == at) else { continue };
+                        let day = day_number(Now::from_ms(ts));
                         for record in records.chunks_exact(TOKEN_RECORD_BYTES) {
                             if let Some(token) = record.last_chunk() {
                                 tokens.push((day, *token, *at));

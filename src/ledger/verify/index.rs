@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::super::evidence::{TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number};
-use super::super::tree::sha256;
+use super::set_sum::SetSum;
 use super::{Finding, FindingKind};
 use crate::clock::Now;
 use crate::store::StoreFault;
@@ -26,24 +26,6 @@ pub(super) struct IndexCheck {
     vault: SetSum,
     /// From which leaf on it was which day.
     days: Vec<(u64, i64)>,
-}
-
-/// A sum of hashes: equal for equal sets, whatever their order.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct SetSum([u64; 4]);
-
-impl SetSum {
-    fn add(&mut self, day: i64, token: &[u8], index: u64) {
-        let mut bytes = [0; 32];
-        let parts = [day.to_be_bytes().as_slice(), token, index.to_be_bytes().as_slice()].concat();
-        for (to, from) in bytes.iter_mut().zip(&parts) {
-            *to = *from;
-        }
-        let hash = sha256(&bytes);
-        for (sum, part) in self.0.iter_mut().zip(hash.as_chunks::<8>().0) {
-            *sum = sum.wrapping_add(u64::from_be_bytes(*part));
-        }
-    }
 }
 
 impl IndexCheck {

@@ -58,9 +58,19 @@ impl Tampered<'_> {
 
     /// Makes the token index say something else than it does and than another region's does.
     fn tokens(&self, edit: fn(&mut Vec<Row>, Vec<Row>)) {
-        let path = self.db(INDEX);
+        let theirs = runs::rows(&Self::folder(&self.ground.other).join(INDEX));
+        self.runs(INDEX, |rows| edit(rows, theirs));
+    }
+
+    /// The same of the facet index's authorizations.
+    fn authorizations(&self, edit: fn(&mut Vec<Row>)) {
+        self.runs(FACETS, edit);
+    }
+
+    fn runs(&self, name: &str, edit: impl FnOnce(&mut Vec<Row>)) {
+        let path = self.db(name);
         let mut rows = runs::rows(&path);
-        edit(&mut rows, runs::rows(&Self::folder(&self.ground.other).join(INDEX)));
+        edit(&mut rows);
         let connection = Connection::open(&path).unwrap();
         runs::write(&connection, rows);
         connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
@@ -557,10 +567,7 @@ const CASES: &[Case] = &[
     Case {
         name: "facet-flip",
         act: |t| {
-            t.sql(
-                FACETS,
-                "UPDATE facet SET op=(SELECT f.op FROM facet f WHERE f.op<>facet.op LIMIT 1) WHERE idx=50",
-            );
+            t.sql(FACETS, "UPDATE facet SET combo=(SELECT f.combo FROM facet f WHERE f.combo<>facet.combo LIMIT 1) WHERE idx=50");
         },
         file: FACETS,
         index: Some(LEAF),
@@ -572,6 +579,12 @@ const CASES: &[Case] = &[
         index: Some(LEAF),
     },
     Case {
+        name: "facet-auth",
+        act: |t| t.sql(FACETS, "UPDATE facet SET auth=zeroblob(32) WHERE idx=50"),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
         name: "facet-delete",
         act: |t| t.sql(FACETS, "DELETE FROM facet WHERE idx=50"),
         file: FACETS,
@@ -579,9 +592,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "facet-insert",
-        act: |t| {
-            t.sql(FACETS, "INSERT INTO facet SELECT 90000, ts, kind, peer, op, item, lt, dec, code, auth FROM facet WHERE idx=50");
-        },
+        act: |t| t.sql(FACETS, "INSERT INTO facet SELECT 90000, ts, combo, auth FROM facet WHERE idx=50"),
         file: FACETS,
         index: Some(90_000),
     },
@@ -600,7 +611,7 @@ const CASES: &[Case] = &[
     Case {
         name: "facet-splice",
         act: |t| {
-            t.sql(FACETS, "DELETE FROM facet WHERE idx=50; INSERT INTO facet SELECT 50, ts+1, kind, peer, op, item, lt, dec, code, auth FROM b.facet WHERE idx=50");
+            t.sql(FACETS, "DELETE FROM facet WHERE idx=50; INSERT INTO facet SELECT 50, ts+1, combo, auth FROM b.facet WHERE idx=50");
         },
         file: FACETS,
         index: Some(LEAF),
@@ -630,30 +641,87 @@ const CASES: &[Case] = &[
         index: None,
     },
     Case {
-        name: "frequency-flip",
+        name: "combination-flip",
+        act: |t| t.sql(FACETS, "UPDATE combo SET lt=op WHERE id=(SELECT combo FROM facet WHERE idx=50)"),
+        file: FACETS,
+        index: Some(2),
+    },
+    Case {
+        name: "combination-insert",
         act: |t| {
-            t.sql(FACETS, "UPDATE frequency SET n=n+1 WHERE facet='peer' AND n=(SELECT max(n) FROM frequency WHERE facet='peer')")
+            t.sql(FACETS, "INSERT INTO combo(kind, peer, op, item, lt, dec, code) SELECT kind, peer, op, op, lt, dec, code FROM combo WHERE id=(SELECT combo FROM facet WHERE idx=50)");
         },
         file: FACETS,
         index: None,
     },
     Case {
-        // Without it nobody finds a lookup by its op.
-        name: "frequency-delete",
-        act: |t| {
-            t.sql(FACETS, "DELETE FROM frequency WHERE facet='op' AND word=(SELECT id FROM word WHERE text='license.query')")
-        },
+        name: "combination-delete",
+        act: |t| t.sql(FACETS, "DELETE FROM combo WHERE id=(SELECT combo FROM facet WHERE idx=50)"),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        // Without it nobody finds the leaves of that block.
+        name: "block-delete",
+        act: |t| t.sql(FACETS, "DELETE FROM block WHERE combo=(SELECT combo FROM facet WHERE idx=50)"),
         file: FACETS,
         index: None,
     },
     Case {
-        name: "frequency-insert",
+        name: "block-insert",
+        act: |t| t.sql(FACETS, "INSERT INTO block SELECT id+1, combo, from_ts, to_ts FROM block"),
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        // Who looks within a time is not led there.
+        name: "block-time",
+        act: |t| t.sql(FACETS, "UPDATE block SET to_ts=to_ts-1"),
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "authorization-delete",
+        act: |t| t.authorizations(|rows| rows.retain(|row| row.2 != LEAF)),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-flip",
+        act: |t| {
+            t.authorizations(|rows| {
+                rows.iter_mut().filter(|row| row.2 == LEAF).for_each(|row| row.1 = [0x5a; 16]);
+            });
+        },
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-insert",
+        act: |t| t.authorizations(|rows| rows.push((0, [1; 16], LEAF))),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-run",
+        act: |t| t.authorizations(|rows| rows.iter_mut().for_each(|row| row.0 += i64::from(row.2 == LEAF))),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-first",
         act: |t| {
             t.sql(
                 FACETS,
-                "INSERT INTO frequency SELECT 'item', (SELECT id FROM word WHERE text='license.query'), 5",
+                "UPDATE chunk SET first=substr(body, -24) WHERE rowid=(SELECT max(rowid) FROM chunk)",
             )
         },
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "authorization-count",
+        act: |t| t.sql(FACETS, "UPDATE run SET n=n-1"),
         file: FACETS,
         index: None,
     },

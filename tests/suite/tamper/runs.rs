@@ -1,4 +1,4 @@
-//! Token indexes rewritten by somebody who knows their form: whatever he makes them say stands in
+//! The runs of indexes rewritten by somebody who knows their form: whatever he makes them say stands in
 //! well-formed runs.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ pub type Row = (i64, [u8; 16], u64);
 const ENTRY: usize = 24;
 const CHUNK: usize = 100 * ENTRY;
 
-/// Everything that a token index says.
+/// Everything that the runs of an index say.
 pub fn rows(path: &Path) -> Vec<Row> {
     let uri = format!("file:{}?immutable=1", path.display());
     let connection = Connection::open(uri).unwrap();
@@ -30,7 +30,7 @@ pub fn rows(path: &Path) -> Vec<Row> {
     rows
 }
 
-/// Makes a token index say this and nothing else.
+/// Makes the runs of an index say this and nothing else.
 pub fn write(connection: &Connection, mut rows: Vec<Row>) {
     rows.sort_unstable();
     connection.execute_batch("DELETE FROM chunk; DELETE FROM run").unwrap();

@@ -15,8 +15,12 @@ use crate::store::StoreFault;
 /// What stands in a file, and the `PRAGMA user_version` that says so.
 pub(super) struct Form {
     pub version: i32,
-    pub schema: &'static str,
+    pub schema: &'static [&'static str],
 }
+
+/// How far an index of either kind goes.
+pub(super) const UPTO: &str =
+    "CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;";
 
 /// `PRAGMA cache_size` of the indexing hand, KiB: the right edges of its trees, some hundred pages.
 const CACHE_KIB: i64 = 4 << 10;
@@ -51,7 +55,7 @@ impl IndexFile {
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             match version_of(&connection)? {
                 0 => {
-                    let Form { schema, version } = form;
+                    let (schema, version) = (form.schema.concat(), form.version);
                     connection.execute_batch(&format!(
                         "BEGIN IMMEDIATE; {schema} PRAGMA user_version={version}; COMMIT;"
                     ))?;
@@ -116,6 +120,10 @@ impl IndexFile {
     /// Leaves nothing in the WAL, unless a reader stands in the way; says whether it did.
     pub fn rest(&self) -> Result<bool, StoreFault> {
         rest::checkpoint(&self.connection, &self.path)
+    }
+
+    pub fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreFault> {
+        read(&self.connection).map_err(|e| sqlite_fault("read", &self.path, &e))
     }
 
     #[cfg(test)]

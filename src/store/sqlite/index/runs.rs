@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension as _, ffi};
 
-use super::file::{Form, IndexFile};
+use super::file::{Form, IndexFile, UPTO};
 use crate::store::StoreFault;
 
 /// Octets of a token.
@@ -23,15 +23,12 @@ pub(super) const ENTRY_BYTES: usize = TOKEN_BYTES + 8;
 pub(super) type Entry = [u8; ENTRY_BYTES];
 
 /// A chunk is found by its first entry.
-pub(super) const FORM: Form = Form {
-    version: 2,
-    schema: "
-CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;
+pub(super) const RUNS: &str = "
 CREATE TABLE run(id INTEGER PRIMARY KEY, day INTEGER NOT NULL, n INTEGER NOT NULL) STRICT;
 CREATE INDEX run_day ON run(day);
 CREATE TABLE chunk(run INTEGER NOT NULL, first BLOB NOT NULL, body BLOB NOT NULL, UNIQUE(run, first)) STRICT;
-",
-};
+";
+pub(super) const FORM: Form = Form { version: 2, schema: &[UPTO, RUNS] };
 
 /// Entries of a chunk: with its first once more and SQLite's own octets, one page of 4 096.
 const CHUNK_ENTRIES: usize = 166;
@@ -101,8 +98,8 @@ pub(super) fn parts_of(entry: &Entry) -> ([u8; TOKEN_BYTES], u64) {
     (token, entry.last_chunk().map_or(0, |index| u64::from_be_bytes(*index)))
 }
 
-/// Merges what is new of a day with those of its newest runs that are not much larger.
-fn take_in(connection: &Connection, day: i64, new: Vec<Entry>) -> rusqlite::Result<()> {
+/// Merges what is new of a day, sorted, with those of its newest runs that are not much larger.
+pub(super) fn take_in(connection: &Connection, day: i64, new: Vec<Entry>) -> rusqlite::Result<()> {
     let older: Vec<(i64, u64)> = connection
         .prepare_cached("SELECT id, n FROM run WHERE day=? ORDER BY id DESC")?
         .query_map([day], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?

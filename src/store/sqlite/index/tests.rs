@@ -1,11 +1,14 @@
-//! Token indexes as a search sees them, through merging, forgetting and damage.
+//! Indexes as a search sees them: tokens through merging, forgetting and damage, facets over many
+//! blocks.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{StoredToken, TokenReader, TokenWriter, WholeTokens};
+use super::{
+    FacetQuery, FacetReader, FacetWriter, Facets, StoredToken, TokenReader, TokenWriter, WholeTokens,
+};
 
 const TODAY: i64 = 20_261_123;
 
@@ -213,5 +216,75 @@ fn what_no_search_would_find_is_told_when_the_index_is_read_as_a_whole() {
         home.sql(edit);
         let (whole, stored) = whole(&home);
         assert!(!whole.well_formed || stored.iter().any(|entry| !entry.in_place), "{edit}");
+    }
+}
+
+/// Three partners, one of them rare; a refusal now and then; a clock that steps back once.
+fn leaf(index: u64) -> Facets<'static> {
+    let denied = index % 97 == 5;
+    Facets {
+        index,
+        ts: index.cast_signed() * 1_000 - i64::from(index > 900) * 200_000,
+        kind: if index % 2 == 0 { "in" } else { "out.sent" },
+        peer: match index {
+            700 | 1_500 => "110000",
+            n if n % 3 == 0 => "331083",
+            _ => "320922",
+        },
+        op: "license.query",
+        dec: if denied { "deny" } else { "permit" },
+        code: if denied { "replay" } else { "" },
+        auth: (index % 2 == 0).then(|| [u8::try_from(index % 200).unwrap(); 32]),
+        ms: 3,
+        ..Facets::default()
+    }
+}
+
+#[test]
+fn facets_find_what_a_look_at_every_leaf_finds_newest_first() {
+    const ALL: u64 = 1_700;
+    let home = Home::new();
+    let mut writer = FacetWriter::open(home.path.clone()).unwrap();
+    let mut from = 0;
+    for step in [1, 2, 500, 9, 1_000, 188] {
+        let leaves: Vec<_> = (from..from + step).map(leaf).collect();
+        from += step;
+        writer.add(&leaves, from - 1).unwrap();
+    }
+    assert_eq!(from, ALL);
+    let reader = FacetReader::open(&home.path).unwrap();
+    let words = |all: &[(&'static str, &str)]| -> BTreeMap<&'static str, String> {
+        all.iter().map(|(name, text)| (*name, (*text).to_owned())).collect()
+    };
+    let combinations = [
+        words(&[]),
+        words(&[("peer", "331083")]),
+        words(&[("peer", "110000")]),
+        words(&[("peer", "331083"), ("code", "replay")]),
+        words(&[("kind", "out.sent"), ("dec", "deny"), ("op", "license.query")]),
+        words(&[("item", "")]),
+        words(&[("peer", "nobody")]),
+        words(&[("peer", "permit")]),
+    ];
+    let times = [(i64::MIN, i64::MAX), (300_000, 600_000), (690_000, 720_000), (1_400_000, i64::MAX), (5, 5)];
+    for words in &combinations {
+        for (from, to) in times {
+            for auth in [None, Some([88; 32]), Some([89; 32])] {
+                for (before, most) in [(u64::MAX, 10_000), (1_024, 7), (1_023, 201), (1, 5), (0, 5)] {
+                    let query = FacetQuery { words: words.clone(), auth, from, to, before, most };
+                    let fits = |leaf: &Facets<'_>| {
+                        let said = leaf.words();
+                        let names = ["kind", "peer", "op", "item", "lt", "dec", "code"];
+                        let mut pairs = names.into_iter().zip(said);
+                        pairs.all(|(name, said)| words.get(name).is_none_or(|wanted| wanted == said))
+                            && auth.is_none_or(|auth| leaf.auth == Some(auth))
+                            && (from..to).contains(&leaf.ts)
+                    };
+                    let expected: Vec<u64> =
+                        (0..ALL.min(before)).rev().filter(|index| fits(&leaf(*index))).take(most).collect();
+                    assert_eq!(reader.facets(&query).unwrap(), expected, "{query:?}");
+                }
+            }
+        }
     }
 }

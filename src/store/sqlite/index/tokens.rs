@@ -64,52 +64,14 @@ impl TokenReader {
 
     /// Indices of a token on a day, oldest first.
     pub fn token(&self, day: i64, token: &[u8; TOKEN_BYTES], before: u64) -> Result<Vec<u64>, StoreFault> {
-        let (from, to) = (entry_of(token, 0), entry_of(token, signed(before).unsigned_abs()));
-        self.read(|connection| {
-            let mut found = Vec::new();
-            let mut statement = connection.prepare_cached(OF_TOKEN)?;
-            let mut rows = statement.query((day, from, to))?;
-            while let Some(row) = rows.next()? {
-                let entries: &[Entry] = row.get_ref(0)?.as_blob()?.as_chunks().0;
-                let first = entries.partition_point(|entry| *entry < from);
-                let of_token = entries.iter().skip(first).take_while(|entry| **entry < to);
-                found.extend(of_token.map(|entry| parts_of(entry).1));
-            }
-            found.sort_unstable();
-            Ok(found)
-        })
+        self.read(|connection| find(connection, day, token, before))
     }
 
     /// Every entry, in one snapshot.
-    pub fn walk(&self, mut visit: impl FnMut(StoredToken)) -> Result<WholeTokens, StoreFault> {
+    pub fn walk(&self, visit: impl FnMut(StoredToken)) -> Result<WholeTokens, StoreFault> {
         self.read(|connection| {
             let snapshot = connection.unchecked_transaction()?;
-            let upto = upto_of(&snapshot)?;
-            let of_no_run = "SELECT EXISTS(SELECT 1 FROM chunk WHERE run NOT IN (SELECT id FROM run))";
-            let mut well_formed = !snapshot.query_row(of_no_run, [], |row| row.get::<_, bool>(0))?;
-            let mut runs = snapshot.prepare("SELECT id, day, n FROM run ORDER BY id")?;
-            let mut chunks = snapshot.prepare("SELECT first, body FROM chunk WHERE run=? ORDER BY first")?;
-            let mut runs = runs.query([])?;
-            while let Some(run) = runs.next()? {
-                let (id, day, n): (i64, i64, i64) = (run.get(0)?, run.get(1)?, run.get(2)?);
-                let (mut before, mut counted) = (None, 0);
-                let mut rows = chunks.query([id])?;
-                while let Some(row) = rows.next()? {
-                    let (entries, rest) = row.get_ref(1)?.as_blob()?.as_chunks();
-                    well_formed &= rest.is_empty() && !entries.is_empty();
-                    let mut found_by = Some(row.get_ref(0)?.as_blob()?);
-                    for entry in entries {
-                        let in_place = found_by.take().is_none_or(|first| first == entry)
-                            && before.is_none_or(|before| before < *entry);
-                        before = Some(*entry);
-                        counted += 1;
-                        let (token, index) = parts_of(entry);
-                        visit(StoredToken { day, token, index, in_place });
-                    }
-                }
-                well_formed &= counted == n && n > 0;
-            }
-            Ok(WholeTokens { upto, well_formed })
+            Ok(WholeTokens { upto: upto_of(&snapshot)?, well_formed: walk(&snapshot, visit)? })
         })
     }
 
@@ -117,4 +79,55 @@ impl TokenReader {
     pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
         self.read(integrity_of)
     }
+}
+
+/// Indices of a token on a day, oldest first.
+pub(super) fn find(
+    connection: &Connection,
+    day: i64,
+    token: &[u8; TOKEN_BYTES],
+    before: u64,
+) -> rusqlite::Result<Vec<u64>> {
+    let (from, to) = (entry_of(token, 0), entry_of(token, signed(before).unsigned_abs()));
+    let mut found = Vec::new();
+    let mut statement = connection.prepare_cached(OF_TOKEN)?;
+    let mut rows = statement.query((day, from, to))?;
+    while let Some(row) = rows.next()? {
+        let entries: &[Entry] = row.get_ref(0)?.as_blob()?.as_chunks().0;
+        let first = entries.partition_point(|entry| *entry < from);
+        let of_token = entries.iter().skip(first).take_while(|entry| **entry < to);
+        found.extend(of_token.map(|entry| parts_of(entry).1));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Every entry in the order in which a search meets them, and whether the runs are
+/// [well formed](WholeTokens::well_formed).
+pub(super) fn walk(connection: &Connection, mut visit: impl FnMut(StoredToken)) -> rusqlite::Result<bool> {
+    let of_no_run = "SELECT EXISTS(SELECT 1 FROM chunk WHERE run NOT IN (SELECT id FROM run))";
+    let mut well_formed = !connection.query_row(of_no_run, [], |row| row.get::<_, bool>(0))?;
+    let mut runs = connection.prepare("SELECT id, day, n FROM run ORDER BY id")?;
+    let mut chunks = connection.prepare("SELECT first, body FROM chunk WHERE run=? ORDER BY first")?;
+    let mut runs = runs.query([])?;
+    while let Some(run) = runs.next()? {
+        let (id, day, n): (i64, i64, i64) = (run.get(0)?, run.get(1)?, run.get(2)?);
+        let (mut before, mut counted) = (None, 0);
+        let mut rows = chunks.query([id])?;
+        while let Some(row) = rows.next()? {
+            let (entries, rest) = row.get_ref(1)?.as_blob()?.as_chunks();
+            well_formed &= rest.is_empty() && !entries.is_empty();
+            let mut found_by = Some(row.get_ref(0)?.as_blob()?);
+            for entry in entries {
+                let in_place = found_by.take().is_none_or(|first| first == entry)
+                    && before.is_none_or(|before| before < *entry);
+                before = Some(*entry);
+                counted += 1;
+                let (token, index) = parts_of(entry);
+                visit(StoredToken { day, token, index, in_place });
+            }
+        }
+        well_formed &= counted == n && n > 0;
+    }
+    Ok(well_formed)
 }

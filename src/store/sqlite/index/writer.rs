@@ -3,46 +3,51 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use rusqlite::Transaction;
+use rusqlite::Connection;
 
-use super::Facets;
-use super::file::{Form, IndexFile};
+use super::file::{Form, IndexFile, UPTO};
+use super::runs::{self, RUNS};
+use super::{AUTHORIZATIONS, BLOCK_LEAVES, Facets, Words, short_authorization};
 use crate::store::StoreFault;
 
-/// `ts` stands in the trees by word so that a search within a time reads rows of that time only.
+/// `combo` is the words of a leaf together; `block` says which of them some hundred leaves have, and
+/// when; the runs hold authorizations.
 pub(super) const FORM: Form = Form {
-    version: 1,
-    schema: "
-CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;
+    version: 2,
+    schema: &[
+        UPTO,
+        RUNS,
+        "
 CREATE TABLE word(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE facet(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL,
-  op INTEGER NOT NULL, item INTEGER NOT NULL, lt INTEGER NOT NULL, dec INTEGER NOT NULL, code INTEGER NOT NULL,
-  auth BLOB) STRICT;
-CREATE INDEX facet_kind ON facet(kind, idx, ts);
-CREATE INDEX facet_peer ON facet(peer, idx, ts);
-CREATE INDEX facet_op ON facet(op, idx, ts);
-CREATE INDEX facet_item ON facet(item, idx, ts);
-CREATE INDEX facet_lt ON facet(lt, idx, ts);
-CREATE INDEX facet_dec ON facet(dec, idx, ts);
-CREATE INDEX facet_code ON facet(code, idx, ts);
-CREATE INDEX facet_auth ON facet(auth) WHERE auth IS NOT NULL;
-CREATE TABLE frequency(facet TEXT NOT NULL, word INTEGER NOT NULL, n INTEGER NOT NULL,
-  PRIMARY KEY(facet, word)) WITHOUT ROWID, STRICT;
+CREATE TABLE combo(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, peer INTEGER NOT NULL, op INTEGER NOT NULL,
+  item INTEGER NOT NULL, lt INTEGER NOT NULL, dec INTEGER NOT NULL, code INTEGER NOT NULL,
+  UNIQUE(kind, peer, op, item, lt, dec, code)) STRICT;
+CREATE TABLE facet(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, combo INTEGER NOT NULL, auth BLOB) STRICT;
+CREATE TABLE block(id INTEGER NOT NULL, combo INTEGER NOT NULL, from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL,
+  PRIMARY KEY(id, combo)) WITHOUT ROWID, STRICT;
 CREATE TABLE hourly(hour INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL, op INTEGER NOT NULL,
   code INTEGER NOT NULL, n INTEGER NOT NULL, ms INTEGER NOT NULL, slowest INTEGER NOT NULL,
   PRIMARY KEY(hour, kind, peer, op, code)) WITHOUT ROWID, STRICT;
 ",
+    ],
 };
 
 /// A facet index, open for the one thread that writes it.
 pub struct FacetWriter {
     file: IndexFile,
+    known: Known,
+}
+
+/// Numbers that were given to words, and to combinations of them.
+#[derive(Default)]
+struct Known {
     words: HashMap<String, i64>,
+    combos: HashMap<Words, i64>,
 }
 
 impl FacetWriter {
     pub fn open(path: PathBuf) -> Result<Self, StoreFault> {
-        Ok(Self { file: IndexFile::open(path, &FORM)?, words: HashMap::new() })
+        Ok(Self { file: IndexFile::open(path, &FORM)?, known: Known::default() })
     }
 
     /// The last index that has been taken in.
@@ -52,12 +57,24 @@ impl FacetWriter {
 
     /// Takes in leaves up to `upto`, in order.
     pub fn add(&mut self, leaves: &[Facets<'_>], upto: u64) -> Result<(), StoreFault> {
-        let added = self.file.take_in(upto, |transaction| add_facets(transaction, &mut self.words, leaves));
+        let added = self.file.take_in(upto, |transaction| add_facets(transaction, &mut self.known, leaves));
         if added.is_err() {
-            // Numbers of words that were rolled back.
-            self.words.clear();
+            // Numbers that were rolled back.
+            self.known = Known::default();
         }
         added
+    }
+
+    /// When the leaves `from..=to` that it has taken in were stamped, in their order, milliseconds.
+    pub fn times(&self, from: u64, to: u64) -> Result<Vec<(u64, i64)>, StoreFault> {
+        self.file.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT idx, ts FROM facet WHERE idx>=? AND idx<=? ORDER BY idx")?;
+            let rows = statement.query_map((from.cast_signed(), to.cast_signed()), |row| {
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
+            })?;
+            rows.collect()
+        })
     }
 
     /// Leaves nothing in the WAL, unless a reader stands in the way.
@@ -66,70 +83,79 @@ impl FacetWriter {
     }
 }
 
+impl Known {
+    fn word(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.words.get(text) {
+            return Ok(*id);
+        }
+        connection.prepare_cached("INSERT OR IGNORE INTO word(text) VALUES(?)")?.execute([text])?;
+        let id = connection
+            .prepare_cached("SELECT id FROM word WHERE text=?")?
+            .query_row([text], |row| row.get(0))?;
+        self.words.insert(text.to_owned(), id);
+        Ok(id)
+    }
+
+    fn combo(&mut self, connection: &Connection, words: Words) -> rusqlite::Result<i64> {
+        if let Some(id) = self.combos.get(&words) {
+            return Ok(*id);
+        }
+        let insert =
+            "INSERT OR IGNORE INTO combo(kind, peer, op, item, lt, dec, code) VALUES(?, ?, ?, ?, ?, ?, ?)";
+        connection.prepare_cached(insert)?.execute(words)?;
+        let id = connection
+            .prepare_cached(
+                "SELECT id FROM combo WHERE kind=? AND peer=? AND op=? AND item=? AND lt=? AND dec=? AND code=?",
+            )?
+            .query_row(words, |row| row.get(0))?;
+        self.combos.insert(words, id);
+        Ok(id)
+    }
+}
+
 /// Hour, kind, peer, op, code; and how many, milliseconds in all, the slowest.
 type HourKey = (i64, i64, i64, i64, i64);
 type HourSum = (i64, i64, i64);
 
-fn add_facets(
-    transaction: &Transaction<'_>,
-    words: &mut HashMap<String, i64>,
-    leaves: &[Facets<'_>],
-) -> rusqlite::Result<()> {
-    let mut number = |text: &str| -> rusqlite::Result<i64> {
-        if let Some(id) = words.get(text) {
-            return Ok(*id);
-        }
-        transaction.prepare_cached("INSERT OR IGNORE INTO word(text) VALUES(?)")?.execute([text])?;
-        let id = transaction
-            .prepare_cached("SELECT id FROM word WHERE text=?")?
-            .query_row([text], |row| row.get(0))?;
-        words.insert(text.to_owned(), id);
-        Ok(id)
-    };
-    let mut frequency: HashMap<(&'static str, i64), i64> = HashMap::new();
+fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>]) -> rusqlite::Result<()> {
+    let mut blocks: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
     let mut hourly: BTreeMap<HourKey, HourSum> = BTreeMap::new();
-    // Not "or replace", which keeps a journal of every statement where there are indexes.
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO facet(idx, ts, kind, peer, op, item, lt, dec, code, auth) \
-         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
+    let mut authorizations = Vec::new();
+    // Not "or replace": a row that is there already means that the index says less than it holds.
+    let mut insert =
+        connection.prepare_cached("INSERT INTO facet(idx, ts, combo, auth) VALUES(?, ?, ?, ?)")?;
     for leaf in leaves {
-        let (kind, peer, op) = (number(leaf.kind)?, number(leaf.peer)?, number(leaf.op)?);
-        let (item, lt) = (number(leaf.item)?, number(leaf.lt)?);
-        let (dec, code) = (number(leaf.dec)?, number(leaf.code)?);
-        let index = leaf.index.cast_signed();
-        insert.execute((index, leaf.ts, kind, peer, op, item, lt, dec, code, leaf.auth))?;
-        let named = [
-            ("kind", kind),
-            ("peer", peer),
-            ("op", op),
-            ("item", item),
-            ("lt", lt),
-            ("dec", dec),
-            ("code", code),
-        ];
-        for word in named {
-            *frequency.entry(word).or_default() += 1;
+        let mut words = [0; 7];
+        for (word, text) in words.iter_mut().zip(leaf.words()) {
+            *word = known.word(connection, text)?;
         }
+        let combo = known.combo(connection, words)?;
+        let index = leaf.index.cast_signed();
+        insert.execute((index, leaf.ts, combo, leaf.auth))?;
+        let span = blocks.entry((index / BLOCK_LEAVES, combo)).or_insert((leaf.ts, leaf.ts));
+        *span = (span.0.min(leaf.ts), span.1.max(leaf.ts));
+        authorizations.extend(leaf.auth.map(|auth| runs::entry_of(&short_authorization(&auth), leaf.index)));
+        let [kind, peer, op, .., code] = words;
         let sum = hourly.entry((leaf.ts.div_euclid(3_600_000), kind, peer, op, code)).or_default();
         let ms = i64::from(leaf.ms);
         *sum = (sum.0 + 1, sum.1 + ms, sum.2.max(ms));
     }
-    let mut count = transaction.prepare_cached(
-        "INSERT INTO frequency(facet, word, n) VALUES(?1, ?2, ?3) \
-         ON CONFLICT(facet, word) DO UPDATE SET n=n+?3",
+    let mut block = connection.prepare_cached(
+        "INSERT INTO block(id, combo, from_ts, to_ts) VALUES(?1, ?2, ?3, ?4) \
+         ON CONFLICT(id, combo) DO UPDATE SET from_ts=min(from_ts, ?3), to_ts=max(to_ts, ?4)",
     )?;
-    for ((facet, word), n) in frequency {
-        count.execute((facet, word, n))?;
+    for ((id, combo), (from, to)) in blocks {
+        block.execute((id, combo, from, to))?;
     }
-    let mut sum = transaction.prepare_cached(
+    let mut sum = connection.prepare_cached(
         "INSERT INTO hourly(hour, kind, peer, op, code, n, ms, slowest) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
          ON CONFLICT(hour, kind, peer, op, code) DO UPDATE SET n=n+?6, ms=ms+?7, slowest=max(slowest, ?8)",
     )?;
     for ((hour, kind, peer, op, code), (n, ms, slowest)) in hourly {
         sum.execute((hour, kind, peer, op, code, n, ms, slowest))?;
     }
-    Ok(())
+    authorizations.sort_unstable();
+    if authorizations.is_empty() { Ok(()) } else { runs::take_in(connection, AUTHORIZATIONS, authorizations) }
 }
 
 #[cfg(test)]
@@ -160,7 +186,7 @@ mod tests {
         let mut anew = open();
         assert_eq!(anew.upto(), None);
         anew.add(&[leaf(0), leaf(1)], 1).unwrap();
-        let counted = "SELECT n FROM frequency WHERE facet='peer'";
+        let counted = "SELECT sum(n) FROM hourly";
         assert_eq!(anew.file.connection().query_row(counted, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
     }
 }
