@@ -32,7 +32,7 @@ use crate::config::{Config, Register as RegisterConfig};
 use crate::door::{self, listener};
 use crate::envelope::Replay;
 use crate::folder::FileFault;
-use crate::house::{House, Rooms, TrustWatch};
+use crate::house::{Background, House, Rooms, TrustWatch};
 use crate::ledger::evidence::AuditorKey;
 use crate::ledger::held::Lost;
 use crate::ledger::{Leaf, LeafKind, Ledger, LedgerKey, LedgerSettings, Workers};
@@ -95,6 +95,8 @@ pub enum StartFault {
     Reconcile(#[from] BookFault),
     #[error("the register cannot be opened: {0}")]
     Register(String),
+    #[error("a thread cannot be started ({kind})")]
+    Thread { kind: std::io::ErrorKind },
     #[error("{listen}: cannot listen ({kind})")]
     Listen { listen: SocketAddr, kind: std::io::ErrorKind },
     #[error("{0} is a published example key; make your own with `tongban init` 该密钥为公开示例,不得使用")]
@@ -190,6 +192,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     desk::not_behind(&recovered, now)?;
     // The ledger's lock is ours now: nobody else writes here.
     let windows = Book::open(&config.data_dir()).map_err(|fault| vec![fault.into()])?;
+    let background = Background::begin().map_err(|e| vec![StartFault::Thread { kind: e.kind() }])?;
     let desk = desk::open(&config, &ledger, &clock, false).await.map_err(|fault| vec![fault])?;
     let replay = Replay::default();
     replay.load(recovered.used_ids.iter().map(remembered), now);
@@ -210,6 +213,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
         witness,
         desk,
         windows,
+        background,
         clients,
         materials,
         card,

@@ -3,6 +3,7 @@
 //! What can be withdrawn (cards, agreements, authorities, CRLs, status lists, keys) stands
 //! in immutable snapshots that the watch swaps; a request takes one look and keeps it.
 
+mod background;
 mod materials;
 mod ready;
 pub mod subjects;
@@ -41,6 +42,7 @@ use crate::telemetry::{AnswerLabels, Metrics};
 use crate::web::WebClient;
 use crate::witness::{QUORUM_OVERDUE, Witness};
 
+pub use background::{Background, Interrupted};
 pub use ready::Part;
 pub use trust::{Trust, TrustWatch, pulled_path};
 
@@ -70,6 +72,8 @@ pub struct House {
     pub desk: Desk,
     /// Ledgers compared with partners.
     pub windows: Arc<Book>,
+    /// Where work is done that gives way to answering.
+    pub background: Background,
     pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     /// For configured addresses that are no partner's.
@@ -110,6 +114,7 @@ pub struct Rooms {
     pub witness: Witness,
     pub desk: Desk,
     pub windows: Book,
+    pub background: Background,
     pub clients: Arc<PartnerClients>,
     pub materials: Shelf,
     pub web: WebClient,
@@ -154,6 +159,7 @@ impl House {
             witness: rooms.witness,
             desk: rooms.desk,
             windows: Arc::new(rooms.windows),
+            background: rooms.background,
             clients: rooms.clients,
             materials: rooms.materials,
             web: rooms.web,

@@ -13,6 +13,13 @@ const PARTNERS_WAITING: &str = "WITH RECURSIVE waits(partner) AS (\
              FROM waits WHERE partner IS NOT NULL) \
              SELECT partner FROM waits WHERE partner IS NOT NULL";
 
+const PARTNERS_AWAITING_FILES: &str = "WITH RECURSIVE awaits(partner) AS (\
+             SELECT min(partner) FROM material WHERE way='going' AND there=0 \
+             UNION ALL SELECT (SELECT min(partner) FROM material \
+             WHERE way='going' AND there=0 AND partner>awaits.partner) \
+             FROM awaits WHERE partner IS NOT NULL) \
+             SELECT partner FROM awaits WHERE partner IS NOT NULL";
+
 const OUTGOING: &str = "SELECT id, line, made, doc->>'$.digest', doc->>'$.not_before', doc->>'$.attempts' \
              FROM parcel WHERE state='waiting' AND partner=? AND doc->>'$.not_before'<=? \
              AND NOT EXISTS (SELECT 1 FROM parcel AS before \
@@ -44,8 +51,17 @@ pub struct OutgoingCount {
 impl Casebook {
     /// Partners for whom something waits: one step in the index each.
     pub async fn partners_waiting(&self) -> Result<Vec<String>, CasebookFault> {
+        self.partners(PARTNERS_WAITING).await
+    }
+
+    /// Partners that still have to get files: one step in the index each.
+    pub async fn partners_awaiting_files(&self) -> Result<Vec<String>, CasebookFault> {
+        self.partners(PARTNERS_AWAITING_FILES).await
+    }
+
+    async fn partners(&self, sql: &'static str) -> Result<Vec<String>, CasebookFault> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(PARTNERS_WAITING)?;
+            let mut statement = connection.prepare_cached(sql)?;
             let partners = statement.query_map([], |row| row.get(0))?;
             partners.collect()
         })
@@ -106,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::casebook::{ParcelRow, Write};
+    use crate::casebook::{MaterialRow, MaterialWay, ParcelRow, Write};
 
     fn parcel(id: &str, partner: &str, line: &str, state: ParcelState, not_before: i64) -> Write {
         Write::Parcel(ParcelRow {
@@ -164,13 +180,43 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn only_partners_that_have_to_get_files_are_asked_about() {
+        let dir = tempfile::tempdir().unwrap();
+        let (book, _carrier) = Casebook::open(dir.path()).unwrap();
+        assert!(book.partners_awaiting_files().await.unwrap().is_empty());
+        let file = |sha256: &str, partner: &str, way, there| {
+            Write::Material(MaterialRow {
+                sha256: sha256.into(),
+                case: "K".into(),
+                partner: partner.into(),
+                way,
+                bytes: 1,
+                media_type: "application/pdf".into(),
+                there,
+                reason: None,
+            })
+        };
+        use MaterialWay::{Coming, Going};
+        book.write(vec![
+            file("a", "331083", Going, false),
+            file("b", "331083", Going, false),
+            file("c", "110101", Going, false),
+            file("d", "220101", Going, true),
+            file("e", "990101", Coming, false),
+        ])
+        .await
+        .unwrap();
+        assert_eq!(book.partners_awaiting_files().await.unwrap(), ["110101", "331083"]);
+    }
+
     /// The plans, because a hundred thousand rows would be slow to make and a scan of them
     /// slow to notice.
     #[tokio::test]
     async fn the_questions_asked_often_walk_an_index() {
         let dir = tempfile::tempdir().unwrap();
         let (book, _carrier) = Casebook::open(dir.path()).unwrap();
-        for sql in [PARTNERS_WAITING, OUTGOING] {
+        for sql in [PARTNERS_WAITING, PARTNERS_AWAITING_FILES, OUTGOING] {
             let plan: Vec<String> = book
                 .read(move |connection| {
                     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
@@ -182,7 +228,11 @@ mod tests {
                 .unwrap();
             let scans: Vec<&String> = plan
                 .iter()
-                .filter(|step| step.contains("SCAN parcel") || step.contains("TEMP B-TREE"))
+                .filter(|step| {
+                    step.contains("SCAN parcel")
+                        || step.contains("SCAN material")
+                        || step.contains("TEMP B-TREE")
+                })
                 .collect();
             assert!(scans.is_empty(), "{plan:#?}");
         }

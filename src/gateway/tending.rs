@@ -74,9 +74,14 @@ pub async fn files(house: Arc<House>, mut stopped: watch::Receiver<bool>) {
     // Where the next round begins: no file stands in another's way.
     let mut cursors: HashMap<Region, i64> = HashMap::new();
     loop {
+        let awaiting = house.casebook.partners_awaiting_files().await.unwrap_or_else(|fault| {
+            tracing::error!(target: "material", %fault, "files on their way cannot be read");
+            Vec::new()
+        });
         let partners: Vec<Region> = {
-            let trust = house.trust.load();
-            trust.directory.cards().map(|card| card.region()).collect()
+            let known = house.trust.load();
+            let regions = awaiting.iter().filter_map(|partner| Region::parse(partner).ok());
+            regions.filter(|region| known.directory.card(*region).is_some()).collect()
         };
         let mut rounds = JoinSet::new();
         for partner in partners {

@@ -1,8 +1,8 @@
 //! Our checkpoints on their way to the partners and others that witness them, again and again.
 //!
 //! Promises: a partner is sent one checkpoint at a time, within ten seconds, and less often when
-//! it fails; nobody is asked while there is nothing new, but for a cosignature that would
-//! grow old; what comes back is kept, and shown as soon as it is enough. A witness that proves
+//! it fails; a bounded number are sent to at once; nobody is asked while there is nothing new, but
+//! for a cosignature that would grow old; what comes back is kept, and shown as soon as it is enough. A witness that proves
 //! this log to be an older copy stops it ([`standing`]).
 //! Leaves to others: what a cosignature is ([`crate::witness`]), what is served (the ledger).
 
@@ -10,7 +10,7 @@ mod send;
 pub mod standing;
 pub mod whom;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::relay::backoff::{self, Backoff};
 use crate::telemetry::PartnerLabels;
 
 use send::{Checkpointed, Sent, Told, Witnessing};
+use whom::Whom;
 
 /// A log that grows is cosigned this often (`reference`: 10 cosignatures a second for a hundred
 /// counties with six witnesses each).
@@ -36,6 +37,9 @@ const LEAVES: u64 = 4096;
 const REFRESH: Duration = Duration::from_secs(1800);
 /// How often it is looked whether anything is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Witnesses sent to at once: each may take ten seconds, and a thread to find its address. More
+/// than all counties that work with one another now.
+const MOST_AT_ONCE: usize = 128;
 /// Waits after failures.
 const FAILED: Backoff = Backoff { base: Duration::from_secs(10), cap: Duration::from_secs(900) };
 
@@ -62,7 +66,7 @@ pub async fn checkpoints(
     let began = Instant::now();
     let board = Board::default();
     show(&house, board.clone());
-    let mut rounds = Rounds { lines: remembered(&house).await, began, board };
+    let mut rounds = Rounds { lines: remembered(&house).await, due: VecDeque::new(), began, board };
     let mut under_way = JoinSet::new();
     loop {
         let asker = tokio::select! {
@@ -71,17 +75,20 @@ pub async fn checkpoints(
                 if let Ok(sent) = sent {
                     rounds.take(&house, sent);
                 }
+                rounds.send(&house, &mut under_way);
                 continue;
             }
             Some(asker) = asked.recv() => Some(asker),
             _ = stopped.changed() => return,
         };
-        rounds.begin(&house, asker.is_some(), &mut under_way);
+        rounds.look(&house, asker.is_some());
+        rounds.send(&house, &mut under_way);
         if let Some(asker) = asker {
             while let Some(sent) = under_way.join_next().await {
                 if let Ok(sent) = sent {
                     rounds.take(&house, sent);
                 }
+                rounds.send(&house, &mut under_way);
             }
             // Whoever asked and went away does not mind.
             let _ = asker.send(());
@@ -92,30 +99,53 @@ pub async fn checkpoints(
 struct Rounds {
     /// By the witness's name.
     lines: HashMap<String, Line>,
+    /// Those whose turn has come, in its order.
+    due: VecDeque<Whom>,
     began: Instant,
     board: Board,
 }
 
 impl Rounds {
-    /// Starts what is due.
-    fn begin(&mut self, house: &Arc<House>, now_please: bool, under_way: &mut JoinSet<Sent>) {
-        let Some((origin, size, note)) = house.ledger.newest_checkpoint() else { return };
-        let newest = Checkpointed { origin, size, note };
+    /// Puts everybody in line to whom something is due.
+    fn look(&mut self, house: &House, now_please: bool) {
+        let Some(newest) = newest(house) else { return };
         let policy = house.witness.policy();
         let witnesses = whom::all(&house.trust.load().directory, policy.as_deref(), house.witness.vkey());
-        self.lines.retain(|name, _| witnesses.iter().any(|whom| whom.name() == name));
         let quorum = policy.is_some_and(|policy| policy.needs_witnesses());
         let every = if quorum { EVERY_FOR_QUORUM } else { EVERY };
+        self.line_up(witnesses, |line, began| now_please || line.is_due(&newest, every, began));
+    }
+
+    /// Those who are no witnesses any more are forgotten.
+    fn line_up(&mut self, witnesses: Vec<Whom>, is_due: impl Fn(&Line, Instant) -> bool) {
+        let names: HashSet<&str> = witnesses.iter().map(Whom::name).collect();
+        self.lines.retain(|name, _| names.contains(name.as_str()));
         for whom in witnesses {
-            let began = self.began;
             let line = self.lines.entry(whom.name().to_owned()).or_default();
-            if line.under_way || !(now_please || line.is_due(&newest, every, began)) {
-                continue;
+            if !line.under_way && is_due(line, self.began) {
+                line.under_way = true;
+                self.due.push_back(whom);
             }
-            line.under_way = true;
-            let (house, newest) = (house.clone(), newest.clone());
-            let witnessing = std::mem::take(&mut line.witnessing);
-            under_way.spawn(send::send(house, whom, witnessing, newest));
+        }
+    }
+
+    /// Starts the next in line, as far as there is room.
+    fn send(&mut self, house: &Arc<House>, under_way: &mut JoinSet<Sent>) {
+        let Some(newest) = newest(house) else { return };
+        while under_way.len() < MOST_AT_ONCE
+            && let Some((whom, witnessing)) = self.next()
+        {
+            under_way.spawn(send::send(house.clone(), whom, witnessing, newest.clone()));
+        }
+    }
+
+    fn next(&mut self) -> Option<(Whom, Witnessing)> {
+        loop {
+            let whom = self.due.pop_front()?;
+            // Who was a witness when it came into line may be none now.
+            if let Some(line) = self.lines.get_mut(whom.name()) {
+                return Some((whom, std::mem::take(&mut line.witnessing)));
+            }
         }
     }
 
@@ -141,6 +171,11 @@ impl Rounds {
             }
         }
     }
+}
+
+fn newest(house: &House) -> Option<Checkpointed> {
+    let (origin, size, note) = house.ledger.newest_checkpoint()?;
+    Some(Checkpointed { origin, size, note })
 }
 
 impl Line {
@@ -184,4 +219,41 @@ fn show(house: &Arc<House>, board: Board) {
             metrics.witnessed_age.get_or_create(&labels).set(clock.now().secs() - at);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Region;
+
+    fn rounds() -> Rounds {
+        let (lines, due) = (HashMap::new(), VecDeque::new());
+        Rounds { lines, due, began: Instant::now(), board: Board::default() }
+    }
+
+    fn partner(code: &str) -> Whom {
+        Whom::Partner(Region::parse(code).unwrap())
+    }
+
+    #[test]
+    fn a_witness_stands_in_line_once_until_it_has_answered() {
+        let mut rounds = rounds();
+        let all = || vec![partner("331083"), partner("421202")];
+        rounds.line_up(all(), |_, _| true);
+        rounds.line_up(all(), |_, _| true);
+        let in_line: Vec<Whom> = std::iter::from_fn(|| rounds.next()).map(|(whom, _)| whom).collect();
+        assert_eq!(in_line, all());
+        rounds.line_up(all(), |_, _| true);
+        assert!(rounds.next().is_none());
+    }
+
+    #[test]
+    fn who_is_no_witness_any_more_is_forgotten_in_line_too() {
+        let mut rounds = rounds();
+        rounds.line_up(vec![partner("331083"), partner("421202")], |_, _| true);
+        rounds.line_up(vec![partner("421202")], |_, _| true);
+        let in_line: Vec<Whom> = std::iter::from_fn(|| rounds.next()).map(|(whom, _)| whom).collect();
+        assert_eq!(in_line, vec![partner("421202")]);
+        assert_eq!(rounds.lines.keys().collect::<Vec<_>>(), ["421202"]);
+    }
 }

@@ -1,5 +1,4 @@
-//! What the two corridors share of reconciliation: the book is read and written where blocking
-//! is allowed.
+//! What the two corridors share of reconciliation: the book is read and written in the background.
 
 use std::sync::Arc;
 
@@ -12,13 +11,13 @@ use crate::reconcile::{Book, BookFault, Own, Verdict, Window};
 use crate::telemetry::CourierLabels;
 
 impl House {
-    /// Does `work` with the book, off the threads that serve.
+    /// Does `work` with the book, below the threads that serve.
     pub async fn book<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Book, &Ledger) -> Result<T, BookFault> + Send + 'static,
     ) -> Result<T, BookFault> {
         let (book, ledger) = (Arc::clone(&self.windows), self.ledger.clone());
-        tokio::task::spawn_blocking(move || work(&book, &ledger)).await.map_err(|_| BookFault::Interrupted)?
+        self.background.run(move || work(&book, &ledger)).await.map_err(|_| BookFault::Interrupted)?
     }
 
     /// Our side of a window as the leaves say it now.

@@ -51,7 +51,7 @@ use evidence::{AuditorKey, Evidence, Sealing};
 use sealer::ToSealer;
 use search::{Finder, ToIndexer};
 use shared::Shared;
-pub use workers::Workers;
+pub use workers::{Workers, give_way};
 use writer::{ENOUGH_IN_A_COMMIT, Job, Record, row_of};
 
 pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, StoredLeaf, UsedId, VaultOrder};

@@ -30,8 +30,8 @@ const SEAL_EVERY: Duration = Duration::from_secs(1);
 const REST_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) enum ToSealer {
-    /// Leaves that have become durable, in order.
-    Grew(Vec<Hash>),
+    /// Leaves wait in [`Unsealed`](super::shared::Unsealed); told once until they have been taken.
+    Grew,
     /// The log ends here: seal it now and tell its final note.
     Close(SyncSender<Option<Vec<u8>>>),
     /// A new log begins with these leaves.
@@ -69,6 +69,8 @@ pub(super) struct Sealer {
     /// Full tiles that have no file yet.
     pub full: Vec<FullTile>,
     pub last: Option<Instant>,
+    /// It was told of leaves that it has not taken yet.
+    pub told: bool,
     /// The heads' file has been written to.
     pub unrested: bool,
 }
@@ -76,7 +78,7 @@ pub(super) struct Sealer {
 impl Sealer {
     pub fn run(mut self, orders: &Receiver<ToSealer>) {
         loop {
-            let order = if self.edge.size() > self.sealed {
+            let order = if self.is_behind() {
                 let due = self.last.map_or(Duration::ZERO, |last| SEAL_EVERY.saturating_sub(last.elapsed()));
                 orders.recv_timeout(due)
             } else if self.unrested {
@@ -85,11 +87,7 @@ impl Sealer {
                 orders.recv().map_err(RecvTimeoutError::from)
             };
             match order {
-                Ok(ToSealer::Grew(hashes)) => {
-                    for hash in hashes {
-                        self.edge.push(hash, &mut self.full);
-                    }
-                }
+                Ok(ToSealer::Grew) => self.told = true,
                 Ok(ToSealer::Close(told)) => {
                     let note = self.try_seal().then(|| self.final_note()).flatten();
                     let _ = told.send(note);
@@ -109,13 +107,17 @@ impl Sealer {
                     let name = super::origin(self.region, self.shard);
                     let _ = told.send(self.key.sign_note(&text, &name));
                 }
-                Err(RecvTimeoutError::Timeout) if self.edge.size() > self.sealed => {
+                Err(RecvTimeoutError::Timeout) if self.is_behind() => {
                     self.try_seal();
                 }
                 Err(RecvTimeoutError::Timeout) => self.rest(),
                 Ok(ToSealer::Stop) | Err(RecvTimeoutError::Disconnected) => return self.rest(),
             }
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.told || self.edge.size() > self.sealed
     }
 
     fn rest(&mut self) {
@@ -136,8 +138,14 @@ impl Sealer {
         }
         // Whatever comes of it, the next try waits its second.
         self.last = Some(Instant::now());
+        for hash in self.shared.unsealed.take(self.shard) {
+            self.edge.push(hash, &mut self.full);
+        }
         match self.seal() {
-            Ok(()) => true,
+            Ok(()) => {
+                self.told = !self.shared.unsealed.rest();
+                true
+            }
             Err(fault) => {
                 let passing = match &fault {
                     SealFault::Files(_) => true,

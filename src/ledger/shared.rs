@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
+use super::tree::Hash;
 use crate::clock::Now;
 use crate::store::{Shard, Take};
 
@@ -63,6 +64,7 @@ pub(super) struct Shared {
     pub cosigned: ArcSwapOption<Cosigned>,
     /// The log that is being written; `None` before the first has begun.
     pub writing: ArcSwapOption<String>,
+    pub unsealed: Unsealed,
     times: Mutex<Times>,
     uses: RwLock<Uses>,
 }
@@ -73,6 +75,42 @@ struct Times {
     evidence_failed: Option<Instant>,
     sealed: Option<Instant>,
     unsealed_since: Option<Instant>,
+}
+
+/// Leaves on their way from the writer to the sealer, which looks once a second: woken for each
+/// commit it would cost a lone exchange as much as its hashes.
+#[derive(Default)]
+pub(super) struct Unsealed(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    /// The log of the hashes; none wait of another.
+    shard: Option<Shard>,
+    hashes: Vec<Hash>,
+    told: bool,
+}
+
+impl Unsealed {
+    /// Leaves that have become durable, in order; whether the sealer has to be told.
+    pub fn add(&self, shard: Shard, hashes: impl Iterator<Item = Hash>) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.shard = Some(shard);
+        waiting.hashes.extend(hashes);
+        !std::mem::replace(&mut waiting.told, true)
+    }
+
+    /// Takes what waits of this log; what waits of the next one stays until that has begun.
+    pub fn take(&self, shard: Shard) -> Vec<Hash> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.shard == Some(shard) { std::mem::take(&mut waiting.hashes) } else { Vec::new() }
+    }
+
+    /// Nothing waits: the sealer is told of the next.
+    pub fn rest(&self) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.told = !waiting.hashes.is_empty();
+        !waiting.told
+    }
 }
 
 /// Uses taken of authorizations that have not expired.
@@ -157,5 +195,29 @@ impl Shared {
             unsealed_for: times.unsealed_since.map(|at| at.elapsed()),
             last_commit: Duration::from_micros(self.last_commit_us.load(Ordering::Relaxed)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sealer_is_told_once_until_it_has_taken_everything() {
+        let (unsealed, shard) = (Unsealed::default(), Shard::parse("2026h2").unwrap());
+        assert!(unsealed.add(shard, [[1; 32]].into_iter()));
+        assert!(!unsealed.add(shard, [[2; 32]].into_iter()));
+        assert!(!unsealed.rest(), "leaves wait");
+        assert_eq!(unsealed.take(shard), [[1; 32], [2; 32]]);
+        assert!(unsealed.rest());
+        assert!(unsealed.add(shard, [[3; 32]].into_iter()));
+    }
+
+    #[test]
+    fn leaves_of_the_next_log_wait_until_it_has_begun() {
+        let (unsealed, shard) = (Unsealed::default(), Shard::parse("2026h2").unwrap());
+        unsealed.add(shard.next(), [[1; 32]].into_iter());
+        assert!(unsealed.take(shard).is_empty());
+        assert_eq!(unsealed.take(shard.next()), [[1; 32]]);
     }
 }

@@ -96,6 +96,7 @@ impl Ledger {
             sealed,
             full: standing.full,
             last: None,
+            told: false,
             unrested: false,
         };
         let mut writer = Writer {

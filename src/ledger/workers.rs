@@ -11,6 +11,15 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 
+/// Of a thread that gives way to those that answer partners (`nice`).
+const NICENESS: i32 = 10;
+
+/// From here on this thread gives way to those that answer partners. Where the system does not let
+/// it, what it does is as good.
+pub fn give_way() {
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
 /// How many of a runtime's threads have nothing to do.
 #[derive(Debug)]
 pub struct Workers {

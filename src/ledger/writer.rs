@@ -254,7 +254,9 @@ impl Writer {
         }
         // Before any reply: a flush asked for after the reply must find these leaves.
         self.shared.grew();
-        let _ = self.to_sealer.send(ToSealer::Grew(rows.iter().map(|row| row.hash).collect()));
+        if self.shared.unsealed.add(self.shard, rows.iter().map(|row| row.hash)) {
+            let _ = self.to_sealer.send(ToSealer::Grew);
+        }
         Ok(())
     }
 

@@ -117,7 +117,7 @@ pub async fn tend(console: Arc<Console>, mut stopped: watch::Receiver<bool>) {
     loop {
         let this = console.clone();
         // An interrupted count is gone on with at the next one.
-        let _ = tokio::task::spawn_blocking(move || this.count()).await;
+        let _ = console.house.background.run(move || this.count()).await;
         tokio::select! {
             () = tokio::time::sleep(COUNT_EVERY) => {}
             _ = stopped.changed() => return,

@@ -10,6 +10,7 @@
 //! The tokens make search fast; the tags let a verifier prove that the index hid nothing. An
 //! auditor from outside gets the `T` of one subject, never the key.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -197,14 +198,18 @@ impl TagKey {
 }
 
 /// NFKC, upper case, without spaces and hyphens; a resident id of 15 digits as of 18.
-fn normalised(field: Field, value: &str) -> String {
+fn normalised(field: Field, value: &str) -> Cow<'_, str> {
+    let stays = |c: u8| c.is_ascii_graphic() && !c.is_ascii_lowercase() && c != b'-';
+    if value.bytes().all(stays) && field != Field::Citizen {
+        return Cow::Borrowed(value);
+    }
     let kept = |c: &char| !c.is_whitespace() && *c != '-';
     let plain: String = match value.is_ascii() {
         true => value.chars().filter(kept).map(|c| c.to_ascii_uppercase()).collect(),
         false => value.nfkc().filter(kept).flat_map(char::to_uppercase).collect(),
     };
-    match field {
+    Cow::Owned(match field {
         Field::Citizen => crate::domain::eighteen_digits(&plain).unwrap_or(plain),
         Field::License | Field::Case | Field::Operator => plain,
-    }
+    })
 }

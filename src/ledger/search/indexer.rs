@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::super::Glance;
 use super::super::shared::Shared;
+use super::super::workers::give_way;
 use crate::clock::Now;
 use crate::ledger::evidence::{TOKEN_RECORD_BYTES, day_number};
 use crate::store::sqlite::{
@@ -32,8 +33,6 @@ const AT_ONCE: usize = 1_024;
 /// Leaves whose tokens are taken in at once, in runs of their days; their tokens wait in memory,
 /// some 6 MiB.
 const TOKENS_OF_AT_ONCE: u64 = 65_536;
-/// Below the threads that answer partners (`nice`).
-const NICENESS: i32 = 10;
 
 pub(in crate::ledger) enum ToIndexer {
     /// These leaves' tokens must be gone when this is answered.
@@ -69,8 +68,7 @@ impl Indexer {
     }
 
     pub fn run(mut self, orders: &Receiver<ToIndexer>) {
-        // Of this thread only; without it the index is as good.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
+        give_way();
         self.follow(true);
         loop {
             match orders.recv_timeout(LOOK_EVERY) {

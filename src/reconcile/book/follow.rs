@@ -19,13 +19,19 @@ const NOTE: &str = "INSERT INTO item(peer, moment, x, asked, answered, shard, id
 impl Book {
     /// Reads on to the log's present end.
     pub fn follow(&self, ledger: &Ledger) -> Result<(), BookFault> {
+        let followed = self.follow_all(ledger);
+        self.rest()?;
+        followed
+    }
+
+    fn follow_all(&self, ledger: &Ledger) -> Result<(), BookFault> {
         for shard in ledger.shards()? {
             let size = ledger.leaves_of(shard)?;
             let mut next = self.followed(shard)?;
             while next < size {
                 let end = size.min(next + BATCH);
                 let leaves = ledger.stored(shard, next..end)?;
-                self.write(|connection| {
+                self.write_more(|connection| {
                     note_holes(connection, shard, next..end, &leaves)?;
                     leaves.iter().try_for_each(|stored| note(connection, shard, stored))?;
                     let sql = "INSERT INTO followed VALUES(?1, ?2) ON CONFLICT DO UPDATE SET next=?2";

@@ -113,15 +113,20 @@ impl Book {
         read(&self.writer().connection).map_err(|e| sqlite_fault("read", &self.path, &e).into())
     }
 
-    /// All of it in one commit, or nothing.
+    /// All of it in one commit, or nothing; the file is left at rest.
     fn write<T>(&self, write: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, BookFault> {
+        let written = self.write_more(write)?;
+        self.rest()?;
+        Ok(written)
+    }
+
+    /// One commit of several: [`Book::rest`] comes after the last.
+    fn write_more<T>(&self, write: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, BookFault> {
         let mut writer = self.writer();
         let transaction = writer.connection.transaction().map_err(|e| self.fault(&e))?;
         let written = write(&transaction).map_err(|e| self.fault(&e))?;
         transaction.commit().map_err(|e| self.fault(&e))?;
         writer.unrested = true;
-        drop(writer);
-        self.rest()?;
         Ok(written)
     }
 

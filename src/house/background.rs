@@ -1,0 +1,119 @@
+//! Threads for what nobody waits for at a window: comparing ledgers with partners, counting hours.
+//!
+//! Promises: they give way to the threads that answer partners, so that catching up after a burst
+//! slows nobody down; what was begun is ended before the house goes.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use crate::ledger::give_way;
+
+/// Two may read a window's leaves ([`crate::reconcile::Book::place`]); a short question passes them.
+const THREADS: usize = 3;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The threads, and the line before them.
+pub struct Background {
+    line: Option<Sender<Work>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The work did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the work was interrupted")]
+pub struct Interrupted;
+
+impl Background {
+    pub fn begin() -> io::Result<Self> {
+        let (line, works) = channel();
+        let works = Arc::new(Mutex::new(works));
+        let mut threads = Vec::with_capacity(THREADS);
+        for _ in 0..THREADS {
+            let works = works.clone();
+            threads.push(Builder::new().name("background".into()).spawn(move || work(&works))?);
+        }
+        Ok(Self { line: Some(line), threads })
+    }
+
+    /// Does `work` when its turn has come. Who stops waiting has it done all the same.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Interrupted> {
+        let (tell, told) = oneshot::channel();
+        let work: Work = Box::new(move || drop(tell.send(work())));
+        self.line.as_ref().and_then(|line| line.send(work).ok()).ok_or(Interrupted)?;
+        told.await.map_err(|_| Interrupted)
+    }
+}
+
+fn work(works: &Mutex<Receiver<Work>>) {
+    give_way();
+    loop {
+        let next = works.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = next else { return };
+        // Who waits for it is told that it was interrupted; the thread goes on with the next.
+        let _ = catch_unwind(AssertUnwindSafe(work));
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.line.take());
+        let own = std::thread::current().id();
+        // The house may go with the last of its works.
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != own) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_below_the_threads_that_answer_partners() {
+        let background = Background::begin().unwrap();
+        let here = rustix::process::getpriority_process(None).unwrap();
+        let there = background.run(|| rustix::process::getpriority_process(None).unwrap()).await.unwrap();
+        assert!(there > here, "{there} is no more than {here}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_the_next_work_is_done() {
+        let background = Background::begin().unwrap();
+        for _ in 0..2 * THREADS {
+            assert_eq!(background.run(|| panic!("on purpose")).await, Err::<(), _>(Interrupted));
+        }
+        assert_eq!(background.run(|| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_ended_before_the_house_goes() {
+        let background = Background::begin().unwrap();
+        let (begun, wait) = (Arc::new(tokio::sync::Notify::new()), channel::<()>());
+        let (done, told) = (begun.clone(), channel());
+        let (go, hear, tell) = (wait.0, wait.1, told.0);
+        let running = background.run(move || {
+            done.notify_one();
+            let _ = hear.recv();
+            let _ = tell.send(());
+        });
+        let mut running = Box::pin(running);
+        tokio::select! {
+            _ = &mut running => unreachable!("it waits"),
+            () = begun.notified() => {}
+        }
+        drop(running);
+        go.send(()).unwrap();
+        drop(background);
+        assert!(told.1.try_recv().is_ok());
+    }
+}
