@@ -1403,13 +1403,14 @@ def read_runs(db, found):
 
 class Facets:
     """The facet index of a month, held against the leaves row by row while they are read: the words of each
-    leaf, together a combination; which combinations each block of leaves has, and when (a search reads those blocks
-    only); where authorizations stand; and the hourly sums."""
+    leaf, together a combination; in which blocks of leaves each of them stands, and when those were stamped (a search
+    reads no others); where authorizations stand; and the hourly sums."""
 
     def __init__(self, data, shard, month, report):
         self.name, self.report = f"ledger/{shard}/{month}.index.db", report
         self.db, self.row = None, None
-        self.blocks, self.hours, self.authorizations, self.unread, self.last = {}, {}, set(), False, -1
+        self.places, self.blocks, self.hours, self.authorizations = set(), {}, {}, set()
+        self.unread, self.last = False, -1
         if not os.path.exists(os.path.join(data, self.name)):
             return
         db = Database(data, self.name, report)
@@ -1460,10 +1461,11 @@ class Facets:
             combo = self.numbers.get(tuple(texts))
         if auth:
             self.authorizations.add((0, auth[:16], index))
+        first, last = self.blocks.get((index // BLOCK,), (stamped, stamped))
+        self.blocks[(index // BLOCK,)] = (min(first, stamped), max(last, stamped))
         if combo is None:
             return
-        first, last = self.blocks.get((index // BLOCK, combo), (stamped, stamped))
-        self.blocks[(index // BLOCK, combo)] = (min(first, stamped), max(last, stamped))
+        self.places.add((combo, index // BLOCK))
         kind, peer, op, _, _, _, code = self.combos[combo]
         took = leaf["ms"][0] if leaf.get("ms") else 0
         n, total, slowest = self.hours.get((stamped // 3_600_000, kind, peer, op, code), (0, 0, 0))
@@ -1478,14 +1480,15 @@ class Facets:
             self.found(self.row[0], "a row of no leaf")
             self.row = next(self.rows, None)
         if not self.unread:
-            blocks = {row[:2]: row[2:] for row in self.db.rows(
-                "iiii", "SELECT id, combo, from_ts, to_ts FROM block")}
+            for combo, block in sorted(set(self.db.rows("ii", "SELECT combo, block FROM place")) ^ self.places):
+                self.found(None, f"combination {combo}, block {block}")
+            blocks = {row[:1]: row[1:] for row in self.db.rows("iii", "SELECT id, from_ts, to_ts FROM block")}
             hours = {row[:5]: row[5:] for row in self.db.rows(
                 "iiiiiiii", "SELECT hour, kind, peer, op, code, n, ms, slowest FROM hourly")}
             for what, told, known in (("block", blocks, self.blocks), ("hour", hours, self.hours)):
                 for key in sorted(k for k in set(told) | set(known) if told.get(k) != known.get(k)):
                     self.found(None, f"{what} {' '.join(map(str, key))}")
-            for number in sorted(set(self.combos) - {combo for _, combo in self.blocks}):
+            for number in sorted(set(self.combos) - {combo for combo, _ in self.places}):
                 self.found(None, f"combination {number}")
             for number in sorted(set(self.words) - {word for words in self.combos.values() for word in words}):
                 self.found(None, f"word {number}")

@@ -1,8 +1,8 @@
 //! The facet index held against the leaves it was derived from, row by row beside the walk over
-//! them: the words of each leaf, the combinations that each block has, where authorizations stand,
-//! the hourly sums.
+//! them: the words of each leaf, the blocks where each combination of them stands and when those were
+//! stamped, where authorizations stand, the hourly sums.
 //!
-//! Why all of them: a search reads those blocks only that have a combination it asks for, and
+//! Why all of them: a search reads those blocks only where a combination stands that it asks for, and
 //! those leaves only that stand under an authorization, so a line that is gone hides leaves; and the
 //! hourly sums are what the overview draws. In memory are the words and combinations, a page of
 //! rows, and one line for each block's combination and each hour's kind of exchange.
@@ -16,8 +16,8 @@ use super::super::search::facets_of;
 use super::set_sum::SetSum;
 use super::{Finding, FindingKind, MOST_FINDINGS};
 use crate::store::sqlite::{
-    AUTHORIZATIONS, BLOCK_LEAVES, BlockRow, FacetReader, FacetRow, Facets, WholeFacets, Words,
-    facet_index_path, short_authorization,
+    AUTHORIZATIONS, BLOCK_LEAVES, FacetReader, FacetRow, Facets, WholeFacets, Words, facet_index_path,
+    short_authorization,
 };
 use crate::store::{Month, Shard, StoreFault};
 
@@ -30,8 +30,10 @@ pub(super) struct FacetCheck {
     origin: String,
     file: String,
     ahead: Option<FacetRow>,
-    /// A block and a combination: when the first and the last leaf were stamped.
-    blocks: HashMap<(i64, i64), (i64, i64)>,
+    /// A combination and a block where it stands.
+    places: HashSet<(i64, i64)>,
+    /// When the first and the last leaf of a block were stamped.
+    blocks: HashMap<i64, (i64, i64)>,
     hours: HashMap<(i64, [i64; 4]), [i64; 3]>,
     authorizations: SetSum,
     /// Where words and combinations are looked up that the index has otherwise.
@@ -65,6 +67,7 @@ impl FacetCheck {
             origin: origin.to_owned(),
             file,
             ahead,
+            places: HashSet::new(),
             blocks: HashMap::new(),
             hours: HashMap::new(),
             authorizations: SetSum::default(),
@@ -147,13 +150,14 @@ impl FacetCheck {
         if let Some(auth) = &facets.auth {
             self.authorizations.add(AUTHORIZATIONS, &short_authorization(auth), facets.index);
         }
+        let block = facets.index.cast_signed() / BLOCK_LEAVES;
+        let span = self.blocks.entry(block).or_insert((facets.ts, facets.ts));
+        *span = (span.0.min(facets.ts), span.1.max(facets.ts));
         // Words that the index does not know: that its row differs is said already.
         let Some((combo, words)) = combo.and_then(|id| Some((id, self.rows.combos().get(&id)?))) else {
             return;
         };
-        let block = facets.index.cast_signed() / BLOCK_LEAVES;
-        let span = self.blocks.entry((block, combo)).or_insert((facets.ts, facets.ts));
-        *span = (span.0.min(facets.ts), span.1.max(facets.ts));
+        self.places.insert((combo, block));
         let [kind, peer, op, .., code] = *words;
         let key = (facets.ts.div_euclid(HOUR), [kind, peer, op, code]);
         let [n, ms, slowest] = self.hours.entry(key).or_default();
@@ -186,8 +190,9 @@ impl FacetCheck {
     }
 
     fn sums(&mut self) -> Result<(), StoreFault> {
-        let (mut blocks, mut hours) = (std::mem::take(&mut self.blocks), std::mem::take(&mut self.hours));
-        let combos: HashSet<i64> = blocks.keys().map(|(_, combo)| *combo).collect();
+        let (mut places, mut blocks) = (std::mem::take(&mut self.places), std::mem::take(&mut self.blocks));
+        let mut hours = std::mem::take(&mut self.hours);
+        let combos: HashSet<i64> = places.iter().map(|(combo, _)| *combo).collect();
         let mut lines = Vec::new();
         let mut line = |text: String| {
             if lines.len() < MOST_FINDINGS {
@@ -199,12 +204,18 @@ impl FacetCheck {
         let words: HashSet<&i64> = self.rows.combos().values().flatten().collect();
         let unused = self.rows.words().keys().filter(|id| !words.contains(id));
         unused.for_each(|id| line(format!("word {id}")));
-        self.rows.blocks(|BlockRow { block, combo, span }| {
-            if blocks.remove(&(block, combo)) != Some(span) {
-                line(format!("block {block}, combination {combo}"));
+        self.rows.places(|combo, block| {
+            if !places.remove(&(combo, block)) {
+                line(format!("combination {combo}, block {block}"));
             }
         })?;
-        blocks.into_keys().for_each(|(block, combo)| line(format!("block {block}, combination {combo}")));
+        places.into_iter().for_each(|(combo, block)| line(format!("combination {combo}, block {block}")));
+        self.rows.blocks(|block, span| {
+            if blocks.remove(&block) != Some(span) {
+                line(format!("block {block}"));
+            }
+        })?;
+        blocks.into_keys().for_each(|block| line(format!("block {block}")));
         self.rows.hours(|row| {
             if hours.remove(&(row.hour, row.words)) != Some(row.sums) {
                 line(hour_name(row.hour, row.words));

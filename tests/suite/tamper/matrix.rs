@@ -661,15 +661,15 @@ const CASES: &[Case] = &[
         index: Some(LEAF),
     },
     Case {
-        // Without it nobody finds the leaves of that block.
-        name: "block-delete",
-        act: |t| t.sql(FACETS, "DELETE FROM block WHERE combo=(SELECT combo FROM facet WHERE idx=50)"),
+        // Without it nobody is led to the leaves of that block.
+        name: "place-delete",
+        act: |t| t.sql(FACETS, "DELETE FROM place WHERE combo=(SELECT combo FROM facet WHERE idx=50)"),
         file: FACETS,
         index: None,
     },
     Case {
-        name: "block-insert",
-        act: |t| t.sql(FACETS, "INSERT INTO block SELECT id+1, combo, from_ts, to_ts FROM block"),
+        name: "place-insert",
+        act: |t| t.sql(FACETS, "INSERT INTO place SELECT combo, block+1 FROM place"),
         file: FACETS,
         index: None,
     },
@@ -680,6 +680,7 @@ const CASES: &[Case] = &[
         file: FACETS,
         index: None,
     },
+    Case { name: "block-delete", act: |t| t.sql(FACETS, "DELETE FROM block"), file: FACETS, index: None },
     Case {
         name: "authorization-delete",
         act: |t| t.authorizations(|rows| rows.retain(|row| row.2 != LEAF)),

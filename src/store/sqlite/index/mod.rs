@@ -8,8 +8,8 @@
 //!
 //! Tokens stand in sorted runs of their day, a page of them in a row: a random key in a tree would
 //! touch one page an entry. Words are numbers here, and the words of a leaf together are one number,
-//! a combination, of which a county has some dozens: what has a word is found by the combinations
-//! that have it and the blocks of leaves that have those, not by a tree for every word.
+//! a combination: what has a word is found by the combinations that have it and the blocks of leaves
+//! where those stand, not by a tree for every word.
 
 mod file;
 mod reader;
@@ -29,7 +29,7 @@ pub use file::remove_index;
 pub use reader::FacetReader;
 pub use runs::TokenWriter;
 pub use tokens::{StoredToken, TokenReader, WholeTokens};
-pub use whole::{BlockRow, FacetRow, HourRow, WholeFacets};
+pub use whole::{FacetRow, HourRow, WholeFacets};
 pub use writer::FacetWriter;
 
 /// The words of a leaf by their numbers: kind, peer, op, item, license type, decision, code.

@@ -1,6 +1,6 @@
 //! Searching a facet index, beside its writer or on a copy.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -93,38 +93,84 @@ fn combos(connection: &Connection, query: &FacetQuery) -> rusqlite::Result<HashS
     connection.prepare(&sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Block by block, the newest first, those only that have such a combination within the time.
+/// Blocks that are read from the newest on before anybody asks where a combination stands: what is
+/// not rare is found there, in a millisecond.
+const READ_FIRST: i64 = 8;
+
+/// Block by block, the newest first, those only that were stamped within the time and, behind
+/// [`READ_FIRST`], that have such a combination.
 fn by_block(
     connection: &Connection,
     query: &FacetQuery,
     fitting: &HashSet<i64>,
 ) -> rusqlite::Result<Vec<u64>> {
-    let mut blocks = connection.prepare_cached(
-        "SELECT id, combo FROM block WHERE id<=? AND to_ts>=? AND from_ts<? ORDER BY id DESC",
+    let mut leaves = Leaves { connection, query, fitting, found: Vec::new() };
+    let mut blocks = connection
+        .prepare_cached("SELECT min(id), max(id) FROM block WHERE id<=? AND to_ts>=? AND from_ts<?")?;
+    let within = (signed(query.before) / BLOCK_LEAVES, query.from, query.to);
+    let (Some(oldest), Some(mut newest)): (Option<i64>, Option<i64>) =
+        blocks.query_row(within, |row| Ok((row.get(0)?, row.get(1)?)))?
+    else {
+        return Ok(Vec::new());
+    };
+    let mut places = connection.prepare_cached(
+        "SELECT block FROM place WHERE combo=? AND block>=? AND block<=? ORDER BY block DESC LIMIT ?",
     )?;
-    let mut leaves = connection.prepare_cached(
-        "SELECT idx, combo FROM facet WHERE idx>=? AND idx<? AND ts>=? AND ts<? ORDER BY idx DESC",
-    )?;
-    let (before, mut found, mut last) = (signed(query.before), Vec::new(), None);
-    let mut blocks = blocks.query((before / BLOCK_LEAVES, query.from, query.to))?;
-    while let Some(row) = blocks.next()? {
-        let (block, combo): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if last == Some(block) || !fitting.contains(&combo) {
-            continue;
-        }
-        last = Some(block);
-        let (first, end) = (block * BLOCK_LEAVES, before.min((block + 1) * BLOCK_LEAVES));
-        let mut rows = leaves.query((first, end, query.from, query.to))?;
-        while let Some(row) = rows.next()? {
-            if found.len() >= query.most {
-                return Ok(found);
-            }
-            if fitting.contains(&row.get(1)?) {
-                found.push(row.get::<_, i64>(0)?.unsigned_abs());
-            }
-        }
+    for _ in 0..READ_FIRST {
+        leaves.read(newest)?;
+        newest -= 1;
     }
-    Ok(found)
+    let most = i64::try_from(query.most).unwrap_or(i64::MAX).max(1);
+    while newest >= oldest && !leaves.is_full() {
+        // As many blocks of each combination as could be needed at most; where there may be more of
+        // one, only what is not older than its last is known as a whole.
+        let (mut standing, mut known_from) = (BTreeSet::new(), oldest);
+        for combo in fitting {
+            let rows = places.query_map((combo, oldest, newest, most), |row| row.get::<_, i64>(0))?;
+            let of_combo: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+            if let Some(last) = of_combo.last().filter(|_| of_combo.len() as i64 == most) {
+                known_from = known_from.max(*last);
+            }
+            standing.extend(of_combo);
+        }
+        for block in standing.range(known_from..).rev() {
+            leaves.read(*block)?;
+        }
+        newest = known_from - 1;
+    }
+    Ok(leaves.found)
+}
+
+/// What is being found.
+struct Leaves<'a> {
+    connection: &'a Connection,
+    query: &'a FacetQuery,
+    fitting: &'a HashSet<i64>,
+    found: Vec<u64>,
+}
+
+impl Leaves<'_> {
+    fn is_full(&self) -> bool {
+        self.found.len() >= self.query.most
+    }
+
+    /// Takes what fits of a block, newest first, until it is enough.
+    fn read(&mut self, block: i64) -> rusqlite::Result<()> {
+        let FacetQuery { from, to, before, .. } = *self.query;
+        let (first, end) = (block * BLOCK_LEAVES, signed(before).min((block + 1) * BLOCK_LEAVES));
+        let mut leaves = self.connection.prepare_cached(
+            "SELECT idx, combo FROM facet WHERE idx>=? AND idx<? AND ts>=? AND ts<? ORDER BY idx DESC",
+        )?;
+        let mut rows = leaves.query((first, end, from, to))?;
+        while !self.is_full()
+            && let Some(row) = rows.next()?
+        {
+            if self.fitting.contains(&row.get(1)?) {
+                self.found.push(row.get::<_, i64>(0)?.unsigned_abs());
+            }
+        }
+        Ok(())
+    }
 }
 
 fn by_authorization(

@@ -227,7 +227,7 @@ fn leaf(index: u64) -> Facets<'static> {
         ts: index.cast_signed() * 1_000 - i64::from(index > 900) * 200_000,
         kind: if index % 2 == 0 { "in" } else { "out.sent" },
         peer: match index {
-            700 | 1_500 => "110000",
+            100 | 700 | 1_500 | 3_000 => "110000",
             n if n % 3 == 0 => "331083",
             _ => "320922",
         },
@@ -242,11 +242,11 @@ fn leaf(index: u64) -> Facets<'static> {
 
 #[test]
 fn facets_find_what_a_look_at_every_leaf_finds_newest_first() {
-    const ALL: u64 = 1_700;
+    const ALL: u64 = 9_700;
     let home = Home::new();
     let mut writer = FacetWriter::open(home.path.clone()).unwrap();
     let mut from = 0;
-    for step in [1, 2, 500, 9, 1_000, 188] {
+    for step in [1, 2, 500, 9, 1_000, 8_188] {
         let leaves: Vec<_> = (from..from + step).map(leaf).collect();
         from += step;
         writer.add(&leaves, from - 1).unwrap();
@@ -270,7 +270,9 @@ fn facets_find_what_a_look_at_every_leaf_finds_newest_first() {
     for words in &combinations {
         for (from, to) in times {
             for auth in [None, Some([88; 32]), Some([89; 32])] {
-                for (before, most) in [(u64::MAX, 10_000), (1_024, 7), (1_023, 201), (1, 5), (0, 5)] {
+                for (before, most) in
+                    [(u64::MAX, 10_000), (u64::MAX, 2), (6_000, 3), (1_024, 7), (1_023, 201), (1, 5), (0, 5)]
+                {
                     let query = FacetQuery { words: words.clone(), auth, from, to, before, most };
                     let fits = |leaf: &Facets<'_>| {
                         let said = leaf.words();

@@ -28,14 +28,6 @@ pub struct FacetRow {
     pub auth: Option<Vec<u8>>,
 }
 
-/// A combination that leaves of a block have, and when the first and the last of them were stamped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockRow {
-    pub block: i64,
-    pub combo: i64,
-    pub span: (i64, i64),
-}
-
 /// A line of the hourly sums: the hour, the words of kind, peer, op and code; how many,
 /// milliseconds in all, the slowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,13 +125,25 @@ impl WholeFacets {
         })
     }
 
-    pub fn blocks(&self, mut visit: impl FnMut(BlockRow)) -> Result<(), StoreFault> {
+    /// Combinations, and blocks where they stand.
+    pub fn places(&self, mut visit: impl FnMut(i64, i64)) -> Result<(), StoreFault> {
         self.read(|connection| {
-            let mut statement = connection.prepare("SELECT id, combo, from_ts, to_ts FROM block")?;
+            let mut statement = connection.prepare("SELECT combo, block FROM place")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let span = (row.get(2)?, row.get(3)?);
-                visit(BlockRow { block: row.get(0)?, combo: row.get(1)?, span });
+                visit(row.get(0)?, row.get(1)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Blocks, and when the first and the last of their leaves were stamped.
+    pub fn blocks(&self, mut visit: impl FnMut(i64, (i64, i64))) -> Result<(), StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("SELECT id, from_ts, to_ts FROM block")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                visit(row.get(0)?, (row.get(1)?, row.get(2)?));
             }
             Ok(())
         })

@@ -1,6 +1,6 @@
 //! Writing facets: one thread takes in what is new.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -10,8 +10,8 @@ use super::runs::{self, RUNS};
 use super::{AUTHORIZATIONS, BLOCK_LEAVES, Facets, Words, short_authorization};
 use crate::store::StoreFault;
 
-/// `combo` is the words of a leaf together; `block` says which of them some hundred leaves have, and
-/// when; the runs hold authorizations.
+/// `combo` is the words of a leaf together, `place` in which blocks of leaves each of them stands,
+/// `block` when those were stamped; the runs hold authorizations.
 pub(super) const FORM: Form = Form {
     version: 2,
     schema: &[
@@ -23,8 +23,8 @@ CREATE TABLE combo(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, peer INTEGER N
   item INTEGER NOT NULL, lt INTEGER NOT NULL, dec INTEGER NOT NULL, code INTEGER NOT NULL,
   UNIQUE(kind, peer, op, item, lt, dec, code)) STRICT;
 CREATE TABLE facet(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, combo INTEGER NOT NULL, auth BLOB) STRICT;
-CREATE TABLE block(id INTEGER NOT NULL, combo INTEGER NOT NULL, from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL,
-  PRIMARY KEY(id, combo)) WITHOUT ROWID, STRICT;
+CREATE TABLE place(combo INTEGER NOT NULL, block INTEGER NOT NULL, PRIMARY KEY(combo, block)) WITHOUT ROWID, STRICT;
+CREATE TABLE block(id INTEGER PRIMARY KEY, from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL) STRICT;
 CREATE TABLE hourly(hour INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL, op INTEGER NOT NULL,
   code INTEGER NOT NULL, n INTEGER NOT NULL, ms INTEGER NOT NULL, slowest INTEGER NOT NULL,
   PRIMARY KEY(hour, kind, peer, op, code)) WITHOUT ROWID, STRICT;
@@ -118,7 +118,8 @@ type HourKey = (i64, i64, i64, i64, i64);
 type HourSum = (i64, i64, i64);
 
 fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>]) -> rusqlite::Result<()> {
-    let mut blocks: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
+    let mut places: BTreeSet<(i64, i64)> = BTreeSet::new();
+    let mut blocks: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     let mut hourly: BTreeMap<HourKey, HourSum> = BTreeMap::new();
     let mut authorizations = Vec::new();
     // Not "or replace": a row that is there already means that the index says less than it holds.
@@ -132,7 +133,9 @@ fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>])
         let combo = known.combo(connection, words)?;
         let index = leaf.index.cast_signed();
         insert.execute((index, leaf.ts, combo, leaf.auth))?;
-        let span = blocks.entry((index / BLOCK_LEAVES, combo)).or_insert((leaf.ts, leaf.ts));
+        let block = index / BLOCK_LEAVES;
+        places.insert((combo, block));
+        let span = blocks.entry(block).or_insert((leaf.ts, leaf.ts));
         *span = (span.0.min(leaf.ts), span.1.max(leaf.ts));
         authorizations.extend(leaf.auth.map(|auth| runs::entry_of(&short_authorization(&auth), leaf.index)));
         let [kind, peer, op, .., code] = words;
@@ -140,12 +143,16 @@ fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>])
         let ms = i64::from(leaf.ms);
         *sum = (sum.0 + 1, sum.1 + ms, sum.2.max(ms));
     }
+    let mut place = connection.prepare_cached("INSERT OR IGNORE INTO place(combo, block) VALUES(?, ?)")?;
+    for combo_and_block in places {
+        place.execute(combo_and_block)?;
+    }
     let mut block = connection.prepare_cached(
-        "INSERT INTO block(id, combo, from_ts, to_ts) VALUES(?1, ?2, ?3, ?4) \
-         ON CONFLICT(id, combo) DO UPDATE SET from_ts=min(from_ts, ?3), to_ts=max(to_ts, ?4)",
+        "INSERT INTO block(id, from_ts, to_ts) VALUES(?1, ?2, ?3) \
+         ON CONFLICT(id) DO UPDATE SET from_ts=min(from_ts, ?2), to_ts=max(to_ts, ?3)",
     )?;
-    for ((id, combo), (from, to)) in blocks {
-        block.execute((id, combo, from, to))?;
+    for (id, (from, to)) in blocks {
+        block.execute((id, from, to))?;
     }
     let mut sum = connection.prepare_cached(
         "INSERT INTO hourly(hour, kind, peer, op, code, n, ms, slowest) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
