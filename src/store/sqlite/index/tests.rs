@@ -225,16 +225,16 @@ fn leaf(index: u64) -> Facets<'static> {
     Facets {
         index,
         ts: index.cast_signed() * 1_000 - i64::from(index > 900) * 200_000,
-        kind: if index % 2 == 0 { "in" } else { "out.sent" },
+        kind: if index.is_multiple_of(2) { "in" } else { "out.sent" },
         peer: match index {
             100 | 700 | 1_500 | 3_000 => "110000",
-            n if n % 3 == 0 => "331083",
+            n if n.is_multiple_of(3) => "331083",
             _ => "320922",
         },
         op: "license.query",
         dec: if denied { "deny" } else { "permit" },
         code: if denied { "replay" } else { "" },
-        auth: (index % 2 == 0).then(|| [u8::try_from(index % 200).unwrap(); 32]),
+        auth: index.is_multiple_of(2).then(|| [u8::try_from(index % 200).unwrap(); 32]),
         ms: 3,
         ..Facets::default()
     }
