@@ -7,6 +7,7 @@
 //! stands here. What concerns no exchange (an attempt, a lease, a cursor) is written with
 //! [`Casebook::write`]. Knows rows, not what a case may do; leaves that to `case`.
 
+mod files;
 mod keeper;
 mod line;
 mod outgoing;

@@ -8,8 +8,8 @@ use rusqlite::types::Value as Column;
 use rusqlite::{Connection, params_from_iter};
 
 use super::rows::{
-    AnswerRow, CaseRow, EventRow, MaterialRow, MemoRow, NoticeRow, OnceRow, ParcelRow, ParcelState, Row,
-    VerificationRow, VerificationSide,
+    AnswerRow, CaseRow, EventRow, MemoRow, NoticeRow, OnceRow, ParcelRow, ParcelState, Row, VerificationRow,
+    VerificationSide,
 };
 use super::{Casebook, CasebookFault};
 use crate::store::sqlite::{open_reader, sqlite_fault};
@@ -197,26 +197,6 @@ impl Casebook {
         Ok(rows(self.select("wake<=?", vec![Column::Integer(now)], "wake", most).await?))
     }
 
-    /// Every case that names this upload.
-    pub async fn material(&self, sha256: &str) -> Result<Vec<MaterialRow>, CasebookFault> {
-        let found = self.select("sha256=?", vec![Column::Text(sha256.to_owned())], "n", u32::MAX).await?;
-        Ok(rows(found))
-    }
-
-    pub async fn materials_of(&self, case: &str) -> Result<Vec<MaterialRow>, CasebookFault> {
-        Ok(rows(self.select("line=?", vec![Column::Text(case.to_owned())], "n", u32::MAX).await?))
-    }
-
-    /// Uploads that a partner still has to get.
-    pub async fn materials_going(
-        &self,
-        partner: &str,
-        page: Page,
-    ) -> Result<Vec<Listed<MaterialRow>>, CasebookFault> {
-        let values = vec![Column::Text(partner.to_owned()), Column::Integer(page.after)];
-        self.select("partner=? AND n>? AND way='going' AND there=0", values, "n", page.most).await
-    }
-
     pub async fn answer(&self, key: &str) -> Result<Option<AnswerRow>, CasebookFault> {
         self.get(key).await
     }
@@ -229,7 +209,7 @@ impl Casebook {
         self.get(name).await
     }
 
-    async fn select<R: Row + Send + 'static>(
+    pub(super) async fn select<R: Row + Send + 'static>(
         &self,
         wanted: &str,
         values: Vec<Column>,
@@ -279,6 +259,6 @@ impl Casebook {
     }
 }
 
-fn rows<R>(listed: Vec<Listed<R>>) -> Vec<R> {
+pub(super) fn rows<R>(listed: Vec<Listed<R>>) -> Vec<R> {
     listed.into_iter().map(|listed| listed.row).collect()
 }

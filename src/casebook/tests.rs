@@ -135,6 +135,31 @@ async fn only_the_first_waiting_parcel_of_a_line_is_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_looked_for_among_the_cases_of_one_partner() {
+    let home = tempfile::tempdir().unwrap();
+    let (book, _ledger, _) = open(home.path());
+    let file = |case: &str, partner: &str, there| MaterialRow {
+        sha256: "a".into(),
+        case: case.into(),
+        partner: partner.into(),
+        way: MaterialWay::Coming,
+        bytes: 7,
+        media_type: "application/pdf".into(),
+        there,
+        reason: None,
+    };
+    let given_up = MaterialRow { reason: Some("too late".into()), ..file("K3", "220101", false) };
+    let all = [file("K1", "331083", true), file("K2", "331083", false), given_up];
+    book.write(all.iter().cloned().map(Write::Material).collect()).await.unwrap();
+    assert_eq!(book.announced_file("a", "331083").await.unwrap(), Some(all[0].clone()));
+    assert_eq!(book.announced_file("a", "110101").await.unwrap(), None);
+    assert!(book.has_file_of("a", "331083").await.unwrap());
+    assert!(!book.has_file_of("a", "220101").await.unwrap(), "given up is not there");
+    assert_eq!(book.awaiting_file("a", "331083").await.unwrap(), [all[1].clone()]);
+    assert_eq!(book.awaiting_file("a", "220101").await.unwrap(), [all[2].clone()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_is_held_by_one_task_at_a_time() {
     let home = tempfile::tempdir().unwrap();
     let (book, _ledger, _) = open(home.path());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Undone, changed, read_case, rows};
 use crate::case::{Case, Proof};
-use crate::casebook::{MaterialRow, MaterialWay, MemoRow, Write};
+use crate::casebook::{MaterialRow, MemoRow, Write};
 use crate::clock::Now;
 use crate::domain::{Region, license_type_of};
 use crate::house::House;
@@ -66,9 +66,7 @@ impl House {
 
     /// Whether a case of this partner names the file and waits for it, and its length.
     pub(crate) async fn file_announced(&self, partner: Region, sha256: &str) -> Announcement {
-        let named = self.casebook.material(sha256).await.unwrap_or_default();
-        let coming =
-            named.iter().find(|row| row.partner == partner.as_str() && row.way == MaterialWay::Coming);
+        let coming = self.casebook.announced_file(sha256, partner.as_str()).await.unwrap_or_default();
         coming.map_or(Announcement::Unknown, |row| Announcement::Announced { bytes: row.bytes })
     }
 
@@ -146,10 +144,7 @@ impl House {
 
     /// A file of a partner's case, or one that we send, is whole on our shelf.
     pub async fn file_arrived(&self, partner: &str, sha256: &str, now: Now) -> Result<(), Undone> {
-        for row in self.casebook.material(sha256).await? {
-            if row.partner != partner || row.there || row.way != MaterialWay::Coming {
-                continue;
-            }
+        for row in self.casebook.awaiting_file(sha256, partner).await? {
             let Some(opened) = self.open_case(&row.case).await? else { continue };
             let next = opened.case.arrived(sha256, now);
             let writes = vec![

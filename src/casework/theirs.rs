@@ -98,8 +98,7 @@ impl House {
     async fn files_already_here(&self, case: &Case, peer: Region) -> Result<Vec<String>, Undone> {
         let mut here = Vec::new();
         for file in case.awaiting() {
-            let known = self.casebook.material(&file).await?;
-            if known.iter().any(|row| row.partner == peer.as_str() && row.there) && self.has_file(&file) {
+            if self.has_file(&file) && self.casebook.has_file_of(&file, peer.as_str()).await? {
                 here.push(file);
             }
         }
