@@ -105,8 +105,9 @@ fn by_block(
     fitting: &HashSet<i64>,
 ) -> rusqlite::Result<Vec<u64>> {
     let mut leaves = Leaves { connection, query, fitting, found: Vec::new() };
-    let mut blocks = connection
-        .prepare_cached("SELECT min(id), max(id) FROM block WHERE id<=? AND to_ts>=? AND from_ts<?")?;
+    let mut blocks = connection.prepare_cached(
+        "SELECT min(id), max(id) FROM block WHERE id BETWEEN 0 AND ? AND to_ts>=? AND from_ts<?",
+    )?;
     let within = (signed(query.before) / BLOCK_LEAVES, query.from, query.to);
     let (Some(oldest), Some(mut newest)): (Option<i64>, Option<i64>) =
         blocks.query_row(within, |row| Ok((row.get(0)?, row.get(1)?)))?
