@@ -1361,30 +1361,69 @@ def check_log(data, shard, kept, policy, before, must_be_closed, kept_elsewhere,
 
 
 FACETS = ("kind", "peer", "op", "item", "lt", "dec", "code")
+# Leaves of a block in a facet index.
+BLOCK = 512
+
+
+def is_read(db):
+    """Begins one snapshot of an index, also beside a running gateway. Of one that is of an older form, or not begun,
+    nothing is said: no search reads it."""
+    try:
+        db.connection.execute("BEGIN")
+    except sqlite3.Error as e:
+        db.damaged(str(e))
+    if next((v for (v,) in db.rows("i", "PRAGMA user_version")), 2) == 2:
+        return True
+    db.close()
+    return False
+
+
+def read_runs(db, found):
+    """How often each (day, token, index) stands where a search looks for it: in runs of a day, whose entries (16
+    octets of token, 8 of index) stand in their order, cut into chunks, each found by its first entry."""
+    stored, counted, before = {}, {}, b""
+    runs = {number: (day, n) for number, day, n in db.rows("iii", "SELECT id, day, n FROM run")}
+    for run, first, body in db.rows("ibb", "SELECT run, first, body FROM chunk ORDER BY run, first"):
+        if run not in runs or not body or len(body) % 24:
+            found(None, f"run {run}: a chunk of no run, or of no entries")
+            continue
+        if run not in counted:
+            counted[run], before = 0, b""
+        counted[run] += len(body) // 24
+        for at in range(0, len(body), 24):
+            entry = body[at:at + 24]
+            row = (runs[run][0], entry[:16], int.from_bytes(entry[16:], "big"))
+            if entry <= before or at == 0 and entry != first:
+                found(row[2], "stands where no search looks for it")
+            stored[row], before = stored.get(row, 0) + 1, entry
+    if any(n != counted.get(run) for run, (_, n) in runs.items()):
+        found(None, "a run of more or fewer entries than it says")
+    return stored
 
 
 class Facets:
     """The facet index of a month, held against the leaves row by row while they are read: the words of each
-    leaf, how often each word stands there (a search begins with the rarest), and the hourly sums."""
+    leaf, together a combination; in which blocks of leaves each of them stands, and when those were stamped (a search
+    reads no others); where authorizations stand; and the hourly sums."""
 
     def __init__(self, data, shard, month, report):
         self.name, self.report = f"ledger/{shard}/{month}.index.db", report
         self.db, self.row = None, None
-        self.counts, self.hours, self.unread, self.last = {}, {}, False, -1
+        self.places, self.blocks, self.hours, self.authorizations = set(), {}, {}, set()
+        self.unread, self.last = False, -1
         if not os.path.exists(os.path.join(data, self.name)):
             return
-        self.db = Database(data, self.name, report)
-        try:
-            # One snapshot, also beside a running gateway.
-            self.db.connection.execute("BEGIN")
-        except sqlite3.Error as e:
-            self.db.damaged(str(e))
+        db = Database(data, self.name, report)
+        if not is_read(db):
+            return
+        self.db = db
         self.upto = next((u for (u,) in self.db.rows("i", "SELECT idx FROM upto")), -1)
         self.words = dict(self.db.rows("ib", "SELECT id, text FROM word"))
-        self.numbers = {text: number for number, text in self.words.items()}
-        columns = ", ".join(FACETS)
-        self.rows = self.db.rows(
-            "ii" + "i" * 7 + "?", f"SELECT idx, ts, {columns}, auth FROM facet NOT INDEXED ORDER BY idx")
+        combos = self.db.rows("i" * 8, f"SELECT id, {', '.join(FACETS)} FROM combo")
+        self.combos = {row[0]: row[1:] for row in combos}
+        self.texts = {number: [self.words.get(word) for word in words] for number, words in self.combos.items()}
+        self.numbers = {tuple(texts): number for number, texts in self.texts.items()}
+        self.rows = self.db.rows("iii?", "SELECT idx, ts, combo, auth FROM facet ORDER BY idx")
         self.row = next(self.rows, None)
 
     def found(self, index, message):
@@ -1415,16 +1454,22 @@ class Facets:
             return
         said = [leaf["t"]] + [leaf.get(name, "") for name in FACETS[1:]]
         texts = [text.encode() if isinstance(text, str) else b"" for text in said]
-        auth = b64url(leaf["auth"]) if "auth" in leaf else None
-        if not row or (row[1], [self.words.get(n) for n in row[2:9]], row[9]) != (leaf["ts"], texts, auth):
+        auth, stamped = b64url(leaf["auth"]) if "auth" in leaf else None, leaf["ts"]
+        combo = row[2] if row else None
+        if not row or (row[1], self.texts.get(combo), row[3]) != (stamped, texts, auth):
             self.found(index, "not what the leaf says" if row else "not in it")
-        numbers = [self.numbers.get(text) for text in texts]
-        for facet, number in zip(FACETS, numbers):
-            self.counts[(facet, number)] = self.counts.get((facet, number), 0) + 1
+            combo = self.numbers.get(tuple(texts))
+        if auth:
+            self.authorizations.add((0, auth[:16], index))
+        first, last = self.blocks.get((index // BLOCK,), (stamped, stamped))
+        self.blocks[(index // BLOCK,)] = (min(first, stamped), max(last, stamped))
+        if combo is None:
+            return
+        self.places.add((combo, index // BLOCK))
+        kind, peer, op, _, _, _, code = self.combos[combo]
         took = leaf["ms"][0] if leaf.get("ms") else 0
-        hour = (leaf["ts"] // 3_600_000, numbers[0], numbers[1], numbers[2], numbers[6])
-        n, total, slowest = self.hours.get(hour, (0, 0, 0))
-        self.hours[hour] = (n + 1, total + took, max(slowest, took))
+        n, total, slowest = self.hours.get((stamped // 3_600_000, kind, peer, op, code), (0, 0, 0))
+        self.hours[(stamped // 3_600_000, kind, peer, op, code)] = (n + 1, total + took, max(slowest, took))
 
     def end(self):
         if not self.db:
@@ -1435,15 +1480,22 @@ class Facets:
             self.found(self.row[0], "a row of no leaf")
             self.row = next(self.rows, None)
         if not self.unread:
-            counts = {(facet.decode("utf-8", "replace"), word): n for facet, word, n in self.db.rows(
-                "bii", "SELECT facet, word, n FROM frequency")}
+            for combo, block in sorted(set(self.db.rows("ii", "SELECT combo, block FROM place")) ^ self.places):
+                self.found(None, f"combination {combo}, block {block}")
+            blocks = {row[:1]: row[1:] for row in self.db.rows("iii", "SELECT id, from_ts, to_ts FROM block")}
             hours = {row[:5]: row[5:] for row in self.db.rows(
                 "iiiiiiii", "SELECT hour, kind, peer, op, code, n, ms, slowest FROM hourly")}
-            for what, told, known in (("frequency", counts, self.counts), ("hour", hours, self.hours)):
-                for key in sorted(k for k in set(told) | set(known) if told.get(k) != known.get(k) and None not in k):
+            for what, told, known in (("block", blocks, self.blocks), ("hour", hours, self.hours)):
+                for key in sorted(k for k in set(told) | set(known) if told.get(k) != known.get(k)):
                     self.found(None, f"{what} {' '.join(map(str, key))}")
-            for number in sorted(set(self.words) - {word for _, word in self.counts}):
+            for number in sorted(set(self.combos) - {combo for combo, _ in self.places}):
+                self.found(None, f"combination {number}")
+            for number in sorted(set(self.words) - {word for words in self.combos.values() for word in words}):
                 self.found(None, f"word {number}")
+            stored = read_runs(self.db, self.found)
+            differing = {row for row, times in stored.items() if times > 1} | set(stored) ^ self.authorizations
+            for index in sorted({index for _, _, index in differing}):
+                self.found(index, "under another authorization than the leaf's")
         self.db.integrity()
         self.db.close()
 
@@ -1625,13 +1677,21 @@ def check_index(data, shard, month, klass, tokens, report):
     if not os.path.exists(os.path.join(data, name)):
         return
     db = Database(data, name, report)
+    if not is_read(db):
+        return
+
+    def found(index, message):
+        report.found("search-index-changed", name, index, message)
+
     upto = next((u for (u,) in db.rows("i", "SELECT idx FROM upto")), -1)
-    rows = {(day, bytes(tok), index) for day, tok, index in db.rows("ibi", "SELECT day, tok, idx FROM tok")}
-    for _, _, index in sorted(rows - tokens):
-        report.found("search-index-changed", name, index, "a token that the vault does not have")
-    for _, _, index in sorted(tokens - rows):
+    stored = read_runs(db, found)
+    for row in sorted(row for row, times in stored.items() if times > 1 or row not in tokens):
+        found(row[2], "a token that the vault does not have")
+    if any(index > upto for _, _, index in stored):
+        found(None, "goes further than it says")
+    for _, _, index in sorted(tokens - set(stored)):
         if index <= upto:
-            report.found("search-index-changed", name, index, "a token of the vault is not in it")
+            found(index, "a token of the vault is not in it")
     db.integrity()
     db.untouched()
     db.close()

@@ -8,7 +8,7 @@ use super::super::leaf::Leaf;
 use super::{About, FoundLeaf, FoundPage, Hourly, LARGEST_PAGE, SearchFault, Wanted};
 use crate::clock::Now;
 use crate::store::sqlite::{
-    FacetQuery, IndexReader, MonthFile, SqliteShelf, Vaults, facet_index_path, token_index_path,
+    FacetQuery, FacetReader, MonthFile, SqliteShelf, TokenReader, Vaults, facet_index_path, token_index_path,
 };
 use crate::store::{Mark, Month, RetentionClass, Shard, Shelf as _, StoreFault};
 
@@ -91,7 +91,7 @@ impl Finder {
         let mut sums = Vec::new();
         for shard in self.shelf.shards()? {
             for month in self.shelf.months(shard)? {
-                let index = IndexReader::open(&facet_index_path(&self.data, shard, month));
+                let index = FacetReader::open(&facet_index_path(&self.data, shard, month));
                 if let Some(index) = index {
                     sums.extend(index.hourly(from, to)?);
                 }
@@ -113,8 +113,8 @@ impl Finder {
         let mut unindexed = BTreeSet::new();
         for class in RetentionClass::ALL {
             let path = token_index_path(&self.data, place.shard, place.month, class);
-            let index = IndexReader::open(&path);
-            let upto = index.as_ref().map(IndexReader::upto).transpose()?.flatten();
+            let index = TokenReader::open(&path).ok().flatten();
+            let upto = index.as_ref().map(TokenReader::upto).transpose()?.flatten();
             if let Some(vault) = self.vaults.open(place.shard, place.month, class)? {
                 let tokens: Vec<[u8; 16]> = days.iter().map(|day| key.token_of_day(*day)).collect();
                 let mut from = upto.map_or(0, |upto| upto + 1);
@@ -156,8 +156,8 @@ impl Finder {
     }
 
     fn by_facets(&self, wanted: &Wanted, place: &Place, page: &mut Page) -> Result<(), SearchFault> {
-        let index = IndexReader::open(&facet_index_path(&self.data, place.shard, place.month));
-        let upto = index.as_ref().map(IndexReader::upto).transpose()?.flatten();
+        let index = FacetReader::open(&facet_index_path(&self.data, place.shard, place.month));
+        let upto = index.as_ref().map(FacetReader::upto).transpose()?.flatten();
         let unindexed_from = upto.map_or(0, |upto| upto + 1);
         let mut from = place.before.saturating_sub(1);
         while from >= unindexed_from && !page.is_full() {

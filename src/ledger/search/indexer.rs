@@ -19,7 +19,7 @@ use super::super::workers::give_way;
 use crate::clock::Now;
 use crate::ledger::evidence::{TOKEN_RECORD_BYTES, day_number};
 use crate::store::sqlite::{
-    Facets, IndexWriter, SqliteShelf, Vaults, facet_index_path, remove_index, token_index_path,
+    FacetWriter, Facets, SqliteShelf, TokenWriter, Vaults, facet_index_path, remove_index, token_index_path,
 };
 use crate::store::{Month, RetentionClass, Shard, Shelf as _, StoreFault};
 
@@ -30,8 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const MOST_WAITING: u64 = 16_384;
 /// Leaves read at once.
 const AT_ONCE: usize = 1_024;
-/// Leaves whose tokens are taken in at once: sorted, they share the pages of the index, which
-/// are written once for all of them.
+/// Leaves whose tokens are taken in at once, in runs of their days; their tokens wait in memory,
+/// some 6 MiB.
 const TOKENS_OF_AT_ONCE: u64 = 65_536;
 
 pub(in crate::ledger) enum ToIndexer {
@@ -57,8 +57,8 @@ pub(in crate::ledger) struct Indexer {
 struct OpenIndex {
     shard: Shard,
     month: Month,
-    facets: IndexWriter,
-    tokens: Vec<(RetentionClass, IndexWriter)>,
+    facets: FacetWriter,
+    tokens: Vec<(RetentionClass, TokenWriter)>,
 }
 
 impl Indexer {
@@ -83,7 +83,11 @@ impl Indexer {
                         Ok(()) => {
                             let _ = done.send(());
                         }
-                        Err(fault) => tracing::warn!(%fault, "erased tokens are still in the search index"),
+                        Err(fault) => {
+                            tracing::warn!(%fault, "erased tokens are still in the search index");
+                            // It may be gone, to be made anew.
+                            self.open = None;
+                        }
                     }
                 }
                 Ok(ToIndexer::Drop(shard, month, class, done)) => {
@@ -139,7 +143,7 @@ impl Indexer {
     }
 
     fn open_index(&self, shard: Shard, month: Month) -> Result<OpenIndex, StoreFault> {
-        let facets = IndexWriter::facets(facet_index_path(&self.data, shard, month))?;
+        let facets = FacetWriter::open(facet_index_path(&self.data, shard, month))?;
         Ok(OpenIndex { shard, month, facets, tokens: Vec::new() })
     }
 
@@ -153,13 +157,13 @@ impl Indexer {
                 stored.iter().filter_map(|s| Some((s.index, Glance::from_bytes(&s.leaf)?))).collect();
             let facets: Vec<Facets<'_>> =
                 leaves.iter().map(|(index, leaf)| facets_of(*index, leaf)).collect();
-            open.facets.add_facets(&facets, last)?;
+            open.facets.add(&facets, last)?;
         }
         for class in RetentionClass::ALL {
             let Some(vault) = self.vaults.open(open.shard, open.month, class)? else { continue };
             if !open.tokens.iter().any(|(known, _)| *known == class) {
                 let path = token_index_path(&self.data, open.shard, open.month, class);
-                let mut index = IndexWriter::tokens(path)?;
+                let mut index = TokenWriter::open(path)?;
                 // A stop may have come between an erasure and the index.
                 let erased: Vec<u64> = vault.erased()?.into_keys().collect();
                 if !erased.is_empty() {
@@ -178,10 +182,11 @@ impl Indexer {
                 rows.retain(|(index, _)| open.facets.upto().is_some_and(|upto| *index <= upto));
                 let last = rows.last().map(|(last, _)| *last);
                 if let Some(last) = last {
-                    let times = file.times(from, last)?;
+                    let mut times = open.facets.times(from, last)?.into_iter().peekable();
                     for (at, records) in &rows {
-                        let Some(ts) = times.get(at) else { continue };
-                        let day = day_number(Now::from_ms(*ts));
+                        while times.next_if(|(index, _)| index < at).is_some() {}
+                        let Some((_, ts)) = times.next_if(|(index, _)| index == at) else { continue };
+                        let day = day_number(Now::from_ms(ts));
                         for record in records.chunks_exact(TOKEN_RECORD_BYTES) {
                             if let Some(token) = record.last_chunk() {
                                 tokens.push((day, *token, *at));
@@ -191,7 +196,7 @@ impl Indexer {
                     from = last + 1;
                 }
                 if from > since && (last.is_none() || from - since >= TOKENS_OF_AT_ONCE) {
-                    index.add_tokens(&mut tokens, from - 1)?;
+                    index.add(&mut tokens, from - 1)?;
                     tokens.clear();
                     since = from;
                 }
@@ -210,7 +215,7 @@ impl Indexer {
             let open = open.and_then(|open| open.tokens.iter_mut().find(|(known, _)| *known == class));
             match open {
                 Some((_, index)) => index.forget(of)?,
-                None if path.exists() => IndexWriter::tokens(path)?.forget(of)?,
+                None if path.exists() => TokenWriter::open(path)?.forget(of)?,
                 None => {}
             }
         }

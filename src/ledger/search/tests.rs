@@ -11,7 +11,7 @@ use crate::clock::{Clock, Now};
 use crate::domain::Region;
 use crate::ledger::evidence::{AuditorKey, Evidence};
 use crate::ledger::{Decision, Entry, LeafHash, LeafKind, Ledger, LedgerKey, LedgerSettings, VaultOrder};
-use crate::store::sqlite::{IndexReader, token_index_path};
+use crate::store::sqlite::{TokenReader, token_index_path};
 use crate::store::{Month, RetentionClass};
 
 /// 2026-11-22T00:00:00+08:00.
@@ -187,7 +187,7 @@ async fn what_was_erased_is_not_found_and_its_tokens_are_not_in_the_index() {
     let path =
         token_index_path(home.dir.path(), shard, Month::at(home.clock.now()), RetentionClass::Provision);
     let mut left = Vec::new();
-    IndexReader::open(&path).unwrap().tokens(|_, _, index| left.push(index)).unwrap();
+    TokenReader::open(&path).unwrap().unwrap().walk(|stored| left.push(stored.index)).unwrap();
     assert!(!left.contains(&places[3].index) && left.len() == 5);
     // The leaf itself stays, and says what it said.
     let all_in = WantedFacets { kind: Some("in".into()), ..WantedFacets::default() };

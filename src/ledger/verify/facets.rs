@@ -1,18 +1,24 @@
 //! The facet index held against the leaves it was derived from, row by row beside the walk over
-//! them: the words of each leaf, how often each word stands there, the hourly sums.
+//! them: the words of each leaf, the blocks where each combination of them stands and when those were
+//! stamped, where authorizations stand, the hourly sums.
 //!
-//! Why all three: a search begins with the rarest word, so a frequency that is gone hides every
-//! leaf that has the word; and the hourly sums are what the overview draws. In memory are the
-//! words, a page of rows, and one line for each word and each hour's kind of exchange.
+//! Why all of them: a search reads those blocks only where a combination stands that it asks for, and
+//! those leaves only that stand under an authorization, so a line that is gone hides leaves; and the
+//! hourly sums are what the overview draws. In memory are the words and combinations, a page of
+//! rows, and one line for each block's combination and each hour's kind of exchange.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::super::leaf::Leaf;
 use super::super::search::facets_of;
+use super::set_sum::SetSum;
 use super::{Finding, FindingKind, MOST_FINDINGS};
-use crate::store::sqlite::{FACET_NAMES, FacetRow, Facets, IndexReader, WholeFacets, facet_index_path};
+use crate::store::sqlite::{
+    AUTHORIZATIONS, BLOCK_LEAVES, FacetReader, FacetRow, Facets, WholeFacets, Words, facet_index_path,
+    short_authorization,
+};
 use crate::store::{Month, Shard, StoreFault};
 
 /// Milliseconds of an hour.
@@ -24,11 +30,14 @@ pub(super) struct FacetCheck {
     origin: String,
     file: String,
     ahead: Option<FacetRow>,
-    /// How often a facet (by its place) has a word.
-    counts: HashMap<(usize, i64), i64>,
+    /// A combination and a block where it stands.
+    places: HashSet<(i64, i64)>,
+    /// When the first and the last leaf of a block were stamped.
+    blocks: HashMap<i64, (i64, i64)>,
     hours: HashMap<(i64, [i64; 4]), [i64; 3]>,
-    /// Where words are looked up that the index has otherwise.
-    numbers: Option<HashMap<String, i64>>,
+    authorizations: SetSum,
+    /// Where words and combinations are looked up that the index has otherwise.
+    numbers: Option<Numbers>,
     /// A leaf could not be read: the sums cannot be told.
     unread: bool,
     broken: bool,
@@ -36,6 +45,12 @@ pub(super) struct FacetCheck {
     findings: Vec<Finding>,
     /// SQLite's own check, which reads every tree once more.
     integrity: Option<JoinHandle<bool>>,
+}
+
+/// The index's numbers by what they stand for.
+struct Numbers {
+    words: HashMap<String, i64>,
+    combos: HashMap<Words, i64>,
 }
 
 impl FacetCheck {
@@ -52,8 +67,10 @@ impl FacetCheck {
             origin: origin.to_owned(),
             file,
             ahead,
-            counts: HashMap::new(),
+            places: HashSet::new(),
+            blocks: HashMap::new(),
             hours: HashMap::new(),
+            authorizations: SetSum::default(),
             numbers: None,
             unread: false,
             broken: false,
@@ -71,15 +88,15 @@ impl FacetCheck {
         }
         let leaf = leaf.glance();
         let facets = facets_of(index, &leaf);
-        let says = words_of(&facets);
-        let words = match row {
-            Some(row) if self.is_of(&row, &facets, &says) => row.words.map(Some),
+        let says = facets.words();
+        let combo = match row {
+            Some(row) if self.is_of(&row, &facets, &says) => Some(row.combo),
             _ => {
                 self.at(index.cast_signed());
-                says.map(|word| self.number(word))
+                self.number(&says)
             }
         };
-        self.count(&facets, words);
+        self.count(&facets, combo);
     }
 
     /// Nothing is said about the row of a leaf that cannot be read.
@@ -108,30 +125,45 @@ impl FacetCheck {
         let word = |id: &i64| self.rows.words().get(id).map(String::as_str);
         row.ts == facets.ts
             && row.auth.as_deref() == facets.auth.as_ref().map(<[u8; 32]>::as_slice)
-            && row.words.iter().zip(says).all(|(id, said)| word(id) == Some(said))
+            && self
+                .rows
+                .combos()
+                .get(&row.combo)
+                .is_some_and(|words| words.iter().zip(says).all(|(id, said)| word(id) == Some(said)))
     }
 
-    fn number(&mut self, word: &str) -> Option<i64> {
-        let words = self.rows.words();
-        let numbers =
-            self.numbers.get_or_insert_with(|| words.iter().map(|(id, text)| (text.clone(), *id)).collect());
-        numbers.get(word).copied()
+    /// The combination of these words, where the index knows one.
+    fn number(&mut self, says: &[&str; 7]) -> Option<i64> {
+        let rows = &self.rows;
+        let numbers = self.numbers.get_or_insert_with(|| Numbers {
+            words: rows.words().iter().map(|(id, text)| (text.clone(), *id)).collect(),
+            combos: rows.combos().iter().map(|(id, words)| (*words, *id)).collect(),
+        });
+        let mut words = [0; 7];
+        for (word, said) in words.iter_mut().zip(says) {
+            *word = *numbers.words.get(*said)?;
+        }
+        numbers.combos.get(&words).copied()
     }
 
-    fn count(&mut self, facets: &Facets<'_>, words: [Option<i64>; 7]) {
-        for (place, word) in words.iter().enumerate() {
-            if let Some(word) = word {
-                *self.counts.entry((place, *word)).or_default() += 1;
-            }
+    fn count(&mut self, facets: &Facets<'_>, combo: Option<i64>) {
+        if let Some(auth) = &facets.auth {
+            self.authorizations.add(AUTHORIZATIONS, &short_authorization(auth), facets.index);
         }
-        // A word that the index does not know: that its row differs is said already.
-        if let [Some(kind), Some(peer), Some(op), _, _, _, Some(code)] = words {
-            let key = (facets.ts.div_euclid(HOUR), [kind, peer, op, code]);
-            let [n, ms, slowest] = self.hours.entry(key).or_default();
-            *n += 1;
-            *ms += i64::from(facets.ms);
-            *slowest = (*slowest).max(facets.ms.into());
-        }
+        let block = facets.index.cast_signed() / BLOCK_LEAVES;
+        let span = self.blocks.entry(block).or_insert((facets.ts, facets.ts));
+        *span = (span.0.min(facets.ts), span.1.max(facets.ts));
+        // Words that the index does not know: that its row differs is said already.
+        let Some((combo, words)) = combo.and_then(|id| Some((id, self.rows.combos().get(&id)?))) else {
+            return;
+        };
+        self.places.insert((combo, block));
+        let [kind, peer, op, .., code] = *words;
+        let key = (facets.ts.div_euclid(HOUR), [kind, peer, op, code]);
+        let [n, ms, slowest] = self.hours.entry(key).or_default();
+        *n += 1;
+        *ms += i64::from(facets.ms);
+        *slowest = (*slowest).max(facets.ms.into());
     }
 
     /// What the index says otherwise than the leaves.
@@ -158,26 +190,32 @@ impl FacetCheck {
     }
 
     fn sums(&mut self) -> Result<(), StoreFault> {
-        let used: HashSet<i64> = self.counts.keys().map(|(_, word)| *word).collect();
-        let (mut counts, mut hours) = (std::mem::take(&mut self.counts), std::mem::take(&mut self.hours));
+        let (mut places, mut blocks) = (std::mem::take(&mut self.places), std::mem::take(&mut self.blocks));
+        let mut hours = std::mem::take(&mut self.hours);
+        let combos: HashSet<i64> = places.iter().map(|(combo, _)| *combo).collect();
         let mut lines = Vec::new();
         let mut line = |text: String| {
             if lines.len() < MOST_FINDINGS {
                 lines.push(text);
             }
         };
-        let unused = self.rows.words().keys().filter(|id| !used.contains(id));
+        let unused = self.rows.combos().keys().filter(|id| !combos.contains(id));
+        unused.for_each(|id| line(format!("combination {id}")));
+        let words: HashSet<&i64> = self.rows.combos().values().flatten().collect();
+        let unused = self.rows.words().keys().filter(|id| !words.contains(id));
         unused.for_each(|id| line(format!("word {id}")));
-        self.rows.frequencies(|facet, word, n| {
-            let place = FACET_NAMES.iter().position(|name| *name == facet);
-            if place.and_then(|place| counts.remove(&(place, word))) != Some(n) {
-                line(format!("frequency of {}, word {word}", place.map_or("?", |_| facet)));
+        self.rows.places(|combo, block| {
+            if !places.remove(&(combo, block)) {
+                line(format!("combination {combo}, block {block}"));
             }
         })?;
-        for (place, word) in counts.into_keys() {
-            let facet = FACET_NAMES.get(place).copied().unwrap_or_default();
-            line(format!("frequency of {facet}, word {word}"));
-        }
+        places.into_iter().for_each(|(combo, block)| line(format!("combination {combo}, block {block}")));
+        self.rows.blocks(|block, span| {
+            if blocks.remove(&block) != Some(span) {
+                line(format!("block {block}"));
+            }
+        })?;
+        blocks.into_keys().for_each(|block| line(format!("block {block}")));
         self.rows.hours(|row| {
             if hours.remove(&(row.hour, row.words)) != Some(row.sums) {
                 line(hour_name(row.hour, row.words));
@@ -185,6 +223,38 @@ impl FacetCheck {
         })?;
         hours.into_keys().for_each(|(hour, words)| line(hour_name(hour, words)));
         lines.iter().for_each(|text| self.line(text));
+        self.hold_authorizations()
+    }
+
+    /// What a search by authorization is led to. The authorizations of the rows themselves have been
+    /// held against the leaves.
+    fn hold_authorizations(&mut self) -> Result<(), StoreFault> {
+        let (mut sum, mut misplaced) = (SetSum::default(), Vec::new());
+        let well_formed = self.rows.authorizations(|stored| {
+            sum.add(stored.day, &stored.token, stored.index);
+            if !stored.in_place && misplaced.len() < MOST_FINDINGS {
+                misplaced.push(stored.index);
+            }
+        })?;
+        misplaced.into_iter().for_each(|index| self.at(index.cast_signed()));
+        if !well_formed {
+            self.line("authorizations");
+        }
+        if sum == self.authorizations {
+            return Ok(());
+        }
+        // How often more in the runs than in the rows.
+        let mut balance: BTreeMap<(u64, i64, [u8; 16]), i64> = BTreeMap::new();
+        self.rows.authorizations(|stored| {
+            *balance.entry((stored.index, stored.day, stored.token)).or_default() += 1;
+        })?;
+        self.rows.authorized(|index, auth| {
+            *balance.entry((index, AUTHORIZATIONS, short_authorization(&auth))).or_default() -= 1;
+        })?;
+        let mut differing: Vec<u64> =
+            balance.into_iter().filter(|(_, n)| *n != 0).map(|((index, ..), _)| index).collect();
+        differing.dedup();
+        differing.into_iter().for_each(|index| self.at(index.cast_signed()));
         Ok(())
     }
 
@@ -213,12 +283,7 @@ fn hour_name(hour: i64, [kind, peer, op, code]: [i64; 4]) -> String {
     format!("hour {hour}, words {kind} {peer} {op} {code}")
 }
 
-/// In the order of [`FACET_NAMES`].
-fn words_of<'a>(facets: &Facets<'a>) -> [&'a str; 7] {
-    [facets.kind, facets.peer, facets.op, facets.item, facets.lt, facets.dec, facets.code]
-}
-
 fn is_whole(path: PathBuf) -> bool {
-    let damage = IndexReader::open(&path).map(|reader| reader.integrity());
+    let damage = FacetReader::open(&path).map(|reader| reader.integrity());
     damage.is_some_and(|damage| damage.is_ok_and(|damage| damage.is_empty()))
 }

@@ -14,6 +14,7 @@ mod judge;
 mod log;
 mod look;
 mod range;
+mod set_sum;
 mod tiles;
 mod vaults;
 

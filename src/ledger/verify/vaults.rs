@@ -243,7 +243,10 @@ impl Job {
         };
         let mut epochs = Epochs::of(epochs);
         (seen.held, seen.erased) = (held, erased);
-        let mut index = IndexCheck::begin(&self.data, vault);
+        let mut index = IndexCheck::begin(&self.data, vault, &self.origin).unwrap_or_else(|damaged| {
+            self.found(seen, damaged);
+            None
+        });
         let walked = vault.walk(0, |row| {
             let stamped = self.row(&row, &mut epochs, feed, seen);
             if let (Some(index), Some(ts)) = (&mut index, stamped) {

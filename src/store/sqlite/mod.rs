@@ -31,8 +31,9 @@ use super::{Month, Shard, StoreFault};
 pub use engine::SqliteEngine;
 pub use heads::SqliteHeads;
 pub use index::{
-    FACET_NAMES, FacetQuery, FacetRow, Facets, HourRow, Hourly, IndexReader, IndexWriter, WholeFacets,
-    facet_index_path, remove_index, token_index_path,
+    AUTHORIZATIONS, BLOCK_LEAVES, FacetQuery, FacetReader, FacetRow, FacetWriter, Facets, HourRow, Hourly,
+    StoredToken, TokenReader, TokenWriter, WholeFacets, WholeTokens, Words, facet_index_path, remove_index,
+    short_authorization, token_index_path,
 };
 pub use month_file::{Columns, MonthFile, integrity};
 pub use rest::{checkpoint, is_untouched};

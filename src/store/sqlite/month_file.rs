@@ -1,6 +1,5 @@
 //! One month's file, open for reading: leaves in order, and what `audit verify` asks of it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row};
@@ -98,18 +97,6 @@ impl MonthFile {
 
     pub fn leaf(&self, index: u64) -> Result<Option<StoredLeaf>, StoreFault> {
         Ok(self.leaves_down(index, index, 1)?.pop())
-    }
-
-    /// When the leaves `from..=to` were written, in milliseconds.
-    pub fn times(&self, from: u64, to: u64) -> Result<HashMap<u64, i64>, StoreFault> {
-        self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT idx, ts FROM leaf WHERE idx>=? AND idx<=?")?;
-            let rows = statement.query_map([from.cast_signed(), to.cast_signed()], |row| {
-                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
-            })?;
-            rows.collect()
-        })
     }
 
     /// What SQLite's own integrity check finds; empty when all is well.

@@ -8,7 +8,7 @@ use tongban::audit::{Completeness, DeskFault, EraseOrder, Errand, Opened, Questi
 use tongban::ledger::evidence::Field;
 use tongban::ledger::verify::verify;
 use tongban::ledger::{Mark, Shard};
-use tongban::store::sqlite::{StoredVault, Vaults};
+use tongban::store::sqlite::{StoredVault, TokenWriter, Vaults};
 
 use super::opening::index_of;
 use crate::support::*;
@@ -208,8 +208,8 @@ async fn an_index_that_hides_or_invents_is_told_and_so_is_a_secret_that_vanished
 
     let shard = Shard::at(world.clock.now());
     let folder = gateway.home.join(format!("data/ledger/{shard}"));
-    let index = rusqlite::Connection::open(folder.join("2030-03.provision.index.db")).unwrap();
-    index.execute("DELETE FROM tok WHERE idx=?", [rows[1].cast_signed()]).unwrap();
+    let index = folder.join("2030-03.provision.index.db");
+    TokenWriter::open(index).unwrap().forget(&[rows[1]]).unwrap();
     let hidden = check(gateway).await;
     assert_eq!((hidden.complete, &hidden.hidden[..], hidden.answered), (false, &[rows[1]][..], 2));
 

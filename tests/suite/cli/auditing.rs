@@ -180,7 +180,9 @@ async fn one_flipped_bit_is_found_and_named_by_its_file() {
     };
     let all = files(&data);
     let named = |what: &dyn Fn(&&String) -> bool| all.iter().filter(what).cloned().collect::<Vec<_>>();
-    let [month] = named(&|f| f.ends_with(".db") && f.matches('/').count() == 2).try_into().unwrap();
+    let [month] = named(&|f| f.ends_with(".db") && !f.ends_with(".index.db") && f.matches('/').count() == 2)
+        .try_into()
+        .unwrap();
 
     let leaf = finding(&month, &word(&format!("\"x\":\"{}\"", ids[1])));
     assert!(leaf["index"].is_u64() && leaf["message_zh"].as_str().unwrap().contains("条记录"), "{leaf}");

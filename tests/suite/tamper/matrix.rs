@@ -9,6 +9,7 @@ use serde_json::json;
 use tongban::ledger::tree::leaf_hash;
 
 use super::made::{MONTH, SHARD, copy_of};
+use super::runs::{self, Row};
 use super::{Ground, ground};
 
 /// One way to tamper, and where it must be found: a file's end, and the leaf where one is meant.
@@ -51,6 +52,28 @@ impl Tampered<'_> {
         connection.execute("ATTACH ? AS b", [format!("file:{}?immutable=1", other.display())]).unwrap();
         connection.execute_batch(sql).unwrap();
         connection.execute_batch("DETACH b; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+        drop(connection);
+        self.cover(&path);
+    }
+
+    /// Makes the token index say something else than it does and than another region's does.
+    fn tokens(&self, edit: fn(&mut Vec<Row>, Vec<Row>)) {
+        let theirs = runs::rows(&Self::folder(&self.ground.other).join(INDEX));
+        self.runs(INDEX, |rows| edit(rows, theirs));
+    }
+
+    /// The same of the facet index's authorizations.
+    fn authorizations(&self, edit: fn(&mut Vec<Row>)) {
+        self.runs(FACETS, edit);
+    }
+
+    fn runs(&self, name: &str, edit: impl FnOnce(&mut Vec<Row>)) {
+        let path = self.db(name);
+        let mut rows = runs::rows(&path);
+        edit(&mut rows);
+        let connection = Connection::open(&path).unwrap();
+        runs::write(&connection, rows);
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         drop(connection);
         self.cover(&path);
     }
@@ -415,57 +438,136 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "index-flip",
-        act: |t| t.sql(INDEX, "UPDATE tok SET tok=x'00112233445566778899aabbccddeeff' WHERE idx=50"),
+        act: |t| {
+            t.tokens(|rows, _| {
+                rows.iter_mut().filter(|row| row.2 == LEAF).for_each(|row| row.1 = [0x5a; 16]);
+            });
+        },
         file: INDEX,
         index: Some(LEAF),
     },
     Case {
         name: "index-delete",
-        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx=50"),
+        act: |t| t.tokens(|rows, _| rows.retain(|row| row.2 != LEAF)),
         file: INDEX,
         index: Some(LEAF),
     },
     Case {
         name: "index-insert",
-        act: |t| t.sql(INDEX, "INSERT OR IGNORE INTO tok SELECT day, tok, 50 FROM tok WHERE idx IN (51,56)"),
+        act: |t| {
+            t.tokens(|rows, _| {
+                let more: Vec<Row> = rows.iter().filter(|row| [NEXT, 56].contains(&row.2)).copied().collect();
+                rows.extend(more.into_iter().map(|(day, token, _)| (day, token, LEAF)));
+            });
+        },
         file: INDEX,
         index: Some(LEAF),
     },
     Case {
+        name: "index-insert-ahead",
+        act: |t| t.tokens(|rows, _| rows.push((20_261_128, [1; 16], 90_000))),
+        file: INDEX,
+        index: None,
+    },
+    Case {
         name: "index-reorder",
         act: |t| {
-            t.sql(INDEX, "UPDATE tok SET idx=9999 WHERE idx=50; UPDATE tok SET idx=50 WHERE idx=53; UPDATE tok SET idx=53 WHERE idx=9999")
+            t.tokens(|rows, _| {
+                for row in rows {
+                    row.2 = match row.2 {
+                        LEAF => 53,
+                        53 => LEAF,
+                        other => other,
+                    };
+                }
+            });
         },
         file: INDEX,
         index: Some(LEAF),
     },
     Case {
         name: "index-truncate",
-        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx>300"),
+        act: |t| t.tokens(|rows, _| rows.retain(|row| row.2 <= 300)),
         file: INDEX,
         index: Some(302),
     },
     Case {
         name: "index-splice",
         act: |t| {
-            t.sql(INDEX, "DELETE FROM tok WHERE idx=50; INSERT INTO tok SELECT * FROM b.tok WHERE idx=50")
+            t.tokens(|rows, theirs| {
+                rows.retain(|row| row.2 != LEAF);
+                rows.extend(theirs.into_iter().filter(|row| row.2 == LEAF));
+            });
         },
         file: INDEX,
         index: Some(LEAF),
     },
     Case {
         name: "index-rollback",
-        act: |t| t.sql(INDEX, "DELETE FROM tok WHERE idx>282"),
+        act: |t| t.tokens(|rows, _| rows.retain(|row| row.2 <= 282)),
         file: INDEX,
         index: Some(284),
     },
     Case {
-        name: "facet-flip",
+        name: "index-day",
+        act: |t| t.tokens(|rows, _| rows.iter_mut().for_each(|row| row.0 += i64::from(row.2 == LEAF))),
+        file: INDEX,
+        index: Some(LEAF),
+    },
+    Case {
+        // A search looks for a token between its neighbours.
+        name: "index-order",
+        act: |t| {
+            t.sql(INDEX, "UPDATE chunk SET body=CAST(substr(body, 25)||substr(body, 1, 24) AS BLOB), first=substr(body, 25, 24) WHERE rowid=(SELECT max(rowid) FROM chunk)");
+        },
+        file: INDEX,
+        index: None,
+    },
+    Case {
+        name: "index-first",
         act: |t| {
             t.sql(
-                FACETS,
-                "UPDATE facet SET op=(SELECT f.op FROM facet f WHERE f.op<>facet.op LIMIT 1) WHERE idx=50",
+                INDEX,
+                "UPDATE chunk SET first=substr(body, -24) WHERE rowid=(SELECT max(rowid) FROM chunk)",
             );
+        },
+        file: INDEX,
+        index: None,
+    },
+    Case {
+        name: "index-chunk-flip",
+        act: |t| {
+            t.sql(INDEX, "UPDATE chunk SET body=CAST(substr(body, 1, 47)||x'ff'||substr(body, 49) AS BLOB) WHERE rowid=(SELECT max(rowid) FROM chunk)");
+        },
+        file: INDEX,
+        index: None,
+    },
+    Case {
+        name: "index-chunk-cut",
+        act: |t| t.sql(INDEX, "UPDATE chunk SET body=substr(body, 1, length(body)-1)"),
+        file: INDEX,
+        index: None,
+    },
+    Case {
+        name: "index-chunk-delete",
+        act: |t| t.sql(INDEX, "DELETE FROM chunk WHERE rowid=(SELECT max(rowid) FROM chunk)"),
+        file: INDEX,
+        index: None,
+    },
+    Case { name: "index-run-delete", act: |t| t.sql(INDEX, "DELETE FROM run"), file: INDEX, index: None },
+    Case { name: "index-run-count", act: |t| t.sql(INDEX, "UPDATE run SET n=n+1"), file: INDEX, index: None },
+    Case {
+        name: "index-run-twice",
+        act: |t| {
+            t.sql(INDEX, "INSERT INTO run SELECT id+100, day, n FROM run; INSERT INTO chunk SELECT run+100, first, body FROM chunk");
+        },
+        file: INDEX,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "facet-flip",
+        act: |t| {
+            t.sql(FACETS, "UPDATE facet SET combo=(SELECT f.combo FROM facet f WHERE f.combo<>facet.combo LIMIT 1) WHERE idx=50");
         },
         file: FACETS,
         index: Some(LEAF),
@@ -477,6 +579,12 @@ const CASES: &[Case] = &[
         index: Some(LEAF),
     },
     Case {
+        name: "facet-auth",
+        act: |t| t.sql(FACETS, "UPDATE facet SET auth=zeroblob(32) WHERE idx=50"),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
         name: "facet-delete",
         act: |t| t.sql(FACETS, "DELETE FROM facet WHERE idx=50"),
         file: FACETS,
@@ -484,9 +592,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "facet-insert",
-        act: |t| {
-            t.sql(FACETS, "INSERT INTO facet SELECT 90000, ts, kind, peer, op, item, lt, dec, code, auth FROM facet WHERE idx=50");
-        },
+        act: |t| t.sql(FACETS, "INSERT INTO facet SELECT 90000, ts, combo, auth FROM facet WHERE idx=50"),
         file: FACETS,
         index: Some(90_000),
     },
@@ -505,7 +611,7 @@ const CASES: &[Case] = &[
     Case {
         name: "facet-splice",
         act: |t| {
-            t.sql(FACETS, "DELETE FROM facet WHERE idx=50; INSERT INTO facet SELECT 50, ts+1, kind, peer, op, item, lt, dec, code, auth FROM b.facet WHERE idx=50");
+            t.sql(FACETS, "DELETE FROM facet WHERE idx=50; INSERT INTO facet SELECT 50, ts+1, combo, auth FROM b.facet WHERE idx=50");
         },
         file: FACETS,
         index: Some(LEAF),
@@ -535,30 +641,88 @@ const CASES: &[Case] = &[
         index: None,
     },
     Case {
-        name: "frequency-flip",
+        name: "combination-flip",
+        act: |t| t.sql(FACETS, "UPDATE combo SET lt=op WHERE id=(SELECT combo FROM facet WHERE idx=50)"),
+        file: FACETS,
+        index: Some(2),
+    },
+    Case {
+        name: "combination-insert",
         act: |t| {
-            t.sql(FACETS, "UPDATE frequency SET n=n+1 WHERE facet='peer' AND n=(SELECT max(n) FROM frequency WHERE facet='peer')")
+            t.sql(FACETS, "INSERT INTO combo(kind, peer, op, item, lt, dec, code) SELECT kind, peer, op, op, lt, dec, code FROM combo WHERE id=(SELECT combo FROM facet WHERE idx=50)");
         },
         file: FACETS,
         index: None,
     },
     Case {
-        // Without it nobody finds a lookup by its op.
-        name: "frequency-delete",
-        act: |t| {
-            t.sql(FACETS, "DELETE FROM frequency WHERE facet='op' AND word=(SELECT id FROM word WHERE text='license.query')")
-        },
+        name: "combination-delete",
+        act: |t| t.sql(FACETS, "DELETE FROM combo WHERE id=(SELECT combo FROM facet WHERE idx=50)"),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        // Without it nobody is led to the leaves of that block.
+        name: "place-delete",
+        act: |t| t.sql(FACETS, "DELETE FROM place WHERE combo=(SELECT combo FROM facet WHERE idx=50)"),
         file: FACETS,
         index: None,
     },
     Case {
-        name: "frequency-insert",
+        name: "place-insert",
+        act: |t| t.sql(FACETS, "INSERT INTO place SELECT combo, block+1 FROM place"),
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        // Who looks within a time is not led there.
+        name: "block-time",
+        act: |t| t.sql(FACETS, "UPDATE block SET to_ts=to_ts-1"),
+        file: FACETS,
+        index: None,
+    },
+    Case { name: "block-delete", act: |t| t.sql(FACETS, "DELETE FROM block"), file: FACETS, index: None },
+    Case {
+        name: "authorization-delete",
+        act: |t| t.authorizations(|rows| rows.retain(|row| row.2 != LEAF)),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-flip",
+        act: |t| {
+            t.authorizations(|rows| {
+                rows.iter_mut().filter(|row| row.2 == LEAF).for_each(|row| row.1 = [0x5a; 16]);
+            });
+        },
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-insert",
+        act: |t| t.authorizations(|rows| rows.push((0, [1; 16], LEAF))),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-run",
+        act: |t| t.authorizations(|rows| rows.iter_mut().for_each(|row| row.0 += i64::from(row.2 == LEAF))),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "authorization-first",
         act: |t| {
             t.sql(
                 FACETS,
-                "INSERT INTO frequency SELECT 'item', (SELECT id FROM word WHERE text='license.query'), 5",
+                "UPDATE chunk SET first=substr(body, -24) WHERE rowid=(SELECT max(rowid) FROM chunk)",
             )
         },
+        file: FACETS,
+        index: None,
+    },
+    Case {
+        name: "authorization-count",
+        act: |t| t.sql(FACETS, "UPDATE run SET n=n-1"),
         file: FACETS,
         index: None,
     },

@@ -6,11 +6,17 @@
 //! <data>/ledger/2026h2/2026-11.provision.index.db   tokens of a vault, by day
 //! ```
 //!
-//! Tokens stand under their day: a random key without it would touch one page an entry and
-//! cost two thirds of the throughput at a million entries. Words are numbers here, so that
-//! a page of an index holds hundreds of places.
+//! Tokens stand in sorted runs of their day, a page of them in a row: a random key in a tree would
+//! touch one page an entry. Words are numbers here, and the words of a leaf together are one number,
+//! a combination: what has a word is found by the combinations that have it and the blocks of leaves
+//! where those stand, not by a tree for every word.
 
+mod file;
 mod reader;
+mod runs;
+#[cfg(test)]
+mod tests;
+mod tokens;
 mod whole;
 mod writer;
 
@@ -19,9 +25,20 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Month, RetentionClass, Shard};
 
-pub use reader::IndexReader;
-pub use whole::{FACET_NAMES, FacetRow, HourRow, WholeFacets};
-pub use writer::{IndexWriter, remove_index};
+pub use file::remove_index;
+pub use reader::FacetReader;
+pub use runs::TokenWriter;
+pub use tokens::{StoredToken, TokenReader, WholeTokens};
+pub use whole::{FacetRow, HourRow, WholeFacets};
+pub use writer::FacetWriter;
+
+/// The words of a leaf by their numbers: kind, peer, op, item, license type, decision, code.
+pub type Words = [i64; 7];
+
+/// Leaves of a block: a search reads as many to find one that fits, some 50 µs.
+pub const BLOCK_LEAVES: i64 = 512;
+/// Under which day the runs of a facet index stand: its authorizations are asked for without one.
+pub const AUTHORIZATIONS: i64 = 0;
 
 /// The words of a leaf that it can be found by; an empty word stands for an absent member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +55,18 @@ pub struct Facets<'a> {
     pub auth: Option<[u8; 32]>,
     /// Milliseconds the exchange took.
     pub ms: u32,
+}
+
+impl<'a> Facets<'a> {
+    /// In the order of [`Words`].
+    pub fn words(&self) -> [&'a str; 7] {
+        [self.kind, self.peer, self.op, self.item, self.lt, self.dec, self.code]
+    }
+}
+
+/// What an authorization is looked for by; the rest of it is read in the leaf.
+pub fn short_authorization(auth: &[u8; 32]) -> [u8; 16] {
+    auth.first_chunk().copied().unwrap_or_default()
 }
 
 /// What to find: each facet that is given must be the leaf's.
@@ -75,4 +104,8 @@ pub fn facet_index_path(data: &Path, shard: Shard, month: Month) -> PathBuf {
 
 pub fn token_index_path(data: &Path, shard: Shard, month: Month, class: RetentionClass) -> PathBuf {
     data.join("ledger").join(shard.to_string()).join(format!("{month}.{}.index.db", class.name()))
+}
+
+fn signed(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
 }

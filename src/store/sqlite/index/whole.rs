@@ -7,23 +7,24 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
-use super::super::{open_reader, sqlite_fault};
+use super::super::sqlite_fault;
+use super::Words;
+use super::file::{open_index, upto_of};
+use super::tokens::{StoredToken, walk};
+use super::writer::FORM;
 use crate::store::StoreFault;
-
-/// Columns of words, in the order of a row.
-pub const FACET_NAMES: [&str; 7] = ["kind", "peer", "op", "item", "lt", "dec", "code"];
 
 /// Rows read at once.
 const PAGE: i64 = 4096;
 
-/// A row as it stands there: words by their numbers.
+/// A row as it stands there: words by the number of their combination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FacetRow {
     pub index: i64,
     pub ts: i64,
-    pub words: [i64; 7],
+    pub combo: i64,
     pub auth: Option<Vec<u8>>,
 }
 
@@ -38,8 +39,9 @@ pub struct HourRow {
 
 /// What is read at once when it is opened.
 struct Begun {
-    upto: Option<i64>,
+    upto: Option<u64>,
     words: HashMap<i64, String>,
+    combos: HashMap<i64, Words>,
 }
 
 /// A facet index in one snapshot.
@@ -48,36 +50,40 @@ pub struct WholeFacets {
     connection: Connection,
     upto: Option<i64>,
     words: HashMap<i64, String>,
+    combos: HashMap<i64, Words>,
     page: VecDeque<FacetRow>,
     /// Where the next page begins; `None` behind the last.
     next: Option<i64>,
 }
 
 impl WholeFacets {
-    /// `None` where there is none, or one whose tables are not made yet.
+    /// `None` where there is none, or one of an older form: a search reads the leaves then.
     pub fn open(path: &Path) -> Result<Option<Self>, StoreFault> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let connection = open_reader(path)?;
-        let begin = || -> rusqlite::Result<Option<Begun>> {
+        let Some(connection) = open_index(path, &FORM)? else { return Ok(None) };
+        let begin = || -> rusqlite::Result<Begun> {
             connection.execute_batch("BEGIN")?;
-            let begun: bool =
-                connection.query_row("SELECT EXISTS(SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
-            if !begun {
-                return Ok(None);
-            }
-            let upto = connection.query_row("SELECT idx FROM upto", [], |row| row.get(0)).optional()?;
-            let mut statement = connection.prepare("SELECT id, text FROM word")?;
-            let words = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(Some(Begun { upto, words: words.collect::<rusqlite::Result<_>>()? }))
+            let upto = upto_of(&connection)?;
+            let mut words = connection.prepare("SELECT id, text FROM word")?;
+            let words = words.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let words = words.collect::<rusqlite::Result<_>>()?;
+            let mut combos =
+                connection.prepare("SELECT id, kind, peer, op, item, lt, dec, code FROM combo")?;
+            let combos = combos.query_map([], |row| {
+                let mut words = [0; 7];
+                for (at, word) in words.iter_mut().enumerate() {
+                    *word = row.get(at + 1)?;
+                }
+                Ok((row.get(0)?, words))
+            })?;
+            Ok(Begun { upto, words, combos: combos.collect::<rusqlite::Result<_>>()? })
         };
-        let begun = begin().map_err(|e| sqlite_fault("read", path, &e))?;
-        Ok(begun.map(|Begun { upto, words }| Self {
+        let Begun { upto, words, combos } = begin().map_err(|e| sqlite_fault("read", path, &e))?;
+        Ok(Some(Self {
             path: path.to_owned(),
             connection,
-            upto,
+            upto: upto.map(u64::cast_signed),
             words,
+            combos,
             page: VecDeque::new(),
             next: Some(i64::MIN),
         }))
@@ -90,6 +96,10 @@ impl WholeFacets {
 
     pub fn words(&self) -> &HashMap<i64, String> {
         &self.words
+    }
+
+    pub fn combos(&self) -> &HashMap<i64, Words> {
+        &self.combos
     }
 
     /// Rows in the order of their index.
@@ -106,31 +116,55 @@ impl WholeFacets {
 
     fn read_page(&self, from: i64) -> Result<VecDeque<FacetRow>, StoreFault> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT idx, ts, kind, peer, op, item, lt, dec, code, auth FROM facet NOT INDEXED \
-                 WHERE idx>=? ORDER BY idx LIMIT ?",
-            )?;
+            let mut statement = connection
+                .prepare_cached("SELECT idx, ts, combo, auth FROM facet WHERE idx>=? ORDER BY idx LIMIT ?")?;
             let rows = statement.query_map((from, PAGE), |row| {
-                let mut words = [0; 7];
-                for (at, word) in words.iter_mut().enumerate() {
-                    *word = row.get(at + 2)?;
-                }
-                Ok(FacetRow { index: row.get(0)?, ts: row.get(1)?, words, auth: row.get(9)? })
+                Ok(FacetRow { index: row.get(0)?, ts: row.get(1)?, combo: row.get(2)?, auth: row.get(3)? })
             })?;
             rows.collect()
         })
     }
 
-    /// How often each facet has each word: the facet's name, the word's number, how often.
-    pub fn frequencies(&self, mut visit: impl FnMut(&str, i64, i64)) -> Result<(), StoreFault> {
+    /// Combinations, and blocks where they stand.
+    pub fn places(&self, mut visit: impl FnMut(i64, i64)) -> Result<(), StoreFault> {
         self.read(|connection| {
-            let mut statement = connection.prepare("SELECT facet, word, n FROM frequency")?;
+            let mut statement = connection.prepare("SELECT combo, block FROM place")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                visit(row.get_ref(0)?.as_str()?, row.get(1)?, row.get(2)?);
+                visit(row.get(0)?, row.get(1)?);
             }
             Ok(())
         })
+    }
+
+    /// Blocks, and when the first and the last of their leaves were stamped.
+    pub fn blocks(&self, mut visit: impl FnMut(i64, (i64, i64))) -> Result<(), StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("SELECT id, from_ts, to_ts FROM block")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                visit(row.get(0)?, (row.get(1)?, row.get(2)?));
+            }
+            Ok(())
+        })
+    }
+
+    /// Authorizations as the rows have them.
+    pub fn authorized(&self, mut visit: impl FnMut(u64, [u8; 32])) -> Result<(), StoreFault> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("SELECT idx, auth FROM facet WHERE auth IS NOT NULL")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                visit(row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Authorizations where a search finds them; `false` when their runs are not
+    /// [well formed](super::WholeTokens::well_formed).
+    pub fn authorizations(&self, visit: impl FnMut(StoredToken)) -> Result<bool, StoreFault> {
+        self.read(|connection| walk(connection, visit))
     }
 
     pub fn hours(&self, mut visit: impl FnMut(HourRow)) -> Result<(), StoreFault> {

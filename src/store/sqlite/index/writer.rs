@@ -1,171 +1,115 @@
-//! The index's writing hand: one thread takes in what is new and what must be forgotten.
+//! Writing facets: one thread takes in what is new.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
-use super::super::{BUSY_WAIT, file_fault, rest, sqlite_fault};
-use super::Facets;
+use super::file::{Form, IndexFile, UPTO};
+use super::runs::{self, RUNS};
+use super::{AUTHORIZATIONS, BLOCK_LEAVES, Facets, Words, short_authorization};
 use crate::store::StoreFault;
 
-/// `ts` stands in the trees by word so that a search within a time reads rows of that time only.
-const FACETS: &str = "
-CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;
+/// `combo` is the words of a leaf together, `place` in which blocks of leaves each of them stands,
+/// `block` when those were stamped; the runs hold authorizations.
+pub(super) const FORM: Form = Form {
+    version: 2,
+    schema: &[
+        UPTO,
+        RUNS,
+        "
 CREATE TABLE word(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE facet(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL,
-  op INTEGER NOT NULL, item INTEGER NOT NULL, lt INTEGER NOT NULL, dec INTEGER NOT NULL, code INTEGER NOT NULL,
-  auth BLOB) STRICT;
-CREATE INDEX facet_kind ON facet(kind, idx, ts);
-CREATE INDEX facet_peer ON facet(peer, idx, ts);
-CREATE INDEX facet_op ON facet(op, idx, ts);
-CREATE INDEX facet_item ON facet(item, idx, ts);
-CREATE INDEX facet_lt ON facet(lt, idx, ts);
-CREATE INDEX facet_dec ON facet(dec, idx, ts);
-CREATE INDEX facet_code ON facet(code, idx, ts);
-CREATE INDEX facet_auth ON facet(auth) WHERE auth IS NOT NULL;
-CREATE TABLE frequency(facet TEXT NOT NULL, word INTEGER NOT NULL, n INTEGER NOT NULL,
-  PRIMARY KEY(facet, word)) WITHOUT ROWID, STRICT;
+CREATE TABLE combo(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, peer INTEGER NOT NULL, op INTEGER NOT NULL,
+  item INTEGER NOT NULL, lt INTEGER NOT NULL, dec INTEGER NOT NULL, code INTEGER NOT NULL,
+  UNIQUE(kind, peer, op, item, lt, dec, code)) STRICT;
+CREATE TABLE facet(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, combo INTEGER NOT NULL, auth BLOB) STRICT;
+CREATE TABLE place(combo INTEGER NOT NULL, block INTEGER NOT NULL, PRIMARY KEY(combo, block)) WITHOUT ROWID, STRICT;
+CREATE TABLE block(id INTEGER PRIMARY KEY, from_ts INTEGER NOT NULL, to_ts INTEGER NOT NULL) STRICT;
 CREATE TABLE hourly(hour INTEGER NOT NULL, kind INTEGER NOT NULL, peer INTEGER NOT NULL, op INTEGER NOT NULL,
   code INTEGER NOT NULL, n INTEGER NOT NULL, ms INTEGER NOT NULL, slowest INTEGER NOT NULL,
   PRIMARY KEY(hour, kind, peer, op, code)) WITHOUT ROWID, STRICT;
-";
+",
+    ],
+};
 
-const TOKENS: &str = "
-CREATE TABLE upto(one INTEGER PRIMARY KEY CHECK(one=1), idx INTEGER NOT NULL) STRICT;
-CREATE TABLE tok(day INTEGER NOT NULL, tok BLOB NOT NULL, idx INTEGER NOT NULL,
-  PRIMARY KEY(day, tok, idx)) WITHOUT ROWID, STRICT;
-";
-
-/// `PRAGMA cache_size` of the indexing hand, KiB: the right edges of its trees, some hundred pages.
-const CACHE_KIB: i64 = 4 << 10;
-
-/// An index of either kind, open for the one thread that writes it.
-pub struct IndexWriter {
-    path: PathBuf,
-    connection: Connection,
-    upto: Option<u64>,
-    words: HashMap<String, i64>,
+/// A facet index, open for the one thread that writes it.
+pub struct FacetWriter {
+    file: IndexFile,
+    known: Known,
 }
 
-impl IndexWriter {
-    pub fn facets(path: PathBuf) -> Result<Self, StoreFault> {
-        Self::open(path, FACETS)
-    }
+/// Numbers that were given to words, and to combinations of them.
+#[derive(Default)]
+struct Known {
+    words: HashMap<String, i64>,
+    combos: HashMap<Words, i64>,
+}
 
-    pub fn tokens(path: PathBuf) -> Result<Self, StoreFault> {
-        Self::open(path, TOKENS)
-    }
-
-    /// A file that is damaged is made anew.
-    fn open(path: PathBuf, schema: &str) -> Result<Self, StoreFault> {
-        match Self::connect(&path, schema) {
-            Ok(open) => Ok(open),
-            Err(StoreFault::Damaged { .. }) => {
-                remove_index(&path)?;
-                Self::connect(&path, schema)
-            }
-            Err(other) => Err(other),
-        }
-    }
-
-    fn connect(path: &Path, schema: &str) -> Result<Self, StoreFault> {
-        let connect = || -> rusqlite::Result<(Connection, Option<i64>)> {
-            let connection = Connection::open(path)?;
-            connection.busy_timeout(BUSY_WAIT)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            // A stop may cost the last of it: it is made again.
-            connection.pragma_update(None, "synchronous", "NORMAL")?;
-            connection.pragma_update(None, "secure_delete", true)?;
-            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            if connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))? == 0 {
-                connection
-                    .execute_batch(&format!("BEGIN IMMEDIATE; {schema} PRAGMA user_version=1; COMMIT;"))?;
-            }
-            let upto = connection.query_row("SELECT idx FROM upto", [], |row| row.get(0)).optional()?;
-            Ok((connection, upto))
-        };
-        let (connection, upto) = connect().map_err(|e| sqlite_fault("open", path, &e))?;
-        let (path, upto) = (path.to_owned(), upto.map(i64::unsigned_abs));
-        Ok(Self { path, connection, upto, words: HashMap::new() })
+impl FacetWriter {
+    pub fn open(path: PathBuf) -> Result<Self, StoreFault> {
+        Ok(Self { file: IndexFile::open(path, &FORM)?, known: Known::default() })
     }
 
     /// The last index that has been taken in.
     pub fn upto(&self) -> Option<u64> {
-        self.upto
-    }
-
-    fn write(
-        &mut self,
-        upto: u64,
-        act: impl FnOnce(&Transaction<'_>, &mut HashMap<String, i64>) -> rusqlite::Result<()>,
-    ) -> Result<(), StoreFault> {
-        let write = || -> rusqlite::Result<()> {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            act(&transaction, &mut self.words)?;
-            transaction
-                .execute("INSERT OR REPLACE INTO upto(one, idx) VALUES(1, ?)", [upto.cast_signed()])?;
-            transaction.commit()
-        };
-        write().map_err(|e| {
-            // Numbers of words that were rolled back.
-            self.words.clear();
-            if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
-                // It holds what it says it has not taken in: it is made anew.
-                let _ = remove_index(&self.path);
-            }
-            sqlite_fault("index", &self.path, &e)
-        })?;
-        self.upto = Some(upto);
-        Ok(())
+        self.file.upto()
     }
 
     /// Takes in leaves up to `upto`, in order.
-    pub fn add_facets(&mut self, leaves: &[Facets<'_>], upto: u64) -> Result<(), StoreFault> {
-        self.write(upto, |transaction, words| add_facets(transaction, words, leaves))
+    pub fn add(&mut self, leaves: &[Facets<'_>], upto: u64) -> Result<(), StoreFault> {
+        let added = self.file.take_in(upto, |transaction| add_facets(transaction, &mut self.known, leaves));
+        if added.is_err() {
+            // Numbers that were rolled back.
+            self.known = Known::default();
+        }
+        added
     }
 
-    /// Takes in tokens up to `upto`: day, token, index.
-    pub fn add_tokens(&mut self, tokens: &mut [(i64, [u8; 16], u64)], upto: u64) -> Result<(), StoreFault> {
-        // In the order of the tree: neighbours share a page.
-        tokens.sort_unstable();
-        self.write(upto, |transaction, _| {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR IGNORE INTO tok(day, tok, idx) VALUES(?, ?, ?)")?;
-            for (day, token, index) in tokens {
-                insert.execute((*day, *token, index.cast_signed()))?;
-            }
-            Ok(())
+    /// When the leaves `from..=to` that it has taken in were stamped, in their order, milliseconds.
+    pub fn times(&self, from: u64, to: u64) -> Result<Vec<(u64, i64)>, StoreFault> {
+        self.file.read(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT idx, ts FROM facet WHERE idx>=? AND idx<=? ORDER BY idx")?;
+            let rows = statement.query_map((from.cast_signed(), to.cast_signed()), |row| {
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
+            })?;
+            rows.collect()
         })
     }
 
     /// Leaves nothing in the WAL, unless a reader stands in the way.
     pub fn rest(&self) -> Result<(), StoreFault> {
-        rest::checkpoint(&self.connection, &self.path).map(drop)
+        self.file.rest().map(drop)
+    }
+}
+
+impl Known {
+    fn word(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.words.get(text) {
+            return Ok(*id);
+        }
+        connection.prepare_cached("INSERT OR IGNORE INTO word(text) VALUES(?)")?.execute([text])?;
+        let id = connection
+            .prepare_cached("SELECT id FROM word WHERE text=?")?
+            .query_row([text], |row| row.get(0))?;
+        self.words.insert(text.to_owned(), id);
+        Ok(id)
     }
 
-    /// Tokens of these leaves leave the index and its WAL.
-    pub fn forget(&mut self, of: &[u64]) -> Result<(), StoreFault> {
-        let mut forget = || -> rusqlite::Result<()> {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch("CREATE TEMP TABLE IF NOT EXISTS gone(idx INTEGER PRIMARY KEY)")?;
-            {
-                let mut insert = transaction.prepare("INSERT OR IGNORE INTO gone(idx) VALUES(?)")?;
-                for index in of {
-                    insert.execute([index.cast_signed()])?;
-                }
-            }
-            transaction.execute("DELETE FROM tok WHERE idx IN (SELECT idx FROM gone)", [])?;
-            transaction.execute("DELETE FROM gone", [])?;
-            transaction.commit()
-        };
-        forget().map_err(|e| sqlite_fault("index", &self.path, &e))?;
-        match rest::checkpoint(&self.connection, &self.path)? {
-            true => Ok(()),
-            // A reader stands in the way: they can still be read in the WAL.
-            false => Err(StoreFault::Locked),
+    fn combo(&mut self, connection: &Connection, words: Words) -> rusqlite::Result<i64> {
+        if let Some(id) = self.combos.get(&words) {
+            return Ok(*id);
         }
+        let insert =
+            "INSERT OR IGNORE INTO combo(kind, peer, op, item, lt, dec, code) VALUES(?, ?, ?, ?, ?, ?, ?)";
+        connection.prepare_cached(insert)?.execute(words)?;
+        let id = connection
+            .prepare_cached(
+                "SELECT id FROM combo WHERE kind=? AND peer=? AND op=? AND item=? AND lt=? AND dec=? AND code=?",
+            )?
+            .query_row(words, |row| row.get(0))?;
+        self.combos.insert(words, id);
+        Ok(id)
     }
 }
 
@@ -173,79 +117,52 @@ impl IndexWriter {
 type HourKey = (i64, i64, i64, i64, i64);
 type HourSum = (i64, i64, i64);
 
-fn add_facets(
-    transaction: &Transaction<'_>,
-    words: &mut HashMap<String, i64>,
-    leaves: &[Facets<'_>],
-) -> rusqlite::Result<()> {
-    let mut number = |text: &str| -> rusqlite::Result<i64> {
-        if let Some(id) = words.get(text) {
-            return Ok(*id);
-        }
-        transaction.prepare_cached("INSERT OR IGNORE INTO word(text) VALUES(?)")?.execute([text])?;
-        let id = transaction
-            .prepare_cached("SELECT id FROM word WHERE text=?")?
-            .query_row([text], |row| row.get(0))?;
-        words.insert(text.to_owned(), id);
-        Ok(id)
-    };
-    let mut frequency: HashMap<(&'static str, i64), i64> = HashMap::new();
+fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>]) -> rusqlite::Result<()> {
+    let mut places: BTreeSet<(i64, i64)> = BTreeSet::new();
+    let mut blocks: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     let mut hourly: BTreeMap<HourKey, HourSum> = BTreeMap::new();
-    // Not "or replace", which keeps a journal of every statement where there are indexes.
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO facet(idx, ts, kind, peer, op, item, lt, dec, code, auth) \
-         VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
+    let mut authorizations = Vec::new();
+    // Not "or replace": a row that is there already means that the index says less than it holds.
+    let mut insert =
+        connection.prepare_cached("INSERT INTO facet(idx, ts, combo, auth) VALUES(?, ?, ?, ?)")?;
     for leaf in leaves {
-        let (kind, peer, op) = (number(leaf.kind)?, number(leaf.peer)?, number(leaf.op)?);
-        let (item, lt) = (number(leaf.item)?, number(leaf.lt)?);
-        let (dec, code) = (number(leaf.dec)?, number(leaf.code)?);
-        let index = leaf.index.cast_signed();
-        insert.execute((index, leaf.ts, kind, peer, op, item, lt, dec, code, leaf.auth))?;
-        let named = [
-            ("kind", kind),
-            ("peer", peer),
-            ("op", op),
-            ("item", item),
-            ("lt", lt),
-            ("dec", dec),
-            ("code", code),
-        ];
-        for word in named {
-            *frequency.entry(word).or_default() += 1;
+        let mut words = [0; 7];
+        for (word, text) in words.iter_mut().zip(leaf.words()) {
+            *word = known.word(connection, text)?;
         }
+        let combo = known.combo(connection, words)?;
+        let index = leaf.index.cast_signed();
+        insert.execute((index, leaf.ts, combo, leaf.auth))?;
+        let block = index / BLOCK_LEAVES;
+        places.insert((combo, block));
+        let span = blocks.entry(block).or_insert((leaf.ts, leaf.ts));
+        *span = (span.0.min(leaf.ts), span.1.max(leaf.ts));
+        authorizations.extend(leaf.auth.map(|auth| runs::entry_of(&short_authorization(&auth), leaf.index)));
+        let [kind, peer, op, .., code] = words;
         let sum = hourly.entry((leaf.ts.div_euclid(3_600_000), kind, peer, op, code)).or_default();
         let ms = i64::from(leaf.ms);
         *sum = (sum.0 + 1, sum.1 + ms, sum.2.max(ms));
     }
-    let mut count = transaction.prepare_cached(
-        "INSERT INTO frequency(facet, word, n) VALUES(?1, ?2, ?3) \
-         ON CONFLICT(facet, word) DO UPDATE SET n=n+?3",
-    )?;
-    for ((facet, word), n) in frequency {
-        count.execute((facet, word, n))?;
+    let mut place = connection.prepare_cached("INSERT OR IGNORE INTO place(combo, block) VALUES(?, ?)")?;
+    for combo_and_block in places {
+        place.execute(combo_and_block)?;
     }
-    let mut sum = transaction.prepare_cached(
+    let mut block = connection.prepare_cached(
+        "INSERT INTO block(id, from_ts, to_ts) VALUES(?1, ?2, ?3) \
+         ON CONFLICT(id) DO UPDATE SET from_ts=min(from_ts, ?2), to_ts=max(to_ts, ?3)",
+    )?;
+    for (id, (from, to)) in blocks {
+        block.execute((id, from, to))?;
+    }
+    let mut sum = connection.prepare_cached(
         "INSERT INTO hourly(hour, kind, peer, op, code, n, ms, slowest) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
          ON CONFLICT(hour, kind, peer, op, code) DO UPDATE SET n=n+?6, ms=ms+?7, slowest=max(slowest, ?8)",
     )?;
     for ((hour, kind, peer, op, code), (n, ms, slowest)) in hourly {
         sum.execute((hour, kind, peer, op, code, n, ms, slowest))?;
     }
-    Ok(())
-}
-
-/// Takes an index away, with what SQLite leaves beside it.
-pub fn remove_index(path: &Path) -> Result<(), StoreFault> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(&name) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file_fault(path, &e)),
-            _ => {}
-        }
-    }
-    Ok(())
+    authorizations.sort_unstable();
+    if authorizations.is_empty() { Ok(()) } else { runs::take_in(connection, AUTHORIZATIONS, authorizations) }
 }
 
 #[cfg(test)]
@@ -269,14 +186,14 @@ mod tests {
             auth: None,
             ms: 1,
         };
-        let open = || IndexWriter::facets(path.clone()).unwrap();
-        open().add_facets(&[leaf(0), leaf(1)], 1).unwrap();
-        open().connection.execute("UPDATE upto SET idx=0", []).unwrap();
-        assert!(open().add_facets(&[leaf(1)], 1).is_err());
+        let open = || FacetWriter::open(path.clone()).unwrap();
+        open().add(&[leaf(0), leaf(1)], 1).unwrap();
+        open().file.connection().execute("UPDATE upto SET idx=0", []).unwrap();
+        assert!(open().add(&[leaf(1)], 1).is_err());
         let mut anew = open();
         assert_eq!(anew.upto(), None);
-        anew.add_facets(&[leaf(0), leaf(1)], 1).unwrap();
-        let counted = "SELECT n FROM frequency WHERE facet='peer'";
-        assert_eq!(anew.connection.query_row(counted, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+        anew.add(&[leaf(0), leaf(1)], 1).unwrap();
+        let counted = "SELECT sum(n) FROM hourly";
+        assert_eq!(anew.file.connection().query_row(counted, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
     }
 }
