@@ -5,7 +5,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
@@ -16,22 +16,25 @@ use crate::ledger::give_way;
 /// Two may read a window's leaves ([`crate::reconcile::Book::place`]); a short question passes them.
 const THREADS: usize = 3;
 
+/// Works that may wait: rounds with partners and their proposals, each with one at a time, are far fewer.
+const LONGEST_LINE: usize = 1_024;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// The threads, and the line before them.
 pub struct Background {
-    line: Option<Sender<Work>>,
+    line: Option<SyncSender<Work>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The work did not come to its end.
+/// The work did not come to its end, or too much waits before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the work was interrupted")]
 pub struct Interrupted;
 
 impl Background {
     pub fn begin() -> io::Result<Self> {
-        let (line, works) = channel();
+        let (line, works) = sync_channel(LONGEST_LINE);
         let works = Arc::new(Mutex::new(works));
         let mut threads = Vec::with_capacity(THREADS);
         for _ in 0..THREADS {
@@ -48,7 +51,7 @@ impl Background {
     ) -> Result<T, Interrupted> {
         let (tell, told) = oneshot::channel();
         let work: Work = Box::new(move || drop(tell.send(work())));
-        self.line.as_ref().and_then(|line| line.send(work).ok()).ok_or(Interrupted)?;
+        self.line.as_ref().and_then(|line| line.try_send(work).ok()).ok_or(Interrupted)?;
         told.await.map_err(|_| Interrupted)
     }
 }
@@ -96,10 +99,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_line_has_an_end() {
+        use std::future::Future as _;
+        let background = Background::begin().unwrap();
+        let (go, hear) = std::sync::mpsc::channel::<()>();
+        let hear = Arc::new(Mutex::new(hear));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut refused = 0;
+        for _ in 0..LONGEST_LINE + 2 * THREADS {
+            let hear = hear.clone();
+            let mut running = Box::pin(background.run(move || drop(hear.lock().map(|hear| hear.recv()))));
+            refused += usize::from(running.as_mut().poll(&mut context).is_ready());
+        }
+        assert!((THREADS..=2 * THREADS).contains(&refused), "{refused}");
+        drop(go);
+    }
+
+    #[tokio::test]
     async fn what_was_begun_is_ended_before_the_house_goes() {
         let background = Background::begin().unwrap();
-        let (begun, wait) = (Arc::new(tokio::sync::Notify::new()), channel::<()>());
-        let (done, told) = (begun.clone(), channel());
+        let (begun, wait) = (Arc::new(tokio::sync::Notify::new()), std::sync::mpsc::channel::<()>());
+        let (done, told) = (begun.clone(), std::sync::mpsc::channel());
         let (go, hear, tell) = (wait.0, wait.1, told.0);
         let running = background.run(move || {
             done.notify_one();
