@@ -86,7 +86,8 @@ mod tests {
         let background = Background::begin().unwrap();
         let here = rustix::process::getpriority_process(None).unwrap();
         let there = background.run(|| rustix::process::getpriority_process(None).unwrap()).await.unwrap();
-        assert!(there > here, "{there} is no more than {here}");
+        // Whoever runs the tests may have been told to give way already.
+        assert!(there >= here.max(10), "{there}, and {here} here");
     }
 
     #[tokio::test]
