@@ -7,18 +7,22 @@ use rusqlite::{Row, params};
 
 use super::{Casebook, CasebookFault, ParcelState};
 
-const PARTNERS_WAITING: &str = "WITH RECURSIVE waits(partner) AS (\
-             SELECT min(partner) FROM parcel WHERE state='waiting' \
-             UNION ALL SELECT (SELECT min(partner) FROM parcel WHERE state='waiting' AND partner>waits.partner) \
-             FROM waits WHERE partner IS NOT NULL) \
-             SELECT partner FROM waits WHERE partner IS NOT NULL";
+/// A table, and which of its rows make a partner wait.
+type Wait = (&'static str, &'static str);
 
-const PARTNERS_AWAITING_FILES: &str = "WITH RECURSIVE awaits(partner) AS (\
-             SELECT min(partner) FROM material WHERE way='going' AND there=0 \
-             UNION ALL SELECT (SELECT min(partner) FROM material \
-             WHERE way='going' AND there=0 AND partner>awaits.partner) \
-             FROM awaits WHERE partner IS NOT NULL) \
-             SELECT partner FROM awaits WHERE partner IS NOT NULL";
+const PARCELS_WAITING: Wait = ("parcel", "state='waiting'");
+const FILES_GOING: Wait = ("material", "way='going' AND there=0");
+
+/// The partners of such rows, one step in the index each.
+fn partners_of((table, wanted): Wait) -> String {
+    format!(
+        "WITH RECURSIVE waits(partner) AS (\
+         SELECT min(partner) FROM {table} WHERE {wanted} \
+         UNION ALL SELECT (SELECT min(partner) FROM {table} WHERE {wanted} AND partner>waits.partner) \
+         FROM waits WHERE partner IS NOT NULL) \
+         SELECT partner FROM waits WHERE partner IS NOT NULL"
+    )
+}
 
 const OUTGOING: &str = "SELECT id, line, made, doc->>'$.digest', doc->>'$.not_before', doc->>'$.attempts' \
              FROM parcel WHERE state='waiting' AND partner=? AND doc->>'$.not_before'<=? \
@@ -49,19 +53,19 @@ pub struct OutgoingCount {
 }
 
 impl Casebook {
-    /// Partners for whom something waits: one step in the index each.
+    /// Partners for whom something waits.
     pub async fn partners_waiting(&self) -> Result<Vec<String>, CasebookFault> {
-        self.partners(PARTNERS_WAITING).await
+        self.partners(PARCELS_WAITING).await
     }
 
-    /// Partners that still have to get files: one step in the index each.
+    /// Partners that still have to get files.
     pub async fn partners_awaiting_files(&self) -> Result<Vec<String>, CasebookFault> {
-        self.partners(PARTNERS_AWAITING_FILES).await
+        self.partners(FILES_GOING).await
     }
 
-    async fn partners(&self, sql: &'static str) -> Result<Vec<String>, CasebookFault> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
+    async fn partners(&self, wait: Wait) -> Result<Vec<String>, CasebookFault> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&partners_of(wait))?;
             let partners = statement.query_map([], |row| row.get(0))?;
             partners.collect()
         })
@@ -216,7 +220,7 @@ mod tests {
     async fn the_questions_asked_often_walk_an_index() {
         let dir = tempfile::tempdir().unwrap();
         let (book, _carrier) = Casebook::open(dir.path()).unwrap();
-        for sql in [PARTNERS_WAITING, PARTNERS_AWAITING_FILES, OUTGOING] {
+        for sql in [partners_of(PARCELS_WAITING), partners_of(FILES_GOING), OUTGOING.to_owned()] {
             let plan: Vec<String> = book
                 .read(move |connection| {
                     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;

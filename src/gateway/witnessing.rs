@@ -132,21 +132,21 @@ impl Rounds {
     /// Starts the next in line, as far as there is room.
     fn send(&mut self, house: &Arc<House>, under_way: &mut JoinSet<Sent>) {
         let Some(newest) = newest(house) else { return };
-        while under_way.len() < MOST_AT_ONCE
-            && let Some((whom, witnessing)) = self.next()
-        {
+        while let Some((whom, witnessing)) = self.next(under_way.len()) {
             under_way.spawn(send::send(house.clone(), whom, witnessing, newest.clone()));
         }
     }
 
-    fn next(&mut self) -> Option<(Whom, Witnessing)> {
-        loop {
+    /// The next in line, unless so many are [as many as may be](MOST_AT_ONCE).
+    fn next(&mut self, under_way: usize) -> Option<(Whom, Witnessing)> {
+        while under_way < MOST_AT_ONCE {
             let whom = self.due.pop_front()?;
             // Who was a witness when it came into line may be none now.
             if let Some(line) = self.lines.get_mut(whom.name()) {
                 return Some((whom, std::mem::take(&mut line.witnessing)));
             }
         }
+        None
     }
 
     /// Learns what came of a sending.
@@ -241,10 +241,18 @@ mod tests {
         let all = || vec![partner("331083"), partner("421202")];
         rounds.line_up(all(), |_, _| true);
         rounds.line_up(all(), |_, _| true);
-        let in_line: Vec<Whom> = std::iter::from_fn(|| rounds.next()).map(|(whom, _)| whom).collect();
+        let in_line: Vec<Whom> = std::iter::from_fn(|| rounds.next(0)).map(|(whom, _)| whom).collect();
         assert_eq!(in_line, all());
         rounds.line_up(all(), |_, _| true);
-        assert!(rounds.next().is_none());
+        assert!(rounds.next(0).is_none());
+    }
+
+    #[test]
+    fn no_more_witnesses_are_sent_to_at_once_than_the_bound_says_and_none_is_left_out() {
+        let mut rounds = rounds();
+        rounds.line_up(vec![partner("331083")], |_, _| true);
+        assert!(rounds.next(MOST_AT_ONCE).is_none());
+        assert!(rounds.next(MOST_AT_ONCE - 1).is_some());
     }
 
     #[test]
@@ -252,7 +260,7 @@ mod tests {
         let mut rounds = rounds();
         rounds.line_up(vec![partner("331083"), partner("421202")], |_, _| true);
         rounds.line_up(vec![partner("421202")], |_, _| true);
-        let in_line: Vec<Whom> = std::iter::from_fn(|| rounds.next()).map(|(whom, _)| whom).collect();
+        let in_line: Vec<Whom> = std::iter::from_fn(|| rounds.next(0)).map(|(whom, _)| whom).collect();
         assert_eq!(in_line, vec![partner("421202")]);
         assert_eq!(rounds.lines.keys().collect::<Vec<_>>(), ["421202"]);
     }

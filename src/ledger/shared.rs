@@ -77,8 +77,8 @@ struct Times {
     unsealed_since: Option<Instant>,
 }
 
-/// Leaves on their way from the writer to the sealer, which looks once a second: woken for each
-/// commit it would cost a lone exchange as much as its hashes.
+/// Leaves on their way from the writer to the sealer, which looks once a second and need not be woken
+/// for each commit.
 #[derive(Default)]
 pub(super) struct Unsealed(Mutex<Waiting>);
 
