@@ -8,6 +8,11 @@ use rusqlite::types::Value as Column;
 use super::shelf::rows;
 use super::{Casebook, CasebookFault, Listed, MaterialRow, Page};
 
+/// Of the files of one digest and one partner.
+pub(super) const ANNOUNCED: &str = "sha256=? AND partner=? AND way='coming'";
+pub(super) const HERE: &str = "sha256=? AND partner=? AND there=1 AND doc->>'$.there'";
+pub(super) const AWAITED: &str = "sha256=? AND partner=? AND way='coming' AND NOT doc->>'$.there'";
+
 impl Casebook {
     /// A file that a case of this partner announced, whether it has come or not.
     pub async fn announced_file(
@@ -15,13 +20,13 @@ impl Casebook {
         sha256: &str,
         partner: &str,
     ) -> Result<Option<MaterialRow>, CasebookFault> {
-        let found = self.files(sha256, partner, "way='coming'", 1).await?;
+        let found = self.files(sha256, partner, ANNOUNCED, 1).await?;
         Ok(found.into_iter().next())
     }
 
     /// Whether a case with this partner has this file already.
     pub async fn has_file_of(&self, sha256: &str, partner: &str) -> Result<bool, CasebookFault> {
-        Ok(!self.files(sha256, partner, "there=1 AND doc->>'$.there'", 1).await?.is_empty())
+        Ok(!self.files(sha256, partner, HERE, 1).await?.is_empty())
     }
 
     /// Where this partner's cases wait for this file.
@@ -30,7 +35,7 @@ impl Casebook {
         sha256: &str,
         partner: &str,
     ) -> Result<Vec<MaterialRow>, CasebookFault> {
-        self.files(sha256, partner, "way='coming' AND NOT doc->>'$.there'", u32::MAX).await
+        self.files(sha256, partner, AWAITED, u32::MAX).await
     }
 
     async fn files(
@@ -41,7 +46,7 @@ impl Casebook {
         most: u32,
     ) -> Result<Vec<MaterialRow>, CasebookFault> {
         let values = vec![Column::Text(sha256.to_owned()), Column::Text(partner.to_owned())];
-        Ok(rows(self.select(&format!("sha256=? AND partner=? AND {wanted}"), values, "n", most).await?))
+        Ok(rows(self.select(wanted, values, "n", most).await?))
     }
 
     pub async fn materials_of(&self, case: &str) -> Result<Vec<MaterialRow>, CasebookFault> {

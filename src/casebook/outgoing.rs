@@ -126,6 +126,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::casebook::files::{ANNOUNCED, AWAITED, HERE};
+    use crate::casebook::shelf::question;
     use crate::casebook::{MaterialRow, MaterialWay, ParcelRow, Write};
 
     fn parcel(id: &str, partner: &str, line: &str, state: ParcelState, not_before: i64) -> Write {
@@ -220,7 +222,9 @@ mod tests {
     async fn the_questions_asked_often_walk_an_index() {
         let dir = tempfile::tempdir().unwrap();
         let (book, _carrier) = Casebook::open(dir.path()).unwrap();
-        for sql in [partners_of(PARCELS_WAITING), partners_of(FILES_GOING), OUTGOING.to_owned()] {
+        let files = [ANNOUNCED, HERE, AWAITED].map(|wanted| question::<MaterialRow>(wanted, "n", 1));
+        let others = [partners_of(PARCELS_WAITING), partners_of(FILES_GOING), OUTGOING.to_owned()];
+        for sql in files.into_iter().chain(others) {
             let plan: Vec<String> = book
                 .read(move |connection| {
                     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;

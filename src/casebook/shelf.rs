@@ -216,7 +216,7 @@ impl Casebook {
         order: &str,
         most: u32,
     ) -> Result<Vec<Listed<R>>, CasebookFault> {
-        let sql = format!("SELECT n, doc FROM {} WHERE {wanted} ORDER BY {order} LIMIT {most}", R::TABLE);
+        let sql = question::<R>(wanted, order, most);
         let found: Vec<(i64, String)> = self
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(&sql)?;
@@ -257,6 +257,10 @@ impl Casebook {
         self.inner.readers.note(&done);
         done
     }
+}
+
+pub(super) fn question<R: Row>(wanted: &str, order: &str, most: u32) -> String {
+    format!("SELECT n, doc FROM {} WHERE {wanted} ORDER BY {order} LIMIT {most}", R::TABLE)
 }
 
 pub(super) fn rows<R>(listed: Vec<Listed<R>>) -> Vec<R> {
