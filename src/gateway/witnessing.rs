@@ -139,14 +139,16 @@ impl Rounds {
 
     /// The next in line, unless so many are [as many as may be](MOST_AT_ONCE).
     fn next(&mut self, under_way: usize) -> Option<(Whom, Witnessing)> {
-        while under_way < MOST_AT_ONCE {
+        if under_way >= MOST_AT_ONCE {
+            return None;
+        }
+        loop {
             let whom = self.due.pop_front()?;
             // Who was a witness when it came into line may be none now.
             if let Some(line) = self.lines.get_mut(whom.name()) {
                 return Some((whom, std::mem::take(&mut line.witnessing)));
             }
         }
-        None
     }
 
     /// Learns what came of a sending.
