@@ -2,6 +2,8 @@
 //! uses.
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde_json::json;
 use tongban::authorization::holder_digest;
@@ -22,6 +24,14 @@ const OFTEN_LIFE: i64 = 3600;
 const STRIDE: usize = 7919;
 /// As a real request, names its case.
 const CASE: &str = "K3310834212022026101200000001M";
+
+/// An id without any order, as a partner may choose it: what is kept by such ids must not cost more
+/// than what is kept by ids that follow the time.
+fn random_id() -> Result<String> {
+    let mut octets = [0; 16];
+    aws_lc_rs::rand::fill(&mut octets)?;
+    Ok(URL_SAFE_NO_PAD.encode(octets))
+}
 
 pub struct Mint<'a> {
     scene: &'a Scene,
@@ -112,7 +122,7 @@ impl<'a> Mint<'a> {
     }
 
     fn request(&self, holder: &str, authorization: &str) -> Result<Request> {
-        let (scene, now, jti) = (self.scene, Clock::system().now().secs(), new_message_id());
+        let (scene, now, jti) = (self.scene, Clock::system().now().secs(), random_id()?);
         let claims = json!({
             "ver": 1, "iss": self.asking.gateway_urn(), "aud": scene.answering.gateway_urn(), "iat": now,
             "exp": now + LIFE, "jti": jti, "op": "license.query", "item": ITEM, "case": CASE, "basis": "consent",

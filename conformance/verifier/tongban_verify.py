@@ -1363,16 +1363,20 @@ def check_log(data, shard, kept, policy, before, must_be_closed, kept_elsewhere,
 FACETS = ("kind", "peer", "op", "item", "lt", "dec", "code")
 # Leaves of a block in a facet index.
 BLOCK = 512
+# The days under which its runs of authorizations and of exchanges stand.
+AUTHORIZATIONS, EXCHANGES = 0, 1
+# The forms of an index that are read.
+FACET_FORM, TOKEN_FORM = 3, 2
 
 
-def is_read(db):
+def is_read(db, form):
     """Begins one snapshot of an index, also beside a running gateway. Of one that is of an older form, or not begun,
     nothing is said: no search reads it."""
     try:
         db.connection.execute("BEGIN")
     except sqlite3.Error as e:
         db.damaged(str(e))
-    if next((v for (v,) in db.rows("i", "PRAGMA user_version")), 2) == 2:
+    if next((v for (v,) in db.rows("i", "PRAGMA user_version")), form) == form:
         return True
     db.close()
     return False
@@ -1404,17 +1408,17 @@ def read_runs(db, found):
 class Facets:
     """The facet index of a month, held against the leaves row by row while they are read: the words of each
     leaf, together a combination; in which blocks of leaves each of them stands, and when those were stamped (a search
-    reads no others); where authorizations stand; and the hourly sums."""
+    reads no others); where authorizations and exchanges stand; and the hourly sums."""
 
     def __init__(self, data, shard, month, report):
         self.name, self.report = f"ledger/{shard}/{month}.index.db", report
         self.db, self.row = None, None
-        self.places, self.blocks, self.hours, self.authorizations = set(), {}, {}, set()
+        self.places, self.blocks, self.hours, self.runs = set(), {}, {}, set()
         self.unread, self.last = False, -1
         if not os.path.exists(os.path.join(data, self.name)):
             return
         db = Database(data, self.name, report)
-        if not is_read(db):
+        if not is_read(db, FACET_FORM):
             return
         self.db = db
         self.upto = next((u for (u,) in self.db.rows("i", "SELECT idx FROM upto")), -1)
@@ -1460,7 +1464,9 @@ class Facets:
             self.found(index, "not what the leaf says" if row else "not in it")
             combo = self.numbers.get(tuple(texts))
         if auth:
-            self.authorizations.add((0, auth[:16], index))
+            self.runs.add((AUTHORIZATIONS, auth[:16], index))
+        if "x" in leaf:
+            self.runs.add((EXCHANGES, sha256(leaf["x"].encode())[:16], index))
         first, last = self.blocks.get((index // BLOCK,), (stamped, stamped))
         self.blocks[(index // BLOCK,)] = (min(first, stamped), max(last, stamped))
         if combo is None:
@@ -1493,9 +1499,9 @@ class Facets:
             for number in sorted(set(self.words) - {word for words in self.combos.values() for word in words}):
                 self.found(None, f"word {number}")
             stored = read_runs(self.db, self.found)
-            differing = {row for row, times in stored.items() if times > 1} | set(stored) ^ self.authorizations
+            differing = {row for row, times in stored.items() if times > 1} | set(stored) ^ self.runs
             for index in sorted({index for _, _, index in differing}):
-                self.found(index, "under another authorization than the leaf's")
+                self.found(index, "under another authorization or exchange than the leaf's")
         self.db.integrity()
         self.db.close()
 
@@ -1552,11 +1558,7 @@ def check_month(data, shard, month, origin, tree, log, report):
             facets.skip(index)
             own = stored if isinstance(stored, bytes) and len(stored) == 32 else own
         tree.push(own)
-    for table, shape, sql in (("used", "iiibb", "SELECT idx, expires, sum, id, content FROM used"),
-                              ("take", "iiib", "SELECT idx, expires, sum, token FROM take")):
-        for index, expires, total, *parts in db.rows(shape, sql):
-            if row_sum(index, expires, *parts) != total:
-                report.found("memory-changed", name, index, f"a row of {table}")
+    check_memory(db, report)
     if not db.whole:
         facets.unread = True
     facets.end()
@@ -1564,6 +1566,22 @@ def check_month(data, shard, month, origin, tree, log, report):
     db.untouched()
     db.close()
     return kind_of_last
+
+
+def check_memory(db, report):
+    """Used ids and uses: a row a commit; a row a leaf, in two tables, in files begun before."""
+    tables = {name.decode() for (name,) in db.rows("b", "SELECT name FROM sqlite_master WHERE type='table'")}
+    if "batch" in tables or "used" not in tables:
+        for first, sealed, used, taken, total in db.rows(
+                "iibbi", "SELECT first, sealed, used, taken, sum FROM batch"):
+            if row_sum(first, sealed, len(used).to_bytes(8, "big"), used, taken) != total:
+                report.found("memory-changed", db.name, first, "used ids and uses of a commit")
+    if "used" in tables:
+        for table, shape, sql in (("used", "iiibb", "SELECT idx, expires, sum, id, content FROM used"),
+                                  ("take", "iiib", "SELECT idx, expires, sum, token FROM take")):
+            for index, expires, total, *parts in db.rows(shape, sql):
+                if row_sum(index, expires, *parts) != total:
+                    report.found("memory-changed", db.name, index, f"a row of {table}")
 
 
 def remember(log, index, leaf, text, origin, month):
@@ -1677,7 +1695,7 @@ def check_index(data, shard, month, klass, tokens, report):
     if not os.path.exists(os.path.join(data, name)):
         return
     db = Database(data, name, report)
-    if not is_read(db):
+    if not is_read(db, TOKEN_FORM):
         return
 
     def found(index, message):

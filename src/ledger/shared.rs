@@ -157,6 +157,14 @@ impl Shared {
         }
     }
 
+    /// How many leaves of a log may be derived from: those that have been flushed. All, of one that is
+    /// not written any more.
+    pub fn durable(&self, shard: Shard) -> u64 {
+        let writing =
+            self.writing.load().as_ref().and_then(|origin| Shard::parse(origin.rsplit('/').next()?));
+        if writing == Some(shard) { self.size.load(Ordering::Acquire) } else { u64::MAX }
+    }
+
     pub fn evidence_failed(&self) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         times.evidence_failed = Some(Instant::now());

@@ -149,9 +149,12 @@ impl Indexer {
 
     fn take_in_month(&self, open: &mut OpenIndex) -> Result<(), StoreFault> {
         let file = self.shelf.month(open.shard, open.month)?;
+        // What a power cut could still take away must not stand in the index.
+        let durable = self.shared.durable(open.shard);
         loop {
             let from = open.facets.upto().map_or(0, |upto| upto + 1);
-            let stored = file.leaves_from(from, AT_ONCE)?;
+            let mut stored = file.leaves_from(from, AT_ONCE)?;
+            stored.retain(|leaf| leaf.index < durable);
             let Some(last) = stored.last().map(|stored| stored.index) else { break };
             let leaves: Vec<(u64, Glance<'_>)> =
                 stored.iter().filter_map(|s| Some((s.index, Glance::from_bytes(&s.leaf)?))).collect();
@@ -236,6 +239,7 @@ pub(in crate::ledger) fn facets_of<'a>(index: u64, leaf: &'a Glance<'_>) -> Face
         dec: leaf.dec.map_or("", |decision| decision.name()),
         code: &leaf.code,
         auth: leaf.auth.map(|auth| auth.0),
+        exchange: &leaf.x,
         ms: leaf.ms.first.unwrap_or(0),
     }
 }

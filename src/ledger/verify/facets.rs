@@ -1,9 +1,10 @@
 //! The facet index held against the leaves it was derived from, row by row beside the walk over
 //! them: the words of each leaf, the blocks where each combination of them stands and when those were
-//! stamped, where authorizations stand, the hourly sums.
+//! stamped, where authorizations and exchanges stand, the hourly sums.
 //!
 //! Why all of them: a search reads those blocks only where a combination stands that it asks for, and
-//! those leaves only that stand under an authorization, so a line that is gone hides leaves; and the
+//! those leaves only that stand under an authorization or an exchange, so a line that is gone hides
+//! leaves; and the
 //! hourly sums are what the overview draws. In memory are the words and combinations, a page of
 //! rows, and one line for each block's combination and each hour's kind of exchange.
 
@@ -16,8 +17,8 @@ use super::super::search::facets_of;
 use super::set_sum::SetSum;
 use super::{Finding, FindingKind, MOST_FINDINGS};
 use crate::store::sqlite::{
-    AUTHORIZATIONS, BLOCK_LEAVES, FacetReader, FacetRow, Facets, WholeFacets, Words, facet_index_path,
-    short_authorization,
+    AUTHORIZATIONS, BLOCK_LEAVES, EXCHANGES, FacetReader, FacetRow, Facets, SqliteShelf, WholeFacets, Words,
+    facet_index_path, short_authorization, short_exchange,
 };
 use crate::store::{Month, Shard, StoreFault};
 
@@ -27,6 +28,9 @@ const HOUR: i64 = 3_600_000;
 /// The index of one month while its leaves are walked.
 pub(super) struct FacetCheck {
     rows: WholeFacets,
+    data: PathBuf,
+    shard: Shard,
+    month: Month,
     origin: String,
     file: String,
     ahead: Option<FacetRow>,
@@ -35,7 +39,8 @@ pub(super) struct FacetCheck {
     /// When the first and the last leaf of a block were stamped.
     blocks: HashMap<i64, (i64, i64)>,
     hours: HashMap<(i64, [i64; 4]), [i64; 3]>,
-    authorizations: SetSum,
+    /// Authorizations and exchanges.
+    runs: SetSum,
     /// Where words and combinations are looked up that the index has otherwise.
     numbers: Option<Numbers>,
     /// A leaf could not be read: the sums cannot be told.
@@ -64,13 +69,16 @@ impl FacetCheck {
         let integrity = std::thread::Builder::new().name("facets".to_owned()).spawn(move || is_whole(path));
         Ok(Some(Self {
             rows,
+            data: data.to_owned(),
+            shard,
+            month,
             origin: origin.to_owned(),
             file,
             ahead,
             places: HashSet::new(),
             blocks: HashMap::new(),
             hours: HashMap::new(),
-            authorizations: SetSum::default(),
+            runs: SetSum::default(),
             numbers: None,
             unread: false,
             broken: false,
@@ -148,7 +156,10 @@ impl FacetCheck {
 
     fn count(&mut self, facets: &Facets<'_>, combo: Option<i64>) {
         if let Some(auth) = &facets.auth {
-            self.authorizations.add(AUTHORIZATIONS, &short_authorization(auth), facets.index);
+            self.runs.add(AUTHORIZATIONS, &short_authorization(auth), facets.index);
+        }
+        if !facets.exchange.is_empty() {
+            self.runs.add(EXCHANGES, &short_exchange(facets.exchange), facets.index);
         }
         let block = facets.index.cast_signed() / BLOCK_LEAVES;
         let span = self.blocks.entry(block).or_insert((facets.ts, facets.ts));
@@ -223,14 +234,14 @@ impl FacetCheck {
         })?;
         hours.into_keys().for_each(|(hour, words)| line(hour_name(hour, words)));
         lines.iter().for_each(|text| self.line(text));
-        self.hold_authorizations()
+        self.hold_runs()
     }
 
-    /// What a search by authorization is led to. The authorizations of the rows themselves have been
-    /// held against the leaves.
-    fn hold_authorizations(&mut self) -> Result<(), StoreFault> {
+    /// What a search by authorization or exchange is led to. The authorizations of the rows themselves
+    /// have been held against the leaves, as were the exchanges beside those.
+    fn hold_runs(&mut self) -> Result<(), StoreFault> {
         let (mut sum, mut misplaced) = (SetSum::default(), Vec::new());
-        let well_formed = self.rows.authorizations(|stored| {
+        let well_formed = self.rows.runs(|stored| {
             sum.add(stored.day, &stored.token, stored.index);
             if !stored.in_place && misplaced.len() < MOST_FINDINGS {
                 misplaced.push(stored.index);
@@ -238,18 +249,23 @@ impl FacetCheck {
         })?;
         misplaced.into_iter().for_each(|index| self.at(index.cast_signed()));
         if !well_formed {
-            self.line("authorizations");
+            self.line("runs");
         }
-        if sum == self.authorizations {
+        if sum == self.runs {
             return Ok(());
         }
         // How often more in the runs than in the rows.
         let mut balance: BTreeMap<(u64, i64, [u8; 16]), i64> = BTreeMap::new();
-        self.rows.authorizations(|stored| {
+        self.rows.runs(|stored| {
             *balance.entry((stored.index, stored.day, stored.token)).or_default() += 1;
         })?;
         self.rows.authorized(|index, auth| {
             *balance.entry((index, AUTHORIZATIONS, short_authorization(&auth))).or_default() -= 1;
+        })?;
+        let (leaves, upto) =
+            (SqliteShelf::of_data_dir(&self.data).month(self.shard, self.month)?, self.rows.upto());
+        leaves.exchanges(upto.unwrap_or(-1), |index, exchange| {
+            *balance.entry((index, EXCHANGES, short_exchange(exchange))).or_default() -= 1;
         })?;
         let mut differing: Vec<u64> =
             balance.into_iter().filter(|(_, n)| *n != 0).map(|((index, ..), _)| index).collect();

@@ -5,25 +5,20 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault, VaultOrder};
+use super::flush::{Flusher, Wal};
 use super::rest::{recycle, rest};
 use super::vault::VaultHand;
-use super::{make_folder, month_path, open_writer, sqlite_fault};
+use super::{batch, make_folder, month_path, open_unflushed, open_writer, sqlite_fault};
 
-/// `used` and `take` are append-only and have no index: one by their random keys touches a page
-/// a row and costs two thirds of the throughput at 10^6 rows, and one by expiry two trees more at
-/// every leaf. Whether an id is used is answered from memory; these rows are read at start only,
-/// from the last leaf on that is too old to matter (files begun before have the index still).
-/// `sum` tells a damaged row from a true one. `deed` holds work on its way to another file:
-/// a few rows, and none of a gateway at rest.
+/// All of it is append-only and has no index by a random key: that touches a page a row and costs
+/// two thirds of the throughput at 10^6 rows. So an exchange is found by the search index
+/// ([`super::index`]; files begun before have an index here still), and used ids and uses stand in
+/// [`batch`]. `deed` holds work on its way to another file: a few rows, and none of a gateway at
+/// rest.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE leaf(idx INTEGER PRIMARY KEY, ts INTEGER NOT NULL, kind TEXT NOT NULL, exchange TEXT,
   hash BLOB NOT NULL, leaf TEXT NOT NULL) STRICT;
-CREATE INDEX leaf_exchange ON leaf(exchange) WHERE exchange IS NOT NULL;
 CREATE INDEX leaf_out ON leaf(ts) WHERE kind IN ('out.sent', 'out.done', 'out.failed');
-CREATE TABLE used(idx INTEGER PRIMARY KEY, expires INTEGER NOT NULL, id BLOB NOT NULL, content BLOB NOT NULL,
-  sum INTEGER NOT NULL) STRICT;
-CREATE TABLE take(idx INTEGER PRIMARY KEY, expires INTEGER NOT NULL, token BLOB NOT NULL,
-  sum INTEGER NOT NULL) STRICT;
 CREATE TABLE deed(idx INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 ";
 
@@ -38,6 +33,7 @@ pub struct SqliteEngine {
     left: Option<(Mark, PathBuf)>,
     carried: Option<Mark>,
     vaults: VaultHand,
+    flusher: Flusher,
 }
 
 struct OpenMonth {
@@ -45,6 +41,7 @@ struct OpenMonth {
     month: Month,
     path: PathBuf,
     connection: Connection,
+    wal: Wal,
     /// Leaves that stand in the WAL only.
     in_wal: usize,
     /// The last deed written here that is not forgotten yet.
@@ -53,7 +50,14 @@ struct OpenMonth {
 
 impl SqliteEngine {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, open: None, left: None, carried: None, vaults: VaultHand::default() }
+        Self {
+            root,
+            open: None,
+            left: None,
+            carried: None,
+            vaults: VaultHand::default(),
+            flusher: Flusher::default(),
+        }
     }
 
     fn month(&mut self, shard: Shard, month: Month) -> Result<&mut OpenMonth, StoreFault> {
@@ -77,12 +81,14 @@ impl OpenMonth {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        let connection = open_writer(&path, SCHEMA)?;
+        let connection = open_unflushed(&path, SCHEMA)?;
         let last_deed: Option<i64> = connection
-            .query_row("SELECT max(idx) FROM deed", [], |row| row.get(0))
+            .execute_batch(batch::TABLE)
+            .and_then(|()| connection.query_row("SELECT max(idx) FROM deed", [], |row| row.get(0)))
             .map_err(|e| sqlite_fault("open", &path, &e))?;
         let last_deed = last_deed.map(i64::unsigned_abs);
-        Ok(Self { shard, month, path, connection, in_wal: 0, last_deed })
+        let wal = Wal::of(&path)?;
+        Ok(Self { shard, month, path, connection, wal, in_wal: 0, last_deed })
     }
 
     /// The deeds of this file that may go: up to this index.
@@ -103,29 +109,18 @@ impl OpenMonth {
             let mut leaf = transaction.prepare_cached(
                 "INSERT INTO leaf(idx, ts, kind, exchange, hash, leaf) VALUES(?, ?, ?, ?, ?, CAST(? AS TEXT))",
             )?;
-            let mut used = transaction
-                .prepare_cached("INSERT INTO used(idx, expires, id, content, sum) VALUES(?, ?, ?, ?, ?)")?;
-            let mut take = transaction
-                .prepare_cached("INSERT INTO take(idx, expires, token, sum) VALUES(?, ?, ?, ?)")?;
             let mut deed = transaction.prepare_cached("INSERT INTO deed(idx, body) VALUES(?, ?)")?;
             if let Some(upto) = forget {
                 transaction.prepare_cached(FORGET)?.execute([upto.cast_signed()])?;
             }
             for (index, row) in (first.cast_signed()..).zip(rows) {
                 leaf.execute((index, row.ts, row.kind, &row.exchange, row.hash, &row.leaf))?;
-                if let Some(id) = &row.used_id {
-                    let sum = row_sum(index, id.expires, &[&id.key, &id.content]);
-                    used.execute((index, id.expires, id.key, id.content, sum))?;
-                }
-                if let Some(one) = &row.take {
-                    let sum = row_sum(index, one.expires, &[&one.token]);
-                    take.execute((index, one.expires, one.token, sum))?;
-                }
                 if let Some(body) = &row.deed {
                     deed.execute((index, body))?;
                 }
             }
         }
+        batch::keep(&transaction, first, rows)?;
         transaction.commit()?;
         if let Some(upto) = forget {
             self.forgot(upto);
@@ -149,6 +144,30 @@ pub(super) fn row_sum(index: i64, expires: i64, parts: &[&[u8]]) -> i64 {
 }
 
 impl SqliteEngine {
+    fn append_leaves(
+        &mut self,
+        shard: Shard,
+        month: Month,
+        first: u64,
+        rows: &[Row],
+    ) -> Result<(), StoreFault> {
+        let carried = self.carried;
+        let open = self.month(shard, month)?;
+        let appended = open.append(first, rows, carried);
+        open.in_wal += rows.len();
+        let (path, wal) = (open.path.clone(), open.wal.clone());
+        appended.map_err(|e| {
+            // A full disk while rolling back leaves a transaction open: start afresh.
+            self.open = None;
+            match sqlite_fault("append", &path, &e) {
+                // An index that is taken means that somebody else wrote: never go on.
+                StoreFault::Damaged { code, .. } => StoreFault::Broken { what: "append", code },
+                other => other,
+            }
+        })?;
+        wal.flush()
+    }
+
     /// What was carried leaves the files also when no leaf comes that would take it along.
     fn forget_at_rest(&mut self) -> Result<(), StoreFault> {
         if let Some((last, path)) = &self.left
@@ -172,28 +191,14 @@ impl SqliteEngine {
 
 impl Engine for SqliteEngine {
     fn append(&mut self, shard: Shard, month: Month, first: u64, rows: &[Row]) -> Result<(), StoreFault> {
-        let carried = self.carried;
-        self.vaults.append(&self.root, shard, month, first, rows)?;
-        let open = match self.month(shard, month) {
-            Ok(open) => open,
-            Err(fault) => {
-                self.vaults.leaves_failed();
-                return Err(fault);
-            }
-        };
-        let appended = open.append(first, rows, carried);
-        open.in_wal += rows.len();
-        let path = open.path.clone();
-        appended.map_err(|e| {
-            // A full disk while rolling back leaves a transaction open: start afresh.
-            self.open = None;
+        let evidence = self.vaults.append(&self.root, shard, month, first, rows)?;
+        let flushing = self.flusher.begin(evidence);
+        let appended = self.append_leaves(shard, month, first, rows);
+        let flushed = self.flusher.end(flushing);
+        if appended.is_err() {
             self.vaults.leaves_failed();
-            match sqlite_fault("append", &path, &e) {
-                // An index that is taken means that somebody else wrote: never go on.
-                StoreFault::Damaged { code, .. } => StoreFault::Broken { what: "append", code },
-                other => other,
-            }
-        })
+        }
+        appended.and(flushed)
     }
 
     fn forget_deeds(&mut self, carried: Mark) {

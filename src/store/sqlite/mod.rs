@@ -7,16 +7,20 @@
 //! <data>/ledger/2026h2/2026-11.db.sha256  its sum, while nobody writes to it
 //! ```
 //!
-//! Promises: WAL with `synchronous=FULL`, so a commit that returned has been flushed; a
-//! leaf, its used id and its use stand in one transaction of one file (SQLite does not
-//! commit atomically across files). Local disks only.
+//! Promises: what was appended has been flushed when that returns, leaves and evidence side by side
+//! ([`flush`]); a leaf, its used id and its use stand in one transaction of one file (SQLite does not
+//! commit atomically across files), and a commit of which a power cut kept the leaves only is taken
+//! back ([`unfinished`]). Local disks only.
 
+mod batch;
 mod engine;
 mod heads;
+mod flush;
 mod index;
 mod month_file;
 mod rest;
 mod shelf;
+mod unfinished;
 mod vault;
 
 use std::fs::{self, File};
@@ -31,9 +35,9 @@ use super::{Month, Shard, StoreFault};
 pub use engine::SqliteEngine;
 pub use heads::SqliteHeads;
 pub use index::{
-    AUTHORIZATIONS, BLOCK_LEAVES, FacetQuery, FacetReader, FacetRow, FacetWriter, Facets, HourRow, Hourly,
-    StoredToken, TokenReader, TokenWriter, WholeFacets, WholeTokens, Words, facet_index_path, remove_index,
-    short_authorization, token_index_path,
+    AUTHORIZATIONS, BLOCK_LEAVES, EXCHANGES, FacetQuery, FacetReader, FacetRow, FacetWriter, Facets, HourRow,
+    Hourly, StoredToken, TokenReader, TokenWriter, WholeFacets, WholeTokens, Words, facet_index_path,
+    remove_index, short_authorization, short_exchange, token_index_path,
 };
 pub use month_file::{Columns, MonthFile, integrity};
 pub use rest::{checkpoint, is_untouched};
@@ -71,7 +75,8 @@ pub fn open(data: &Path) -> Result<(StoreLock, SqliteEngine, SqliteHeads, Sqlite
     let root = data.join("ledger");
     make_folder(&root)?;
     let lock = lock(&root.join("lock"))?;
-    let heads = SqliteHeads::open(&root.join("state.db"))?;
+    let mut heads = SqliteHeads::open(&root.join("state.db"))?;
+    unfinished::take_back(&root, &mut heads)?;
     Ok((lock, SqliteEngine::new(root.clone()), heads, SqliteShelf::new(root)))
 }
 
@@ -113,11 +118,20 @@ fn file_fault(path: &Path, error: &std::io::Error) -> StoreFault {
 
 /// Opens a file of ours for its one writer and brings its schema.
 pub fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
+    open_flushed(path, schema, "FULL")
+}
+
+/// The same for whoever flushes the WAL himself after a commit ([`flush`]).
+fn open_unflushed(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
+    open_flushed(path, schema, "NORMAL")
+}
+
+fn open_flushed(path: &Path, schema: &str, synchronous: &str) -> Result<Connection, StoreFault> {
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_WAIT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "synchronous", synchronous)?;
         connection.pragma_update(None, "fullfsync", true)?;
         // Bytes that are no longer used are zeros, not old copies of leaves.
         connection.pragma_update(None, "secure_delete", true)?;

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row};
 
 use super::super::{StoreFault, StoredLeaf};
-use super::engine::row_sum;
-use super::{open_reader, sqlite_fault};
+use super::{batch, open_reader, sqlite_fault};
 
 /// One month, open for reading.
 pub struct MonthFile {
@@ -95,6 +94,19 @@ impl MonthFile {
         })
     }
 
+    /// The leaves up to `upto` that are of an exchange, in order.
+    pub fn exchanges(&self, upto: i64, mut visit: impl FnMut(u64, &str)) -> Result<(), StoreFault> {
+        self.read(|connection| {
+            let of_one = "SELECT idx, exchange FROM leaf WHERE idx<=? AND exchange IS NOT NULL ORDER BY idx";
+            let mut statement = connection.prepare(of_one)?;
+            let mut rows = statement.query([upto])?;
+            while let Some(row) = rows.next()? {
+                visit(row.get::<_, i64>(0)?.unsigned_abs(), row.get_ref(1)?.as_str()?);
+            }
+            Ok(())
+        })
+    }
+
     pub fn leaf(&self, index: u64) -> Result<Option<StoredLeaf>, StoreFault> {
         Ok(self.leaves_down(index, index, 1)?.pop())
     }
@@ -104,28 +116,9 @@ impl MonthFile {
         self.read(integrity_of)
     }
 
-    /// Indexes whose used id or use does not match its sum.
+    /// The first leaves of the commits whose used ids or uses do not match their sum.
     pub fn damaged_memories(&self) -> Result<Vec<u64>, StoreFault> {
-        self.read(|connection| {
-            let mut damaged = Vec::new();
-            let mut check = |sql: &str, parts: usize| -> rusqlite::Result<()> {
-                let mut statement = connection.prepare(sql)?;
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    let (index, expires, sum): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                    let parts = (3..3 + parts)
-                        .map(|at| row.get_ref(at)?.as_blob().map_err(Into::into))
-                        .collect::<rusqlite::Result<Vec<_>>>()?;
-                    if row_sum(index, expires, &parts) != sum {
-                        damaged.push(index.unsigned_abs());
-                    }
-                }
-                Ok(())
-            };
-            check("SELECT idx, expires, sum, id, content FROM used", 2)?;
-            check("SELECT idx, expires, sum, token FROM take", 1)?;
-            Ok(damaged)
-        })
+        self.read(batch::damaged)
     }
 }
 

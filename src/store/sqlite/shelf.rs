@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::{Deed, Mark, Month, OPEN_SENDS_DAYS, Shard, Shelf, StoreFault, StoredLeaf, Take, UsedId};
+use super::index::{FacetReader, facet_index_of};
 use super::month_file::{MonthFile, stored_leaf, text};
-use super::{file_fault, month_path, sqlite_fault};
+use super::{batch, file_fault, month_path, sqlite_fault};
 use crate::clock::Now;
 
 /// Months in which an id or a use can still be alive: they live 24 h at most, so the
@@ -72,6 +73,19 @@ impl SqliteShelf {
             })?;
         }
         Ok(found)
+    }
+
+    /// How far a month's index goes, -1 where there is none that can be read, and where up to there an
+    /// exchange may stand.
+    fn indexed(&self, shard: Shard, month: Month, exchange: &str) -> (i64, Vec<u64>) {
+        let look = || {
+            let index = FacetReader::open(&facet_index_of(&month_path(&self.root, shard, month)))?;
+            let upto = index.upto().ok()??;
+            let mut named = index.exchange(exchange).ok()?;
+            named.retain(|at| *at <= upto);
+            Some((upto.cast_signed(), named))
+        };
+        look().unwrap_or((-1, Vec::new()))
     }
 
     fn newest_months(&self, most: usize) -> Result<Vec<(Shard, MonthFile)>, StoreFault> {
@@ -184,10 +198,17 @@ impl Shelf for SqliteShelf {
         let mut found = Vec::new();
         for shard in self.shards()? {
             for month in self.months(shard)? {
+                let (upto, named) = self.indexed(shard, month, exchange);
                 self.month(shard, month)?.read(|connection| {
-                    let mut statement =
-                        connection.prepare("SELECT idx FROM leaf WHERE exchange=? ORDER BY idx")?;
-                    for index in statement.query_map([exchange], |row| row.get::<_, i64>(0))? {
+                    // The index is not believed, and where it does not reach, the leaves are read.
+                    let mut is_of = connection.prepare("SELECT idx FROM leaf WHERE idx=? AND exchange=?")?;
+                    for at in named {
+                        let is_there = is_of.exists((at.cast_signed(), exchange))?;
+                        found.extend(is_there.then_some((shard, at)));
+                    }
+                    let mut behind =
+                        connection.prepare("SELECT idx FROM leaf WHERE idx>? AND exchange=? ORDER BY idx")?;
+                    for index in behind.query_map((upto, exchange), |row| row.get::<_, i64>(0))? {
                         found.push((shard, index?.unsigned_abs()));
                     }
                     Ok(())
@@ -201,14 +222,7 @@ impl Shelf for SqliteShelf {
         let mut ids = Vec::new();
         for (_, file) in self.newest_months(LIVE_MONTHS)? {
             file.read(|connection| {
-                let mut statement = connection
-                    .prepare("SELECT id, content, expires FROM used WHERE idx>=? AND expires>=?")?;
-                let rows = statement.query_map([first_alive(connection, now)?, now.secs()], |row| {
-                    Ok(UsedId { key: row.get(0)?, content: row.get(1)?, expires: row.get(2)? })
-                })?;
-                for row in rows {
-                    ids.push(row?);
-                }
+                ids.extend(batch::used_ids(connection, first_alive(connection, now)?, now.secs())?);
                 Ok(())
             })?;
         }
@@ -219,12 +233,9 @@ impl Shelf for SqliteShelf {
         let mut counts: HashMap<[u8; 32], (i64, u32)> = HashMap::new();
         for (_, file) in self.newest_months(LIVE_MONTHS)? {
             file.read(|connection| {
-                let mut statement =
-                    connection.prepare("SELECT token, expires FROM take WHERE idx>=? AND expires>=?")?;
-                for row in statement.query_map([first_alive(connection, now)?, now.secs()], |row| {
-                    Ok((row.get(0)?, row.get::<_, i64>(1)?))
-                })? {
-                    let (token, expires) = row?;
+                for Take { token, expires } in
+                    batch::takes(connection, first_alive(connection, now)?, now.secs())?
+                {
                     let known = counts.entry(token).or_insert((expires, 0));
                     *known = (known.0.max(expires), known.1 + 1);
                 }
@@ -291,10 +302,60 @@ impl Shelf for SqliteShelf {
 #[cfg(test)]
 mod tests {
     use super::super::super::{Engine as _, Row};
-    use super::super::SqliteEngine;
+    use super::super::{FacetWriter, Facets, SqliteEngine};
     use super::*;
 
     const HOUR: i64 = 3_600;
+
+    #[test]
+    fn an_exchange_is_found_wherever_the_index_ends_and_whatever_it_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
+        let name = |index: u64| format!("exchange-of-two-leaves-{}", index / 2);
+        let rows: Vec<Row> = (0..400_u64)
+            .map(|index| Row {
+                leaf: b"{}".to_vec(),
+                hash: [0; 32],
+                kind: "in",
+                ts: 0,
+                exchange: (index % 50 != 7).then(|| name(index)),
+                used_id: None,
+                take: None,
+                deed: None,
+                vault: None,
+            })
+            .collect();
+        SqliteEngine::new(dir.path().to_owned()).append(shard, month, 0, &rows).unwrap();
+        let shelf = SqliteShelf::new(dir.path().to_owned());
+        let index = facet_index_of(&month_path(dir.path(), shard, month));
+        let holds = |why: &str| {
+            for at in [0, 6, 8, 99, 100, 249, 250, 399] {
+                let of_it: Vec<_> = (at / 2 * 2..at / 2 * 2 + 2).filter(|at| at % 50 != 7).collect();
+                let found = shelf.find(&name(at)).unwrap();
+                assert_eq!(found, of_it.into_iter().map(|at| (shard, at)).collect::<Vec<_>>(), "{at} {why}");
+            }
+            assert_eq!(shelf.find("exchange-of-nobody").unwrap(), []);
+        };
+        holds("without an index");
+        let take_in = |from: u64, to: u64, names: &dyn Fn(u64) -> String| {
+            let names: Vec<String> = (from..=to).map(names).collect();
+            let leaves: Vec<Facets<'_>> = (from..=to)
+                .zip(&names)
+                .map(|(index, exchange)| Facets { index, exchange, ..Facets::default() })
+                .collect();
+            FacetWriter::open(index.clone()).unwrap().add(&leaves, to).unwrap();
+        };
+        for (from, to) in [(0, 99), (100, 100), (101, 249), (250, 399)] {
+            take_in(from, to, &|index| if index % 50 == 7 { String::new() } else { name(index) });
+            holds(&format!("with an index up to {to}"));
+        }
+        std::fs::write(&index, "no database").unwrap();
+        holds("with a file that is none");
+        // What the index says of a leaf that is another exchange's is not believed.
+        crate::store::sqlite::remove_index(&index).unwrap();
+        take_in(0, 9, &|_| "exchange-of-nobody".to_owned());
+        assert_eq!(shelf.find("exchange-of-nobody").unwrap(), []);
+    }
 
     #[test]
     fn a_start_finds_every_used_id_and_use_that_is_alive_whatever_the_clock_did_in_between() {

@@ -32,6 +32,9 @@ const NEXT: u64 = 51;
 const LEAVES: &str = "2026-11.db";
 const VAULT: &str = "2026-11.provision.db";
 const FACETS: &str = "2026-11.index.db";
+/// Under which days the runs of a facet index stand.
+const AUTHORIZATIONS: i64 = 0;
+const EXCHANGES: i64 = 1;
 const INDEX: &str = "2026-11.provision.index.db";
 const TILE: &str = "tile/0/000";
 const CHECKPOINT: &str = "/checkpoint";
@@ -62,9 +65,14 @@ impl Tampered<'_> {
         self.runs(INDEX, |rows| edit(rows, theirs));
     }
 
-    /// The same of the facet index's authorizations.
-    fn authorizations(&self, edit: fn(&mut Vec<Row>)) {
-        self.runs(FACETS, edit);
+    /// The same of the facet index's authorizations or exchanges.
+    fn of_facets(&self, day: i64, edit: fn(&mut Vec<Row>)) {
+        self.runs(FACETS, |rows| {
+            let (mut of_day, others) = rows.drain(..).partition(|row| row.0 == day);
+            edit(&mut of_day);
+            *rows = others;
+            rows.append(&mut of_day);
+        });
     }
 
     fn runs(&self, name: &str, edit: impl FnOnce(&mut Vec<Row>)) {
@@ -683,14 +691,14 @@ const CASES: &[Case] = &[
     Case { name: "block-delete", act: |t| t.sql(FACETS, "DELETE FROM block"), file: FACETS, index: None },
     Case {
         name: "authorization-delete",
-        act: |t| t.authorizations(|rows| rows.retain(|row| row.2 != LEAF)),
+        act: |t| t.of_facets(AUTHORIZATIONS, |rows| rows.retain(|row| row.2 != LEAF)),
         file: FACETS,
         index: Some(LEAF),
     },
     Case {
         name: "authorization-flip",
         act: |t| {
-            t.authorizations(|rows| {
+            t.of_facets(AUTHORIZATIONS, |rows| {
                 rows.iter_mut().filter(|row| row.2 == LEAF).for_each(|row| row.1 = [0x5a; 16]);
             });
         },
@@ -699,13 +707,49 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "authorization-insert",
-        act: |t| t.authorizations(|rows| rows.push((0, [1; 16], LEAF))),
+        act: |t| t.of_facets(AUTHORIZATIONS, |rows| rows.push((AUTHORIZATIONS, [1; 16], LEAF))),
         file: FACETS,
         index: Some(LEAF),
     },
     Case {
         name: "authorization-run",
-        act: |t| t.authorizations(|rows| rows.iter_mut().for_each(|row| row.0 += i64::from(row.2 == LEAF))),
+        act: |t| {
+            t.of_facets(AUTHORIZATIONS, |rows| {
+                rows.iter_mut().for_each(|row| row.0 += 2 * i64::from(row.2 == LEAF))
+            });
+        },
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "exchange-delete",
+        act: |t| t.of_facets(EXCHANGES, |rows| rows.retain(|row| row.2 != LEAF)),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "exchange-flip",
+        act: |t| {
+            t.of_facets(EXCHANGES, |rows| {
+                rows.iter_mut().filter(|row| row.2 == LEAF).for_each(|row| row.1 = [0x5a; 16]);
+            });
+        },
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "exchange-insert",
+        act: |t| t.of_facets(EXCHANGES, |rows| rows.push((EXCHANGES, [1; 16], LEAF))),
+        file: FACETS,
+        index: Some(LEAF),
+    },
+    Case {
+        name: "exchange-run",
+        act: |t| {
+            t.of_facets(EXCHANGES, |rows| {
+                rows.iter_mut().for_each(|row| row.0 += 2 * i64::from(row.2 == LEAF))
+            });
+        },
         file: FACETS,
         index: Some(LEAF),
     },

@@ -2,7 +2,7 @@
 //! lost.
 //!
 //! ```text
-//! <data>/ledger/2026h2/2026-11.index.db             facets and hourly sums of a month's leaves
+//! <data>/ledger/2026h2/2026-11.index.db             facets, exchanges and hourly sums of a month's leaves
 //! <data>/ledger/2026h2/2026-11.provision.index.db   tokens of a vault, by day
 //! ```
 //!
@@ -37,8 +37,9 @@ pub type Words = [i64; 7];
 
 /// Leaves of a block: a search reads as many to find one that fits, some 50 µs.
 pub const BLOCK_LEAVES: i64 = 512;
-/// Under which day the runs of a facet index stand: its authorizations are asked for without one.
+/// Under which day the runs of a facet index stand: what is in them is asked for without one.
 pub const AUTHORIZATIONS: i64 = 0;
+pub const EXCHANGES: i64 = 1;
 
 /// The words of a leaf that it can be found by; an empty word stands for an absent member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Facets<'a> {
     pub dec: &'a str,
     pub code: &'a str,
     pub auth: Option<[u8; 32]>,
+    /// The exchange's id, which a partner chose.
+    pub exchange: &'a str,
     /// Milliseconds the exchange took.
     pub ms: u32,
 }
@@ -67,6 +70,12 @@ impl<'a> Facets<'a> {
 /// What an authorization is looked for by; the rest of it is read in the leaf.
 pub fn short_authorization(auth: &[u8; 32]) -> [u8; 16] {
     auth.first_chunk().copied().unwrap_or_default()
+}
+
+/// What an exchange is looked for by: the first 16 octets of SHA-256 over its id.
+pub fn short_exchange(exchange: &str) -> [u8; 16] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, exchange.as_bytes());
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 /// What to find: each facet that is given must be the leaf's.
@@ -99,7 +108,12 @@ pub struct Hourly {
 }
 
 pub fn facet_index_path(data: &Path, shard: Shard, month: Month) -> PathBuf {
-    data.join("ledger").join(shard.to_string()).join(format!("{month}.index.db"))
+    facet_index_of(&super::month_path(&data.join("ledger"), shard, month))
+}
+
+/// The facet index beside a month's file.
+pub(super) fn facet_index_of(month_file: &Path) -> PathBuf {
+    month_file.with_extension("index.db")
 }
 
 pub fn token_index_path(data: &Path, shard: Shard, month: Month, class: RetentionClass) -> PathBuf {

@@ -10,7 +10,9 @@ use super::super::sqlite_fault;
 use super::file::{open_index, upto_of};
 use super::tokens::find;
 use super::writer::FORM;
-use super::{AUTHORIZATIONS, BLOCK_LEAVES, FacetQuery, Hourly, short_authorization, signed};
+use super::{
+    AUTHORIZATIONS, BLOCK_LEAVES, EXCHANGES, FacetQuery, Hourly, short_authorization, short_exchange, signed,
+};
 use crate::store::StoreFault;
 
 /// A facet index open for reading.
@@ -50,6 +52,11 @@ impl FacetReader {
                 None => by_block(&snapshot, query, &fitting),
             }
         })
+    }
+
+    /// Indices at which an exchange may stand, oldest first.
+    pub fn exchange(&self, exchange: &str) -> Result<Vec<u64>, StoreFault> {
+        self.read(|connection| find(connection, EXCHANGES, &short_exchange(exchange), u64::MAX))
     }
 
     /// Sums of the hours `from..to`.

@@ -161,9 +161,9 @@ impl WholeFacets {
         })
     }
 
-    /// Authorizations where a search finds them; `false` when their runs are not
+    /// Authorizations and exchanges where a search finds them; `false` when their runs are not
     /// [well formed](super::WholeTokens::well_formed).
-    pub fn authorizations(&self, visit: impl FnMut(StoredToken)) -> Result<bool, StoreFault> {
+    pub fn runs(&self, visit: impl FnMut(StoredToken)) -> Result<bool, StoreFault> {
         self.read(|connection| walk(connection, visit))
     }
 

@@ -7,13 +7,13 @@ use rusqlite::Connection;
 
 use super::file::{Form, IndexFile, UPTO};
 use super::runs::{self, RUNS};
-use super::{AUTHORIZATIONS, BLOCK_LEAVES, Facets, Words, short_authorization};
+use super::{AUTHORIZATIONS, BLOCK_LEAVES, EXCHANGES, Facets, Words, short_authorization, short_exchange};
 use crate::store::StoreFault;
 
 /// `combo` is the words of a leaf together, `place` in which blocks of leaves each of them stands,
-/// `block` when those were stamped; the runs hold authorizations.
+/// `block` when those were stamped; the runs hold authorizations and exchanges.
 pub(super) const FORM: Form = Form {
-    version: 2,
+    version: 3,
     schema: &[
         UPTO,
         RUNS,
@@ -121,7 +121,7 @@ fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>])
     let mut places: BTreeSet<(i64, i64)> = BTreeSet::new();
     let mut blocks: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     let mut hourly: BTreeMap<HourKey, HourSum> = BTreeMap::new();
-    let mut authorizations = Vec::new();
+    let (mut authorizations, mut exchanges) = (Vec::new(), Vec::new());
     // Not "or replace": a row that is there already means that the index says less than it holds.
     let mut insert =
         connection.prepare_cached("INSERT INTO facet(idx, ts, combo, auth) VALUES(?, ?, ?, ?)")?;
@@ -138,6 +138,9 @@ fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>])
         let span = blocks.entry(block).or_insert((leaf.ts, leaf.ts));
         *span = (span.0.min(leaf.ts), span.1.max(leaf.ts));
         authorizations.extend(leaf.auth.map(|auth| runs::entry_of(&short_authorization(&auth), leaf.index)));
+        if !leaf.exchange.is_empty() {
+            exchanges.push(runs::entry_of(&short_exchange(leaf.exchange), leaf.index));
+        }
         let [kind, peer, op, .., code] = words;
         let sum = hourly.entry((leaf.ts.div_euclid(3_600_000), kind, peer, op, code)).or_default();
         let ms = i64::from(leaf.ms);
@@ -161,8 +164,13 @@ fn add_facets(connection: &Connection, known: &mut Known, leaves: &[Facets<'_>])
     for ((hour, kind, peer, op, code), (n, ms, slowest)) in hourly {
         sum.execute((hour, kind, peer, op, code, n, ms, slowest))?;
     }
-    authorizations.sort_unstable();
-    if authorizations.is_empty() { Ok(()) } else { runs::take_in(connection, AUTHORIZATIONS, authorizations) }
+    for (day, mut entries) in [(AUTHORIZATIONS, authorizations), (EXCHANGES, exchanges)] {
+        if !entries.is_empty() {
+            entries.sort_unstable();
+            runs::take_in(connection, day, entries)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -184,6 +192,7 @@ mod tests {
             dec: "permit",
             code: "",
             auth: None,
+            exchange: "",
             ms: 1,
         };
         let open = || FacetWriter::open(path.clone()).unwrap();

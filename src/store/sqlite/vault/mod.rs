@@ -7,8 +7,9 @@
 //! <data>/ledger/2026h2/2026-11.provision.index.db   search index, derived ([`super::index`])
 //! ```
 //!
-//! Promises: rows are durable before the leaves that name them; a stop in between leaves rows
-//! without a leaf, which the next opening takes away. A class expires by dropping a file.
+//! Promises: rows are written before the leaves that name them and flushed beside those; a stop in
+//! between leaves rows without a leaf, which the next opening takes away (for leaves without rows see
+//! [`super::unfinished`]). A class expires by dropping a file.
 
 mod reader;
 mod writer;

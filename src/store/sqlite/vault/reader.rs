@@ -55,7 +55,11 @@ pub(super) fn vaults_of(root: &Path, shard: Shard) -> Result<Vec<(Month, Retenti
 
 impl Vaults {
     pub fn of_data_dir(data: &Path) -> Self {
-        Self { root: data.join("ledger") }
+        Self::below(&data.join("ledger"))
+    }
+
+    pub(in super::super) fn below(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
     /// Months and classes that have a vault in this log, oldest first.
@@ -143,6 +147,13 @@ impl VaultFile {
                 connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM vault WHERE idx=?)")?;
             statement.query_row([index.cast_signed()], |row| row.get(0))
         })
+    }
+
+    /// How many rows it holds from `from` on.
+    pub(in super::super) fn rows_from(&self, from: u64) -> Result<u64, StoreFault> {
+        let counted = "SELECT count(*) FROM vault WHERE idx>=?";
+        self.read(|c| c.query_row(counted, [from.cast_signed()], |row| row.get::<_, i64>(0)))
+            .map(i64::unsigned_abs)
     }
 
     /// How many rows it holds.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::super::flush::{Wal, wal_path};
 use super::super::rest::{recycle, rest};
-use super::super::{file_fault, make_folder, open_writer, sqlite_fault};
+use super::super::{file_fault, make_folder, open_unflushed, sqlite_fault};
 use super::{SCHEMA, row_sum, vault_path};
 use crate::store::{Month, RetentionClass, Row, Shard, StoreFault, VaultOrder, VaultRow};
 
@@ -29,12 +30,13 @@ struct OpenVault {
     class: RetentionClass,
     path: PathBuf,
     connection: Connection,
+    wal: Wal,
     epochs: HashSet<i64>,
     in_wal: usize,
 }
 
 impl VaultHand {
-    /// Makes the vault rows of a commit durable, before its leaves.
+    /// Writes the vault rows of a commit, before its leaves, and says what has to be flushed.
     pub fn append(
         &mut self,
         root: &Path,
@@ -42,7 +44,7 @@ impl VaultHand {
         month: Month,
         first: u64,
         rows: &[Row],
-    ) -> Result<(), StoreFault> {
+    ) -> Result<Vec<Wal>, StoreFault> {
         let appended = self.append_rows(root, shard, month, first, rows);
         if appended.is_err() {
             self.leaves_failed();
@@ -76,10 +78,11 @@ impl VaultHand {
         month: Month,
         first: u64,
         rows: &[Row],
-    ) -> Result<(), StoreFault> {
+    ) -> Result<Vec<Wal>, StoreFault> {
         if !self.ends_with_the_log {
             self.end_with_the_log(root, shard, first)?;
         }
+        let mut wals = Vec::new();
         for class in RetentionClass::ALL {
             let of_class = || {
                 let places = first..;
@@ -93,8 +96,9 @@ impl VaultHand {
             let open = self.vault(root, shard, month, class, first)?;
             let path = open.path.clone();
             open.append(of_class()).map_err(|error| sqlite_fault("append", &path, &error))?;
+            wals.push(open.wal.clone());
         }
-        Ok(())
+        Ok(wals)
     }
 
     fn vault(
@@ -247,7 +251,7 @@ impl OpenVault {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        let connection = open_writer(&path, SCHEMA)?;
+        let connection = open_unflushed(&path, SCHEMA)?;
         let prepare = || -> rusqlite::Result<HashSet<i64>> {
             if let Some(first) = first {
                 connection.execute("DELETE FROM vault WHERE idx>=?", [first.cast_signed()])?;
@@ -257,7 +261,8 @@ impl OpenVault {
             epochs.collect()
         };
         let epochs = prepare().map_err(|e| sqlite_fault("open", &path, &e))?;
-        Ok(Self { shard, month, class, path, connection, epochs, in_wal: 1 })
+        let wal = Wal::of(&path)?;
+        Ok(Self { shard, month, class, path, connection, wal, epochs, in_wal: 1 })
     }
 
     fn append<'a>(&mut self, rows: impl Iterator<Item = (u64, &'a VaultRow)>) -> rusqlite::Result<()> {
@@ -286,12 +291,6 @@ impl OpenVault {
         self.in_wal += count;
         Ok(())
     }
-}
-
-fn wal_path(path: &Path) -> PathBuf {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    wal.into()
 }
 
 fn holds_anything(path: &Path) -> bool {
