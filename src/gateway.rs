@@ -8,6 +8,8 @@ mod around;
 pub mod card;
 mod couriers;
 mod desk;
+mod doors;
+mod fault;
 mod keys;
 mod pair;
 mod pull;
@@ -22,16 +24,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch as channel};
 use tokio::task::JoinSet;
 
-use crate::casebook::{Casebook, CasebookFault};
+use crate::casebook::Casebook;
 use crate::clock::{Clock, Now};
 use crate::config::{Config, Register as RegisterConfig};
-use crate::door::{self, listener};
+use crate::door;
 use crate::envelope::Replay;
-use crate::folder::FileFault;
 use crate::house::{Background, House, Rooms, TrustWatch};
 use crate::ledger::evidence::AuditorKey;
 use crate::ledger::held::Lost;
@@ -39,77 +39,15 @@ use crate::ledger::{Leaf, LeafKind, Ledger, LedgerKey, LedgerSettings, Workers};
 use crate::license::{Lookup, Register};
 use crate::material::Shelf;
 use crate::outbound;
-use crate::peer::{self, ClientLimits, PartnerClients};
-use crate::reconcile::{Book, BookFault};
-use crate::telemetry::{DoorLabels, PartLabels};
-use crate::webhook::{Caller, WebhookSettings};
+use crate::peer::{ClientLimits, PartnerClients};
+use crate::reconcile::Book;
+use crate::telemetry::PartLabels;
 use crate::witness::Witness;
 
 pub use couriers::webhooks;
 pub use desk::AtRest;
+pub use fault::StartFault;
 pub use keys::Keys;
-
-/// Why the gateway does not start. One line each.
-#[derive(Debug, thiserror::Error)]
-pub enum StartFault {
-    #[error("{0}")]
-    Key(#[from] crate::keys::KeyFileFault),
-    #[error("{path}: {rule}")]
-    File { path: String, rule: String },
-    #[error("{}: {}", .0.file.display(), one_line(&.0.faults))]
-    Trust(FileFault),
-    #[error(
-        "the clock shows a time before this program was built; set the clock 系统时钟早于程序构建时间,请校时"
-    )]
-    ClockBeforeBuild,
-    #[error(
-        "the clock is behind the exchange log's last entry by {0} s; set the clock 系统时钟落后于交换日志,请校时"
-    )]
-    ClockBehindLedger(i64),
-    #[error("the exchange log cannot be opened: {0}")]
-    Ledger(#[from] crate::ledger::LedgerFault),
-    #[error(
-        "this exchange log is an older copy: {origin} was signed with {size} leaves, as {by} knows; it is never \
-         continued; to go on in the next half-year start once with `tongban serve --after-restore` \
-         本机交换日志为旧副本：{origin} 已签发 {size} 条（{by} 存证），不得续写；确认后以 --after-restore 启动一次"
-    )]
-    OlderCopy { origin: String, size: u64, by: String },
-    #[error(
-        "--after-restore: nothing is known that this exchange log does not hold; start without it \
-         未发现日志缺失，请勿使用 --after-restore"
-    )]
-    NothingLost,
-    #[error(
-        "no partner could be asked whether this exchange log is an older copy, and nothing is written to one; \
-         start the gateway, or say --offline, which the register tells \
-         无伙伴可核实本机日志是否为旧副本，未写入；请启动网关，或加 --offline（将记入登记）"
-    )]
-    NobodyAsked,
-    #[error("the witness cannot be opened: {0}")]
-    Witness(#[from] crate::witness::WitnessFault),
-    #[error("the auditors' registers cannot be opened: {0}")]
-    Desk(#[from] crate::audit::DeskFault),
-    #[error("the casebook cannot be opened: {0}")]
-    Casebook(#[from] CasebookFault),
-    #[error("the comparisons with partners cannot be opened: {0}")]
-    Reconcile(#[from] BookFault),
-    #[error("the register cannot be opened: {0}")]
-    Register(String),
-    #[error("a thread cannot be started ({kind})")]
-    Thread { kind: std::io::ErrorKind },
-    #[error("{listen}: cannot listen ({kind})")]
-    Listen { listen: SocketAddr, kind: std::io::ErrorKind },
-    #[error("{0} is a published example key; make your own with `tongban init` 该密钥为公开示例,不得使用")]
-    ExampleKey(&'static str),
-    #[error("TLS cannot be set up: {0}")]
-    Tls(String),
-    #[error("[[webhook]] {0}")]
-    Webhook(crate::webhook::CallerFault),
-}
-
-fn one_line(faults: &[crate::fault::Fault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
 
 /// Seconds since the epoch before which no honest clock can be: the day this was written.
 const BUILT: i64 = 1_763_769_600; // 2025-11-22T00:00:00Z
@@ -119,9 +57,6 @@ const LOOK_AT_LEDGER: Duration = Duration::from_millis(200);
 
 /// How exchanges in flight are given time when the gateway stops.
 const DRAIN: Duration = Duration::from_secs(30);
-
-/// Reloads that wait for the watch; the next one waits for a place.
-const MOST_RELOADS_WAITING: usize = 16;
 
 /// How the process was asked to run.
 #[derive(Clone, Debug, Default)]
@@ -221,7 +156,7 @@ pub async fn start(config: Config, clock: Clock, options: Options) -> Result<Run
     }));
     show_materials(&house);
     begin(&house, recovered.open_sends).await?;
-    let running = open_doors(house, keys, webhooks, watch, directory).await?;
+    let running = doors::open(house, keys, webhooks, watch, directory).await?;
     if running.house.ledger.auditors() == 0 {
         tracing::warn!(target: "gateway", "no auditor's key: exchanges are logged, but no evidence is kept");
     }
@@ -332,135 +267,6 @@ async fn begin(house: &House, open_sends: Vec<crate::ledger::OpenSend>) -> Resul
     house.ledger.record(leaf.into()).await.map(drop).map_err(unrecorded)
 }
 
-async fn open_doors(
-    house: Arc<House>,
-    keys: Keys,
-    webhooks: Vec<(WebhookSettings, Caller)>,
-    watch: TrustWatch,
-    directory: Arc<ArcSwap<peer::Directory>>,
-) -> Result<Running, Vec<StartFault>> {
-    let (stop, stopped) = channel::channel(false);
-    let mut tasks = JoinSet::new();
-
-    let section = &house.config.partner_listener;
-    let tls =
-        peer::partner_server_config(keys.partner.credentials.clone(), directory.clone(), house.clock.clone())
-            .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
-    let limits = listener::Limits {
-        connections: section.connections,
-        connections_per_peer: section.connections_per_partner,
-        ..listener::Limits::default()
-    };
-    let (socket, partner_addr) = bind(section.listen).await?;
-    let stats = Arc::new(listener::ListenerStats::default());
-    show(&house, "partner", stats.clone());
-    let served = house.clone();
-    tasks.spawn(listener::serve(
-        socket,
-        Some(tls),
-        limits,
-        stats,
-        move |request, conn| door::partner::serve(served.clone(), request, conn),
-        stopped.clone(),
-    ));
-
-    let mut local_addr = None;
-    if let Some(section) = &house.config.local_listener {
-        let tls = match &keys.local {
-            Some(pair) => Some(
-                peer::plain_server_config(pair.credentials.clone())
-                    .map_err(|e| vec![StartFault::Tls(e.to_string())])?,
-            ),
-            None => None,
-        };
-        let stats = Arc::new(listener::ListenerStats::default());
-        show(&house, "local", stats.clone());
-        let (socket, addr) = bind(section.listen).await?;
-        local_addr = Some(addr);
-        let served = house.clone();
-        tasks.spawn(listener::serve(
-            socket,
-            tls,
-            listener::Limits::default(),
-            stats,
-            move |request, conn| door::local::serve(served.clone(), request, conn),
-            stopped.clone(),
-        ));
-    }
-
-    let (console, console_addr) = open_console(&house, &keys, &mut tasks, &stopped).await?.unzip();
-
-    let (reload, asked) = mpsc::channel(MOST_RELOADS_WAITING);
-    tasks.spawn(watch::trust(
-        house.clone(),
-        watch::Watched { trust: watch, keys, directory },
-        asked,
-        stopped.clone(),
-    ));
-    tasks.spawn(pull::status_lists(house.clone(), pull::Puller::new(&house.config), stopped.clone()));
-    tasks.spawn(tending::deadlines(house.clone(), stopped.clone()));
-    tasks.spawn(tending::files(house.clone(), stopped.clone()));
-    let links = console.clone().zip(console_addr).map(desk::links);
-    desk::begin(&house, links, &mut tasks, &stopped).map_err(|fault| vec![fault])?;
-    tasks.spawn(reconciling::pairs(house.clone(), stopped.clone()));
-    couriers::start(&house, webhooks, &mut tasks, &stopped);
-    let (witness, asked) = mpsc::channel(MOST_RELOADS_WAITING);
-    tasks.spawn(witnessing::checkpoints(house.clone(), asked, stopped.clone()));
-    tasks.spawn(watch::minutes(house.clone(), stopped));
-    Ok(Running { house, partner_addr, local_addr, console_addr, console, stop, reload, witness, tasks })
-}
-
-/// The auditors' door: TLS always, a certificate asked for and not needed.
-async fn open_console(
-    house: &Arc<House>,
-    keys: &Keys,
-    tasks: &mut JoinSet<()>,
-    stopped: &channel::Receiver<bool>,
-) -> Result<Option<(Arc<door::console::Console>, SocketAddr)>, Vec<StartFault>> {
-    let Some(section) = &house.config.console_listener else { return Ok(None) };
-    let pair = keys.console.as_ref().unwrap_or(&keys.partner);
-    let tls = peer::console_server_config(pair.credentials.clone())
-        .map_err(|e| vec![StartFault::Tls(e.to_string())])?;
-    let stats = Arc::new(listener::ListenerStats::default());
-    show(house, "console", stats.clone());
-    let (socket, addr) = bind(section.listen).await?;
-    let console = {
-        let around = around::Neighbours::default();
-        tasks.spawn(around.clone().look(house.clone(), stopped.clone()));
-        door::console::Console::new(house.clone(), Box::new(around))
-    };
-    let served = console.clone();
-    tasks.spawn(listener::serve(
-        socket,
-        Some(tls),
-        door::console::Console::limits(),
-        stats,
-        move |request, conn| door::console::serve(served.clone(), request, conn),
-        stopped.clone(),
-    ));
-    tasks.spawn(door::console::tend(console.clone(), stopped.clone()));
-    Ok(Some((console, addr)))
-}
-
-/// Shows a door's connections in the metrics.
-fn show(house: &House, door: &'static str, stats: Arc<listener::ListenerStats>) {
-    house.on_scrape(move |metrics| {
-        let counts = [
-            ("open", &stats.open),
-            ("accepted", &stats.accepted),
-            ("handshakes-failed", &stats.handshakes_failed),
-            ("timed-out", &stats.timed_out),
-            ("over-share", &stats.over_share),
-            ("odd-requests", &stats.odd_requests),
-            ("panics", &stats.panics),
-        ];
-        for (what, count) in counts {
-            let count = count.load(Ordering::Relaxed).try_into().unwrap_or(i64::MAX);
-            metrics.connections.get_or_create(&DoorLabels { door, what }).set(count);
-        }
-    });
-}
-
 fn show_materials(house: &House) {
     let shelf = house.materials.clone();
     house.on_scrape(move |metrics| {
@@ -476,13 +282,6 @@ fn show_materials(house: &House) {
             metrics.materials.get_or_create(&PartLabels { part: part.into() }).set(count);
         }
     });
-}
-
-async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), Vec<StartFault>> {
-    let fault = |e: std::io::Error| vec![StartFault::Listen { listen, kind: e.kind() }];
-    let socket = TcpListener::bind(listen).await.map_err(fault)?;
-    let addr = socket.local_addr().map_err(fault)?;
-    Ok((socket, addr))
 }
 
 impl Running {

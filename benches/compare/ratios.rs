@@ -75,8 +75,8 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
     let alone = |kind, of: fn(&Visit) -> f64| rounds.figure(kind, of);
     let row = |number, what, measured, bar| Row { number, what, bar, measured };
     let not = |why: &str| Measured::Not(why.to_owned());
-    let slow = |of: fn(&crate::slow_disk::SlowDisk) -> f64| match &special.slow_disk {
-        Some(disk) => once(of(disk)),
+    let slow = |of: fn(&crate::slow_disk::SlowDisk) -> Spread| match &special.slow_disk {
+        Some(disk) => Measured::Is(of(disk)),
         None => Measured::Not(special.missing.join("; ")),
     };
     let cores = |of: fn(&(f64, f64)) -> f64| {
@@ -114,10 +114,15 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
         row(
             "P13",
             "lookups/s with flushes 2 ms slower: 32 in flight ÷ one",
-            slow(|disk| disk.together / disk.lone),
+            slow(|disk| Spread::once(disk.together / disk.lone)),
             least(8.0, 14.0),
         ),
-        row("P14", "median of a lone lookup with them ÷ 2 ms", slow(|disk| disk.lone_p50), most(1.5, 1.25)),
+        row(
+            "P14",
+            "median of a lone lookup with them ÷ 2 ms",
+            slow(|disk| Spread::once(disk.lone_p50)),
+            most(1.5, 1.25),
+        ),
         row(
             "P15",
             "all threads ÷ those that do not only keep the ledger",
@@ -141,13 +146,19 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
             most(600.0, 100.0),
         ),
         row("P21", "our stack, fixed answer ÷ nginx", over(Fixed, Nginx), most(1.5, 1.0)),
-        // 90 % of the lookups without, which is the promise.
-        row("E1", "with evidence and its index ÷ without", over(Evidence, Gateway), most(1.11, 1.11)),
+        // The promise is 90 % of the lookups: as CPU, and where the disk is what they wait for.
+        row("E1", "CPU with evidence and its index ÷ without", over(Evidence, Gateway), most(1.11, 1.11)),
+        row(
+            "E2",
+            "lookups/s with evidence ÷ without, with flushes 2 ms slower",
+            slow(|disk| disk.with_evidence),
+            least(0.9, 0.9),
+        ),
     ]
 }
 
 fn once(figure: f64) -> Measured {
-    Measured::Is(Spread { median: figure, least: figure, most: figure })
+    Measured::Is(Spread::once(figure))
 }
 
 impl Rounds {

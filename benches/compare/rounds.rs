@@ -107,7 +107,11 @@ impl Scenes {
         let (mut hosts, mut callers) = (Vec::new(), Vec::new());
         for kind in Kind::value_variants().iter().copied().filter(|kind| arguments.wants(*kind)) {
             let of = if kind == Kind::Evidence { &self.sealed } else { &self.plain };
-            let mint = Mint::new(of, if kind == Kind::Once { 1 } else { USES });
+            let mint = match kind {
+                // As many citizens as the others have: what differs is the token, not where the license is.
+                Kind::Once => Mint::new(of, 1).among((arguments.requests / USES).max(1).try_into()?),
+                _ => Mint::new(of, USES),
+            };
             let mint = if kind == Kind::UnknownKey { mint.signed_by(&self.stranger) } else { mint };
             if kind.is_of_gateway() && kind != Kind::Gateway {
                 // The gateway is the first of all.

@@ -1,4 +1,5 @@
-//! The gateway on a disk whose every flush takes two milliseconds more: do exchanges share them?
+//! The gateway on a disk whose every flush takes two milliseconds more: do exchanges share them, and do
+//! evidence and leaves?
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,21 +9,24 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::Arguments;
 use crate::judge;
-use crate::load::line::{Line, Protocol};
-use crate::load::process::{Launch, SERVER_CORE};
+use crate::load::line::{Line, OpenLine, Protocol};
+use crate::load::process::{Launch, SERVER_CORE, Server};
 use crate::load::requests::Mint;
 use crate::load::scene::Scene;
+use crate::load::spread::Spread;
 use crate::load::window::Checked;
 
 /// How much longer a flush takes.
 const SLOWER: Duration = Duration::from_millis(2);
 const WITHIN: Duration = Duration::from_secs(60);
-/// Requests in flight, as in the rounds, and requests of the three windows.
+/// Requests in flight, as in the rounds, and requests of a window.
 const TOGETHER: u16 = 32;
 const MANY: u32 = 6_000;
 const LONE: u32 = 600;
 const WARM_UP: u32 = 500;
 const LICENSES: u32 = 1_000;
+/// Windows of each gateway, by turns.
+const TURNS: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 pub struct SlowDisk {
@@ -31,6 +35,8 @@ pub struct SlowDisk {
     pub lone: f64,
     /// Median latency of a lone request, over the two milliseconds.
     pub lone_p50: f64,
+    /// Requests a second with evidence over those without, 32 in flight.
+    pub with_evidence: Spread,
 }
 
 /// Compiles the shim; needs a C compiler.
@@ -48,40 +54,78 @@ fn shim(dir: &Path) -> Result<PathBuf> {
     Ok(shim)
 }
 
+/// A gateway on the slow disk, and who asks it.
+struct Slowed<'a> {
+    scene: &'a Scene,
+    server: Server,
+    mint: Mint<'a>,
+    checked: Checked,
+    answered: u32,
+    evidence: bool,
+}
+
+impl<'a> Slowed<'a> {
+    async fn start(arguments: &Arguments, scene: &'a Scene, shim: &Path, evidence: bool) -> Result<Self> {
+        if evidence {
+            scene.add_auditor()?;
+        }
+        let server = Launch::gateway(&arguments.server, &scene.home, scene.addr)
+            .env("LD_PRELOAD", shim)
+            .env("SLOW_FLUSH_US", SLOWER.as_micros().to_string())
+            .on(SERVER_CORE)
+            .start()
+            .await?;
+        let mint = Mint::new(scene, 100);
+        Ok(Self { scene, server, mint, checked: Checked::default(), answered: 0, evidence })
+    }
+
+    fn line(&self, connections: u16) -> Result<Line> {
+        Line::new(&self.scene.tls, self.scene.addr, Protocol::H1, connections)
+    }
+
+    /// Requests a second, and the median of their latencies over the two milliseconds.
+    async fn window(&mut self, line: &mut OpenLine, count: u32) -> Result<(f64, f64)> {
+        let batch = self.mint.batch(count)?;
+        let begun = Instant::now();
+        let mut window = line.drive(batch, begun + WITHIN).await?;
+        let rate = f64::from(count) / begun.elapsed().as_secs_f64();
+        window.check(self.scene, &mut self.checked)?;
+        ensure!(window.latencies.len() == count as usize, "void: the slow disk took too long");
+        self.answered += count;
+        window.latencies.sort_unstable();
+        let p50 = window.latencies.get(window.latencies.len() / 2).copied().unwrap_or_default();
+        Ok((rate, f64::from(p50) / SLOWER.as_micros() as f64))
+    }
+
+    async fn end(self) -> Result<()> {
+        let signed = self.line(1)?.checkpoint_over(self.scene, self.checked.last_index).await?;
+        self.server.stop()?;
+        judge::ledger(self.scene, &signed, u64::from(self.answered), self.evidence)
+    }
+}
+
 pub async fn measure(arguments: &Arguments) -> Result<SlowDisk> {
     let dir = tempfile::tempdir()?;
     let shim = shim(dir.path())?;
-    let scene = Scene::set(LICENSES)?;
-    let server = Launch::gateway(&arguments.server, &scene.home, scene.addr)
-        .env("LD_PRELOAD", shim)
-        .env("SLOW_FLUSH_US", SLOWER.as_micros().to_string())
-        .on(SERVER_CORE)
-        .start()
-        .await?;
-    let (many, one) = (
-        Line::new(&scene.tls, scene.addr, Protocol::H1, TOGETHER)?,
-        Line::new(&scene.tls, scene.addr, Protocol::H1, 1)?,
-    );
-    let mut mint = Mint::new(&scene, 100);
-    let mut checked = Checked::default();
-    let warm = many.send(mint.batch(WARM_UP)?, Instant::now() + WITHIN).await?;
-    warm.check(&scene, &mut checked)?;
-    let mut told = Vec::new();
-    for (line, count) in [(&many, MANY), (&one, LONE)] {
-        let batch = mint.batch(count)?;
-        let mut open = line.open().await?;
-        let begun = Instant::now();
-        let mut window = open.drive(batch, begun + WITHIN).await?;
-        let rate = f64::from(count) / begun.elapsed().as_secs_f64();
-        window.check(&scene, &mut checked)?;
-        ensure!(window.latencies.len() == count as usize, "void: the slow disk took too long");
-        window.latencies.sort_unstable();
-        let p50 = window.latencies.get(window.latencies.len() / 2).copied().unwrap_or_default();
-        told.push((rate, f64::from(p50) / SLOWER.as_micros() as f64));
+    let scenes = (Scene::set(LICENSES)?, Scene::set(LICENSES)?);
+    let mut without = Slowed::start(arguments, &scenes.0, &shim, false).await?;
+    let mut with = Slowed::start(arguments, &scenes.1, &shim, true).await?;
+    let mut lines = (without.line(TOGETHER)?.open().await?, with.line(TOGETHER)?.open().await?);
+    without.window(&mut lines.0, WARM_UP).await?;
+    with.window(&mut lines.1, WARM_UP).await?;
+    let (mut rates, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        let (rate, _) = without.window(&mut lines.0, MANY).await?;
+        let (with, _) = with.window(&mut lines.1, MANY).await?;
+        rates.push(rate);
+        ratios.push(with / rate);
     }
-    let signed = one.checkpoint_over(&scene, checked.last_index).await?;
-    server.stop()?;
-    judge::ledger(&scene, &signed, u64::from(WARM_UP + MANY + LONE), false)?;
-    let [(together, _), (lone, lone_p50)] = told[..] else { anyhow::bail!("two windows") };
-    Ok(SlowDisk { together, lone, lone_p50 })
+    drop(lines);
+    let mut one = without.line(1)?.open().await?;
+    let (lone, lone_p50) = without.window(&mut one, LONE).await?;
+    drop(one);
+    without.end().await?;
+    with.end().await?;
+    let (rates, with_evidence) = Spread::of(rates).zip(Spread::of(ratios)).context("there are turns")?;
+    Ok(SlowDisk { together: rates.median, lone, lone_p50, with_evidence })
 }

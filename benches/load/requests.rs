@@ -42,6 +42,8 @@ pub struct Mint<'a> {
     agreement: &'a str,
     /// Authorizations made so far; each is another citizen's, as far as there are licenses.
     made: usize,
+    /// So many citizens take turns, where not all do.
+    among: usize,
 }
 
 /// One request, ready to be sent.
@@ -66,7 +68,7 @@ impl Request {
 impl<'a> Mint<'a> {
     pub fn new(scene: &'a Scene, uses: u32) -> Self {
         let (asking, key) = (scene.asking, &scene.gateway_key);
-        Self { scene, uses, asking, key, agreement: AGREEMENT, made: 0 }
+        Self { scene, uses, asking, key, agreement: AGREEMENT, made: 0, among: usize::MAX }
     }
 
     /// Requests of another partner than the scene's own.
@@ -77,6 +79,11 @@ impl<'a> Mint<'a> {
     /// The same, signed by another key than the partner's.
     pub fn signed_by(self, key: &'a SigningKey) -> Self {
         Self { key, ..self }
+    }
+
+    /// So many citizens take turns: their licenses are soon in the gateway's memory.
+    pub fn among(self, citizens: usize) -> Self {
+        Self { among: citizens, ..self }
     }
 
     /// Begins with other citizens than the first so many.
@@ -104,7 +111,8 @@ impl<'a> Mint<'a> {
     fn citizen(&mut self) -> Result<(&'a str, String)> {
         let scene = self.scene;
         // Spread over the register, whatever its size.
-        let holder = scene.holders.get(self.made * STRIDE % scene.holders.len()).map_or("", String::as_str);
+        let nth = self.made % self.among * STRIDE % scene.holders.len();
+        let holder = scene.holders.get(nth).map_or("", String::as_str);
         self.made += 1;
         let now = Clock::system().now().secs();
         let jti = new_message_id();

@@ -11,6 +11,11 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// What was measured once.
+    pub const fn once(figure: f64) -> Self {
+        Self { median: figure, least: figure, most: figure }
+    }
+
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);

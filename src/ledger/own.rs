@@ -25,7 +25,7 @@ impl Ledger {
 
     /// Leaves of a half-year: one more than the highest index.
     pub fn leaves_of(&self, shard: Shard) -> Result<u64, StoreFault> {
-        self.inner.shelf.size(shard)
+        Ok(self.inner.shelf.size(shard)?.min(self.inner.shared.durable(shard)))
     }
 
     /// The stored leaves in a range, in order; those that are not there are left out.

@@ -222,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn what_has_not_been_flushed_is_derived_from_by_nobody() {
+        let (shared, shard) = (Shared::default(), Shard::parse("2026h2").unwrap());
+        assert_eq!(shared.durable(shard), u64::MAX, "nothing is written yet");
+        shared.writing.store(Some(Arc::new("tongban/421202/2026h2".to_owned())));
+        shared.size.store(7, Ordering::Release);
+        assert_eq!((shared.durable(shard), shared.durable(shard.next())), (7, u64::MAX));
+    }
+
+    #[test]
     fn leaves_of_the_next_log_wait_until_it_has_begun() {
         let (unsealed, shard) = (Unsealed::default(), Shard::parse("2026h2").unwrap());
         unsealed.add(shard.next(), [[1; 32]].into_iter());

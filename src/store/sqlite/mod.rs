@@ -230,9 +230,22 @@ mod tests {
     fn sqlite_is_compiled_as_the_repository_says() {
         // It tells nothing of `HAVE_FDATASYNC`, which stands in one line with this.
         let connection = Connection::open_in_memory().unwrap();
-        let told =
-            "SELECT EXISTS(SELECT 1 FROM pragma_compile_options WHERE compile_options='DEFAULT_MEMSTATUS=0')";
-        assert!(connection.query_row(told, [], |row| row.get::<_, bool>(0)).unwrap(), ".cargo/config.toml");
+        for option in ["DEFAULT_MEMSTATUS=0", "ENABLE_QPSG"] {
+            let told = "SELECT EXISTS(SELECT 1 FROM pragma_compile_options WHERE compile_options=?)";
+            let told = connection.query_row(told, [option], |row| row.get::<_, bool>(0)).unwrap();
+            assert!(told, "{option}: .cargo/config.toml");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_compiled_once_whatever_is_bound_to_it() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut statement =
+            connection.prepare("SELECT type FROM sqlite_schema WHERE name=?1 LIMIT ?2").unwrap();
+        for most in 1..5 {
+            assert!(!statement.exists(("nothing", most)).unwrap());
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
     }
 
     #[test]
