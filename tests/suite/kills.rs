@@ -41,6 +41,8 @@ const STARTING: u64 = 250;
 const KILLED_GREETING: u64 = 15;
 /// Of a hundred starts, those that are killed before anybody was served.
 const KILLED_STARTING: u64 = 10;
+/// Answers for which nobody loses patience.
+const A_WHILE: usize = 500;
 /// Answers before a disk is set back, and after: of a control.
 const SEEN: usize = 300;
 
@@ -127,7 +129,9 @@ impl Siege {
     pub async fn kill_after(&mut self, answers: usize) {
         let mut serving = self.serve();
         let (round, began) = (self.begin(), Instant::now());
-        self.answers_more(&round, answers).await;
+        for _ in 0..answers / A_WHILE {
+            self.answers_more(&round, A_WHILE).await;
+        }
         serving.kill();
         self.kills += 1;
         self.loaded += began.elapsed();

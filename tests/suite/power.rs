@@ -24,16 +24,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::history::{from_env, seed};
+use tongban::store::RetentionClass;
+
+use crate::history::{Chance, from_env, seed};
 use crate::kills::Siege;
-use crate::kills::checker::Fault;
-use disk::{Cut, Lies, Tally, VolatileDisk};
+use crate::kills::checker::{Evidence, Fault};
+use crate::process::finish;
+use disk::{Cut, Tally, VolatileDisk};
 
 /// Cuts of a run that is part of `cargo test`.
 const CUTS: u64 = 12;
 /// One cut in so many comes after this many answers: after the WALs began again at their beginning.
 const LATE_CUT: u64 = 25;
-const LATE: usize = 6_000;
+const LATE: usize = 5_000;
 /// Answers before the disk lies, and after: of a control.
 const SEEN: usize = 300;
 /// What a start says that takes back the last commit.
@@ -89,23 +92,67 @@ async fn whatever_moment_its_power_is_cut_at_the_ledger_proves_every_answer_once
     assert!(!quiet && tally.lost > 0, "the run was too quiet to say anything: {}; {tally}", evidence.books);
 }
 
-/// The control: a disk that has not flushed what it said it had.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_lies_about_its_flushes_is_found_out() {
+/// What clients hold and what is there after a cut, the disk having lied about files named so.
+async fn lied_to(about: &str, cut: Cut) -> (Evidence, Vec<Fault>) {
     let (mut siege, disk) = laid(seed());
     let mut serving = siege.serve();
     let round = siege.begin();
     siege.answers_more(&round, SEEN).await;
-    disk.lie(Lies::Every);
+    disk.lie_about(about);
     siege.answers_more(&round, SEEN).await;
     serving.kill();
     siege.end(round).await;
-    disk.lie(Lies::None);
-    disk.cut(Cut::ToTheLastFlush, &siege.chance);
+    disk.be_honest();
+    disk.cut(cut, &siege.chance);
     let evidence = siege.close().await;
     let faults = evidence.faults();
+    (evidence, faults)
+}
+
+/// The control: a disk that has not flushed what it said it had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_lies_about_its_flushes_is_found_out() {
+    let (evidence, faults) = lied_to("", Cut::ToTheLastFlush).await;
     let has = |is: fn(&Fault) -> bool| faults.iter().any(is);
     assert!(has(|fault| matches!(fault, Fault::Lost { .. })), "{}", evidence.books);
     // The last one that each caller was answered is asked again, and judged as if it were new.
     assert!(has(|fault| matches!(fault, Fault::AnsweredTwice { .. })), "{}", evidence.books);
+}
+
+/// The control of one flush alone: of the evidence, beside that of the leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_whose_flush_is_left_out_is_found_to_be_missing() {
+    let wal = format!(".{}.db-wal", RetentionClass::Provision.name());
+    let (evidence, faults) = lied_to(&wal, Cut::LeavesOnly).await;
+    let missing = faults.iter().any(|fault| match fault {
+        Fault::Unsound { what } => what.contains("EvidenceMissing"),
+        _ => false,
+    });
+    assert!(missing, "{}: {:#?}", evidence.books, &faults[..faults.len().min(20)]);
+}
+
+/// The disk itself: what was flushed stays, and of what was not any part may.
+#[test]
+fn a_cut_takes_back_what_was_not_flushed_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, chance) = (root.path().join("data"), Chance::seeded(seed()));
+    std::fs::create_dir(&data).unwrap();
+    let disk = VolatileDisk::under(&data, &root.path().join("cache"));
+    let read = |name: &str| std::fs::read_to_string(data.join(name)).ok();
+    let day = "set -e; printf one > $0/a; printf old > $0/b; sync $0/a $0/b $0; printf two >> $0/a; \
+        mv $0/a $0/c; rm $0/b; mkdir $0/d; printf new > $0/d/e; printf more > $0/b";
+    for (cut, there) in [
+        (Cut::ToTheLastFlush, [Some("one"), Some("old"), None, None]),
+        (Cut::LeavesOnly, [None, Some("more"), Some("onetwo"), Some("new")]),
+    ] {
+        let mut shell = std::process::Command::new("sh");
+        disk.give_to(shell.args(["-c", day]).arg(&data));
+        finish(&mut shell, b"").ended(0);
+        assert_eq!(
+            ["a", "b", "c", "d/e"].map(read),
+            [None, Some("more"), Some("onetwo"), Some("new")].map(|text| text.map(str::to_owned))
+        );
+        disk.cut(cut, &chance);
+        assert_eq!(["a", "b", "c", "d/e"].map(read), there.map(|text| text.map(str::to_owned)), "{cut:?}");
+    }
 }

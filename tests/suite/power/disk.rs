@@ -15,16 +15,6 @@ use super::journal::{Change, Naming, Unflushed};
 use crate::history::Chance;
 use crate::process::{Steering, compile};
 
-/// Which flushes are lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Lies {
-    None = 0,
-    Every = 1,
-    /// Those of files named `*-wal`.
-    Wal = 2,
-}
-
 /// How a cut chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cut {
@@ -49,6 +39,8 @@ enum Fate {
     Some,
 }
 
+/// The text of the steering file that says which flushes are lies.
+const ABOUT: usize = 3;
 /// Octets that a disk writes as a whole.
 const SECTOR: u64 = 512;
 
@@ -76,7 +68,7 @@ impl VolatileDisk {
         let [journal, kept] = ["journal", "kept"].map(|name| beside.join(name));
         fs::create_dir_all(&kept).unwrap();
         File::create_new(&journal).unwrap();
-        let steering = Steering::create(&beside.join("steering"), 2, &[data, &journal, &kept]);
+        let steering = Steering::create(&beside.join("steering"), 2, &[data, &journal, &kept, Path::new("")]);
         Self { steering, data: data.to_owned(), journal, kept }
     }
 
@@ -88,8 +80,14 @@ impl VolatileDisk {
             .env("TONGBAN_POWER", &self.steering.path);
     }
 
-    pub fn lie(&self, lies: Lies) {
-        self.steering.set(0, lies as u32);
+    /// From now on a flush of a file whose name ends so does nothing and is said to have done well.
+    pub fn lie_about(&self, end: &str) {
+        self.steering.set_text(ABOUT, end);
+        self.steering.set(0, 1);
+    }
+
+    pub fn be_honest(&self) {
+        self.steering.set(0, 0);
     }
 
     /// The power goes, the process being dead.

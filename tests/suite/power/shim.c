@@ -9,11 +9,12 @@
 
 /* All words are little-endian, as this machine has them. */
 struct control {
-    _Atomic uint32_t lies; /* 1: a flush does nothing and is said to have done well; 2: that of a WAL */
+    _Atomic uint32_t lies; /* 1: a flush does nothing and is said to have done well */
     uint32_t reserved;
     char below[1024];   /* the folder, without a last slash */
     char journal[1024]; /* appended to; outside the folder, as the next */
     char kept[1024];    /* a folder of the same disk, for files that lost their names */
+    char about[1024];   /* how the names end of files about which is lied */
 };
 
 enum { WRITE = 1, LENGTH, FLUSH, FLUSHED, MADE, RENAMED, REMOVED, FOLDER_MADE, FOLDER_REMOVED };
@@ -43,6 +44,7 @@ __attribute__((constructor)) static void begin(void) {
     pthread_mutex_init(&names, NULL);
     journal = open(found->journal, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (journal < 0) abort();
+    numbers = (uint64_t)getpid() << 32;
     control = found;
 }
 
@@ -140,23 +142,18 @@ int fallocate64(int fd, int mode, off64_t from, off64_t size) {
     return -1;
 }
 
-/* The index of a WAL is a cache that whoever opens it first makes anew. */
-static int is_cache(const char *path) {
-    size_t length = strlen(path);
-    return length > 4 && !strcmp(path + length - 4, "-shm");
+static int ends_with(const char *path, const char *end) {
+    size_t length = strlen(path), last = strlen(end);
+    return length >= last && !strcmp(path + length - last, end);
 }
 
+/* The index of a WAL is a cache that whoever opens it first makes anew. */
 void *mmap(void *where, size_t size, int may, int flags, int fd, off_t at) {
     REAL(mmap);
     struct stat is;
     char path[PATH_MAX];
-    if (fd >= 0 && (flags & MAP_SHARED) && (may & PROT_WRITE) && is_watched(fd, &is, path) && !is_cache(path)) abort();
+    if (fd >= 0 && (flags & MAP_SHARED) && (may & PROT_WRITE) && is_watched(fd, &is, path) && !ends_with(path, "-shm")) abort();
     return real(where, size, may, flags, fd, at);
-}
-
-static int is_wal(const char *path) {
-    size_t length = strlen(path);
-    return length > 4 && !strcmp(path + length - 4, "-wal");
 }
 
 static int flush(int fd, int (*real)(int)) {
@@ -168,8 +165,7 @@ static int flush(int fd, int (*real)(int)) {
     if (lock == &names) pthread_mutex_lock(lock);
     write_down(record, path, NULL, NULL);
     pthread_mutex_unlock(lock);
-    uint32_t lies = control->lies;
-    if (lies == 1 || (lies == 2 && is_wal(path))) return 0;
+    if (control->lies && ends_with(path, control->about)) return 0;
     int flushed = real(fd);
     record.kind = FLUSHED;
     if (!flushed) write_down(record, path, NULL, NULL);
@@ -244,6 +240,16 @@ int renameat(int one, const char *from, int other, const char *to) {
     if (!old && !new) return real(one, from, other, to);
     if (!old || !new) abort();
     NAMED(RENAMED, old, new, keep(new), real(one, from, other, to));
+}
+
+int renameat2(int one, const char *from, int other, const char *to, unsigned flags) {
+    if (control && (flags & RENAME_EXCHANGE)) abort();
+    struct stat is;
+    if ((flags & RENAME_NOREPLACE) && !fstatat(other, to, &is, AT_SYMLINK_NOFOLLOW)) {
+        errno = EEXIST;
+        return -1;
+    }
+    return renameat(one, from, other, to);
 }
 
 int rename(const char *from, const char *to) { return renameat(AT_FDCWD, from, AT_FDCWD, to); }

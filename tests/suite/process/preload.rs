@@ -32,10 +32,9 @@ impl Steering {
     pub fn create(path: &Path, words: u64, texts: &[&Path]) -> Self {
         let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
         file.set_len(words * 4 + (texts.len() * TEXT_BYTES) as u64).unwrap();
-        for (text, at) in texts.iter().zip((words * 4..).step_by(TEXT_BYTES)) {
-            file.write_all_at(text.to_str().unwrap().as_bytes(), at).unwrap();
-        }
-        Self { file, path: path.to_owned(), words }
+        let steering = Self { file, path: path.to_owned(), words };
+        texts.iter().enumerate().for_each(|(number, text)| steering.set_text(number, text.to_str().unwrap()));
+        steering
     }
 
     pub fn set(&self, at: u64, word: u32) {
@@ -46,6 +45,12 @@ impl Steering {
         let mut word = [0; 4];
         self.file.read_exact_at(&mut word, at * 4).unwrap();
         u32::from_le_bytes(word)
+    }
+
+    pub fn set_text(&self, number: usize, text: &str) {
+        let mut bytes = [0; TEXT_BYTES];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        self.file.write_all_at(&bytes, self.words * 4 + (number * TEXT_BYTES) as u64).unwrap();
     }
 
     pub fn text(&self, number: usize) -> String {
