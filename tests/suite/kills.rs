@@ -158,10 +158,16 @@ impl Siege {
         Evidence { books: self.books, disk }
     }
 
+    /// What the gateway says that is no exchange of every day.
+    fn complaints(&self) -> String {
+        let log = std::fs::read_to_string(self.pair.xianan.file("serve.log")).unwrap();
+        log.lines().filter(|line| !line.contains(r#""level":"INFO""#)).collect::<Vec<_>>().join("\n")
+    }
+
     pub async fn answers_more(&self, round: &Round, more: usize) {
         let (enough, began) = (round.answered() + more, Instant::now());
         while round.answered() < enough {
-            assert!(began.elapsed() < PATIENCE, "nobody is answered");
+            assert!(began.elapsed() < PATIENCE, "nobody is answered: {}", self.complaints());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
