@@ -83,6 +83,11 @@ pub(super) fn stand(
     let files = TileFiles::new(data, &origin);
     let head = newest_head(&files, key, &origin, shard, heads, now)?;
     let (edge, full) = check_head(&files, shelf, shard, size, &origin, head.as_ref(), key)?;
+    let sealed = head.as_ref().map_or(0, |head| head.size);
+    let mended = files.mend_partials(&edge, sealed).map_err(|e| LedgerFault::Tiles { kind: e.kind() })?;
+    if mended > 0 {
+        tracing::warn!(origin, mended, "partial tiles were lost or changed and are made again");
+    }
     let closed = leaf(size - 1)?.is_some_and(|leaf| leaf.t == LeafKind::Close);
     let month = shelf.newest_month(shard)?.unwrap_or(shard.first_month());
     Ok(Standing { shard, month, size, closed, edge, head, full })

@@ -390,6 +390,33 @@ async fn tiles_that_were_lost_are_made_again_from_the_leaves() {
     place.assert_sound();
 }
 
+/// They are not flushed when they are written; found by cutting the power.
+#[tokio::test]
+async fn partial_tiles_that_a_power_cut_tore_are_made_again() {
+    let place = Home::new();
+    let (ledger, _) = place.open();
+    for more in [0..299, 299..309] {
+        record_many(&ledger, more).await;
+        assert!(ledger.flush().await);
+    }
+    drop(ledger);
+    place.assert_sound();
+    let tile = |name: &str| place.dir.path().join(format!("tiles/{ORIGIN}/tile/{name}"));
+    let older = std::fs::read(tile("0/001.p/44")).unwrap();
+    std::fs::write(tile("0/001.p/44"), vec![0; older.len()]).unwrap();
+    std::fs::write(tile("1/000.p/1"), "").unwrap();
+    std::fs::write(tile("0/001.p/60"), "of leaves that are not there").unwrap();
+    std::fs::remove_file(tile("0/001.p/54")).unwrap();
+    assert!(!place.verdict().sound);
+    let (ledger, _) = place.open();
+    assert_eq!(ledger.tile(ORIGIN, "tile/0/001.p/44").unwrap(), Some(older));
+    place.assert_sound();
+    record_many(&ledger, 309..330).await;
+    assert!(ledger.flush().await);
+    drop(ledger);
+    place.assert_sound();
+}
+
 /// Does to each append what the next of `faults` says, then what the real engine does.
 struct Scripted {
     real: Box<dyn Engine>,

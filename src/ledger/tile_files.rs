@@ -11,11 +11,12 @@
 //! Promises: a file is whole or not there (written beside, renamed), a full tile is flushed
 //! before its name. Everything here can be made again from the month files.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::tiles::{FullTile, Level, TILE_WIDTH, TileName};
+use super::tiles::{Edge, FullTile, Level, TILE_WIDTH, TileName};
 use super::tree::{Hash, Subtrees, root_of};
 
 #[derive(Clone, Debug)]
@@ -48,9 +49,35 @@ impl TileFiles {
         }
     }
 
-    /// Partial tiles are not flushed: after a power cut they are written again at start.
+    /// Partial tiles are not flushed: after a power cut they are [mended](Self::mend_partials) at
+    /// start.
     pub fn write_partial(&self, name: TileName, hashes: &[Hash]) -> io::Result<()> {
         write_whole(&self.path(name), &hashes.concat(), Flush::No)
+    }
+
+    /// Makes the partial tiles again that a power cut lost or tore, and says how many: those of
+    /// `sealed` leaves and every other, of an earlier tree, that the right edge still has. One that
+    /// reaches beyond the leaves there are goes.
+    pub fn mend_partials(&self, edge: &Edge, sealed: u64) -> io::Result<usize> {
+        let mut mended = 0;
+        for (name, hashes) in edge.partial_tiles() {
+            let mut widths = widths_in(&partial_folder(&self.path(name.full())))?;
+            widths.extend(name.width_in(sealed));
+            for width in widths {
+                let name = TileName { width, ..name };
+                let wanted = hashes.get(..usize::from(width));
+                if let Some(wanted) = wanted {
+                    if read_if_there(&self.path(name))?.is_none_or(|bytes| bytes != wanted.concat()) {
+                        self.write_partial(name, wanted)?;
+                        mended += 1;
+                    }
+                } else {
+                    fs::remove_file(self.path(name))?;
+                    mended += 1;
+                }
+            }
+        }
+        Ok(mended)
     }
 
     /// Not flushed either: the store's head is what counts.
@@ -58,9 +85,10 @@ impl TileFiles {
         write_whole(&self.checkpoint_path(), note, Flush::No)
     }
 
-    /// The last checkpoint with its witnesses' cosignatures; kept elsewhere too.
+    /// The last checkpoint with its witnesses' cosignatures; kept elsewhere too. Flushed: a torn one
+    /// would stay until witnesses answer again.
     pub fn write_cosigned(&self, note: &[u8]) -> io::Result<()> {
-        write_whole(&self.cosigned_path(), note, Flush::No)
+        write_whole(&self.cosigned_path(), note, Flush::Yes)
     }
 
     pub fn cosigned(&self) -> io::Result<Option<Vec<u8>>> {
@@ -101,6 +129,16 @@ fn partial_folder(full: &Path) -> PathBuf {
     let mut path = full.as_os_str().to_owned();
     path.push(".p");
     path.into()
+}
+
+/// The partial tiles of one folder.
+fn widths_in(folder: &Path) -> io::Result<BTreeSet<u16>> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        entries => entries?,
+    };
+    let width = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    entries.filter_map(|entry| entry.map(width).transpose()).collect()
 }
 
 fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {

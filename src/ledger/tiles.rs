@@ -75,6 +75,14 @@ impl TileName {
         start.checked_add(u64::from(self.width)).is_some_and(|end| end <= at_level)
     }
 
+    /// How wide this tile is in the tree of `size` leaves; `None` where it has nothing yet.
+    pub fn width_in(&self, size: u64) -> Option<u16> {
+        let Level::Hashes(level) = self.level else { return None };
+        let at_level = size.checked_shr(u32::from(level) * 8).unwrap_or(0);
+        let width = at_level.saturating_sub(self.index.saturating_mul(TILE_WIDTH)).min(TILE_WIDTH);
+        u16::try_from(width).ok().filter(|width| *width > 0)
+    }
+
     pub fn is_full(&self) -> bool {
         u64::from(self.width) == TILE_WIDTH
     }

@@ -15,6 +15,7 @@ pub mod disk;
 pub mod message;
 mod tampered;
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ const STARTING: u64 = 250;
 const KILLED_GREETING: u64 = 15;
 /// Of a hundred starts, those that are killed before anybody was served.
 const KILLED_STARTING: u64 = 10;
+/// Answers for which nobody loses patience.
+const A_WHILE: usize = 500;
 /// Answers before a disk is set back, and after: of a control.
 const SEEN: usize = 300;
 
@@ -49,15 +52,17 @@ pub struct Siege {
     pub mint: Arc<Mint>,
     auditor: AuditorPrivateKey,
     crowd: Option<Crowd>,
-    chance: Chance,
+    pub chance: Chance,
     books: Books,
-    kills: u64,
+    pub kills: u64,
     /// Time in which a crowd called.
-    loaded: Duration,
+    pub loaded: Duration,
+    /// What each start of the gateway is given: a disk of its own.
+    pub given: Box<dyn Fn(&mut Command) + Send + Sync>,
 }
 
 impl Siege {
-    fn lay(seed: u64) -> Self {
+    pub fn lay(seed: u64) -> Self {
         let pair = Arc::new(Pair::make());
         let mint = Arc::new(Mint::settle(&pair));
         let (auditor, _) = settle_auditors(&pair.xianan.dir);
@@ -71,23 +76,43 @@ impl Siege {
             books: Books::default(),
             kills: 0,
             loaded: Duration::ZERO,
+            given: Box::new(|_| ()),
         }
     }
 
-    fn begin(&mut self) -> Round {
+    pub fn begin(&mut self) -> Round {
         self.crowd.take().unwrap().begin(&self.pair)
     }
 
-    async fn end(&mut self, round: Round) {
+    pub async fn end(&mut self, round: Round) {
         let (crowd, asked, checkpoints) = round.end().await;
         self.crowd = Some(crowd);
         self.books.take(&self.pair, asked);
         self.books.checkpoints.extend(checkpoints);
     }
 
+    fn serve_command(&self) -> Command {
+        let mut command = self.pair.xianan.serve_command();
+        (self.given)(&mut command);
+        command
+    }
+
+    pub fn serve(&self) -> Served {
+        self.pair.xianan.serve_by(&mut self.serve_command())
+    }
+
+    /// One kill at a moment of chance.
+    pub async fn kill(&mut self) {
+        if self.chance.percent(KILLED_STARTING) {
+            self.kill_in_the_door().await;
+        } else {
+            self.kill_under_load().await;
+        }
+    }
+
     /// Load until a moment of chance, and the kill.
     async fn kill_under_load(&mut self) {
-        let mut serving = self.pair.xianan.serve();
+        let mut serving = self.serve();
         let (round, began) = (self.begin(), Instant::now());
         if !self.chance.percent(KILLED_GREETING) {
             // Each caller's first two messages are of the round before.
@@ -100,18 +125,30 @@ impl Siege {
         self.end(round).await;
     }
 
+    /// Load until so many are answered, and the kill.
+    pub async fn kill_after(&mut self, answers: usize) {
+        let mut serving = self.serve();
+        let (round, began) = (self.begin(), Instant::now());
+        for _ in 0..answers / A_WHILE {
+            self.answers_more(&round, A_WHILE).await;
+        }
+        serving.kill();
+        self.kills += 1;
+        self.loaded += began.elapsed();
+        self.end(round).await;
+    }
+
     /// Killed while it recovers from the kill before.
     async fn kill_in_the_door(&mut self) {
-        let home = &self.pair.xianan;
-        let mut served = home.begin_to_serve(&mut home.serve_command());
+        let mut served = self.pair.xianan.begin_to_serve(&mut self.serve_command());
         tokio::time::sleep(Duration::from_millis(self.chance.within(0..STARTING))).await;
         served.kill();
         self.kills += 1;
     }
 
     /// A last round that ends well: what was left unanswered is asked again.
-    async fn close(mut self) -> Evidence {
-        let serving = self.pair.xianan.serve();
+    pub async fn close(mut self) -> Evidence {
+        let serving = self.serve();
         let round = self.begin();
         self.answers_more(&round, 2 * usize::try_from(crowd::CALLERS).unwrap()).await;
         assert_eq!(serving.stop(), 0);
@@ -121,10 +158,16 @@ impl Siege {
         Evidence { books: self.books, disk }
     }
 
-    async fn answers_more(&self, round: &Round, more: usize) {
+    /// What the gateway says that is no exchange of every day.
+    fn complaints(&self) -> String {
+        let log = std::fs::read_to_string(self.pair.xianan.file("serve.log")).unwrap();
+        log.lines().filter(|line| !line.contains(r#""level":"INFO""#)).collect::<Vec<_>>().join("\n")
+    }
+
+    pub async fn answers_more(&self, round: &Round, more: usize) {
         let (enough, began) = (round.answered() + more, Instant::now());
         while round.answered() < enough {
-            assert!(began.elapsed() < PATIENCE, "nobody is answered");
+            assert!(began.elapsed() < PATIENCE, "nobody is answered: {}", self.complaints());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -136,11 +179,7 @@ async fn whatever_moment_it_is_killed_at_the_ledger_proves_every_answer_once() {
     eprintln!("kills: TONGBAN_SEED={seed} TONGBAN_KILLS={kills}");
     let (mut siege, began) = (Siege::lay(seed), Instant::now());
     while siege.kills < kills {
-        if siege.chance.percent(KILLED_STARTING) {
-            siege.kill_in_the_door().await;
-        } else {
-            siege.kill_under_load().await;
-        }
+        siege.kill().await;
     }
     let (kills, loaded, took) = (siege.kills, siege.loaded, began.elapsed());
     let evidence = siege.close().await;

@@ -52,6 +52,7 @@ mod matrix;
 mod order;
 mod overload;
 mod own_keys;
+mod power;
 mod proof;
 mod redeem;
 mod published;

@@ -103,6 +103,21 @@ mod tests {
             Self { dir, shard, month }
         }
 
+        /// Without evidence.
+        fn bare_row() -> Row {
+            Row {
+                leaf: b"{}".to_vec(),
+                hash: [9; 32],
+                kind: "in",
+                ts: 0,
+                exchange: None,
+                used_id: None,
+                take: None,
+                deed: None,
+                vault: None,
+            }
+        }
+
         fn lose(&self, class: RetentionClass, index: u64) {
             let vault = self.dir.path().join(format!("2026h2/{}.{}.db", self.month, class.name()));
             let lost =
@@ -153,24 +168,31 @@ mod tests {
         assert_eq!(place.opened(0).0, 12, "a vault that cannot be read");
     }
 
+    /// Found by cutting the power twice.
+    #[test]
+    fn evidence_without_a_leaf_does_not_come_back_with_an_unflushed_wal() {
+        let place = Place::new();
+        let month = Connection::open(month_path(place.dir.path(), place.shard, place.month)).unwrap();
+        month.execute_batch("DELETE FROM leaf WHERE idx>=8; DELETE FROM batch WHERE first>=8").unwrap();
+        let mut engine = SqliteEngine::new(place.dir.path().to_owned());
+        engine.append(place.shard, place.month, 8, &[Place::bare_row()]).unwrap();
+        drop(engine);
+        for class in RetentionClass::ALL {
+            let vault = place.dir.path().join(format!("2026h2/2026-11.{}.db", class.name()));
+            std::fs::remove_file(super::super::flush::wal_path(&vault)).unwrap();
+            let vault =
+                Vaults::below(place.dir.path()).open(place.shard, place.month, class).unwrap().unwrap();
+            assert_eq!(vault.rows_from(8).unwrap(), 0, "{class:?}");
+        }
+    }
+
     #[test]
     fn a_log_goes_on_behind_what_was_taken_back() {
         let place = Place::new();
         place.lose(RetentionClass::ALL[0], 8);
         assert_eq!(place.opened(0).0, 8);
         let mut engine = SqliteEngine::new(place.dir.path().to_owned());
-        let row = Row {
-            leaf: b"{}".to_vec(),
-            hash: [9; 32],
-            kind: "in",
-            ts: 0,
-            exchange: None,
-            used_id: None,
-            take: None,
-            deed: None,
-            vault: None,
-        };
-        engine.append(place.shard, place.month, 8, &[row]).unwrap();
+        engine.append(place.shard, place.month, 8, &[Place::bare_row()]).unwrap();
         assert_eq!(place.opened(0).0, 9);
         let vaults = Vaults::below(place.dir.path());
         for class in RetentionClass::ALL {

@@ -1,22 +1,7 @@
 /* A disk that fails when it is told to: preloaded into `tongban serve`, it fails chosen calls of the
  * C library on files below one folder. SQLite and Rust's standard library go through these calls.
  * Steered by a small file that the test writes while the gateway runs (see shim.rs for its words). */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <sys/uio.h>
-#include <unistd.h>
+#include "preload.h"
 
 enum { OPEN = 1, WRITE = 2, SYNC = 4, TRUNCATE = 8, RENAME = 16, UNLINK = 32, MKDIR = 64, READ = 128 };
 
@@ -36,35 +21,16 @@ struct control {
 
 static struct control *control;
 
-#define REAL(name) \
-    static __typeof__(&name) real; \
-    if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
-
 __attribute__((constructor)) static void begin(void) {
-    const char *file = getenv("TONGBAN_FAULTS");
-    if (!file) return;
-    int fd = open(file, O_RDWR | O_CLOEXEC);
-    if (fd < 0) abort();
-    void *map = mmap(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) abort();
-    control = map;
-    close(fd);
+    control = steering("TONGBAN_FAULTS", sizeof(struct control));
 }
 
 /* Does this call fail now? */
 static int fails(uint32_t kind, int fd, const char *name) {
     if (!control || !(control->kinds & kind)) return 0;
-    char link[64], buffer[PATH_MAX];
-    const char *path = name;
-    if (!path) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        ssize_t length = readlink(link, buffer, sizeof buffer - 1);
-        if (length < 0) return 0;
-        buffer[length] = 0;
-        path = buffer;
-    }
-    size_t prefix = strlen(control->below);
-    if (strncmp(path, control->below, prefix) || (path[prefix] != '/' && path[prefix])) return 0;
+    char buffer[PATH_MAX];
+    const char *path = name ? name : path_of(fd, buffer);
+    if (!path || !is_below(path, control->below)) return 0;
     uint32_t nth = atomic_fetch_add(&control->seen, 1) + 1, first = control->first;
     if (nth < first || nth - first >= control->count) return 0;
     atomic_fetch_add(&control->failed, 1);
@@ -105,15 +71,6 @@ static int opened(int fd) {
         if (!fails(OPEN, -1, name)) return call; \
         return control->late ? opened(call) : fail(); \
     } while (0)
-
-#define MODE(flags) \
-    mode_t mode = 0; \
-    if ((flags) & (O_CREAT | O_TMPFILE)) { \
-        va_list more; \
-        va_start(more, flags); \
-        mode = va_arg(more, mode_t); \
-        va_end(more); \
-    }
 
 int open(const char *name, int flags, ...) { REAL(open); MODE(flags); OPEN_OR(name, real(name, flags, mode)); }
 int open64(const char *name, int flags, ...) { REAL(open64); MODE(flags); OPEN_OR(name, real(name, flags, mode)); }

@@ -3,6 +3,7 @@
 
 mod home;
 mod pair;
+mod preload;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub use home::{Home, Served, free_address, get};
 pub use pair::{Message, Pair, day_plan};
+pub use preload::{Steering, compile};
 
 /// Longest wait for anything; reached only when something is wrong or the machine is dead
 /// slow.

@@ -252,15 +252,21 @@ impl OpenVault {
             make_folder(folder)?;
         }
         let connection = open_unflushed(&path, SCHEMA)?;
-        let prepare = || -> rusqlite::Result<HashSet<i64>> {
-            if let Some(first) = first {
-                connection.execute("DELETE FROM vault WHERE idx>=?", [first.cast_signed()])?;
-            }
+        let prepare = || -> rusqlite::Result<(usize, HashSet<i64>)> {
+            let gone = match first {
+                Some(first) => connection.execute("DELETE FROM vault WHERE idx>=?", [first.cast_signed()])?,
+                None => 0,
+            };
             let mut statement = connection.prepare("SELECT id FROM epoch")?;
             let epochs = statement.query_map([], |row| row.get(0))?;
-            epochs.collect()
+            Ok((gone, epochs.collect::<Result<_, _>>()?))
         };
-        let epochs = prepare().map_err(|e| sqlite_fault("open", &path, &e))?;
+        let (gone, epochs) = prepare().map_err(|e| sqlite_fault("open", &path, &e))?;
+        if gone > 0 {
+            // The commit that follows need not write to this vault, nor flush it: a power cut would
+            // bring the rows back, at places that are another leaf's by then.
+            rest(&connection, &path)?;
+        }
         let wal = Wal::of(&path)?;
         Ok(Self { shard, month, class, path, connection, wal, epochs, in_wal: 1 })
     }
