@@ -133,7 +133,7 @@ pub struct Entry {
     pub take_use: Option<TakeUse>,
     /// Becomes durable together with the leaf; the [`Carrier`] takes it where it belongs.
     pub deed: Option<Vec<u8>>,
-    /// Sealed to the auditors, and durable before the leaf.
+    /// Sealed to the auditors, and durable with the leaf.
     pub evidence: Option<Evidence>,
 }
 
