@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Promises: what was appended has been flushed when that returns, leaves and evidence side by side
-//! ([`flush`]); a leaf, its used id and its use stand in one transaction of one file (SQLite does not
+//! (`flush.rs`); a leaf, its used id and its use stand in one transaction of one file (SQLite does not
 //! commit atomically across files), and a commit of which a power cut kept the leaves only is taken
-//! back ([`unfinished`]). Local disks only.
+//! back (`unfinished.rs`). Local disks only.
 
 mod batch;
 mod engine;
