@@ -15,7 +15,7 @@ pub use period::{Month, Shard};
 use crate::clock::Now;
 
 /// One leaf as it goes into a commit, with what must become durable together with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Row {
     /// The exact bytes that are hashed.
     pub leaf: Vec<u8>,
@@ -31,7 +31,8 @@ pub struct Row {
     /// Work that must not be lost with this leaf and belongs into another file: it waits
     /// here until it stands there. Opaque to the store.
     pub deed: Option<Vec<u8>>,
-    /// Durable before the leaf: a leaf never names evidence that is not there.
+    /// Written before the leaf and flushed beside it: a leaf that counts never names evidence that is not
+    /// there.
     pub vault: Option<VaultRow>,
 }
 

@@ -193,3 +193,23 @@ async fn what_was_erased_is_not_found_and_its_tokens_are_not_in_the_index() {
     let all_in = WantedFacets { kind: Some("in".into()), ..WantedFacets::default() };
     assert_eq!(all(&finder, Wanted { facets: all_in, ..Wanted::default() }), [5, 4, 3, 2, 1, 0]);
 }
+
+#[tokio::test]
+async fn a_leaf_that_is_not_flushed_is_taken_in_by_nobody_until_it_is() {
+    use crate::store::sqlite::{FacetReader, facet_index_path};
+    use crate::store::{Month, Shard};
+    let home = Home::new();
+    let ledger = home.open();
+    for n in 0..5 {
+        ledger.record(exchange(n)).await.unwrap();
+    }
+    let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
+    let (_, size) = ledger.present();
+    // As its writer's commit is seen before the flush has ended.
+    let file = home.dir.path().join(format!("ledger/{shard}/{month}.db"));
+    let written = "INSERT INTO leaf SELECT idx+1, ts, kind, exchange, hash, leaf FROM leaf WHERE idx=?";
+    rusqlite::Connection::open(file).unwrap().execute(written, [size.cast_signed() - 1]).unwrap();
+    assert!(ledger.index().await);
+    let index = FacetReader::open(&facet_index_path(home.dir.path(), shard, month)).unwrap();
+    assert_eq!((index.upto().unwrap(), ledger.leaves_of(shard).unwrap()), (Some(size - 1), size));
+}

@@ -4,9 +4,8 @@
 //!
 //! Why all of them: a search reads those blocks only where a combination stands that it asks for, and
 //! those leaves only that stand under an authorization or an exchange, so a line that is gone hides
-//! leaves; and the
-//! hourly sums are what the overview draws. In memory are the words and combinations, a page of
-//! rows, and one line for each block's combination and each hour's kind of exchange.
+//! leaves; and the hourly sums are what the overview draws. In memory are the words and combinations,
+//! a page of rows, and one line for each block's combination and each hour's kind of exchange.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -177,15 +177,10 @@ CREATE TABLE take(idx INTEGER PRIMARY KEY, expires INTEGER NOT NULL, token BLOB 
 
     fn row(n: u8) -> Row {
         Row {
-            leaf: b"{}".to_vec(),
-            hash: [n; 32],
             kind: "in",
-            ts: 0,
-            exchange: None,
             used_id: n.is_multiple_of(2).then_some(UsedId { key: [n; 16], content: [1; 16], expires: 100 }),
             take: n.is_multiple_of(3).then_some(Take { token: [n; 32], expires: 200 }),
-            deed: None,
-            vault: None,
+            ..Row::default()
         }
     }
 

@@ -198,7 +198,8 @@ impl Engine for SqliteEngine {
         if appended.is_err() {
             self.vaults.leaves_failed();
         }
-        appended.and(flushed)
+        // After a failed flush it is not known what the disk holds, whatever else went wrong.
+        flushed.and(appended)
     }
 
     fn forget_deeds(&mut self, carried: Mark) {

@@ -118,15 +118,15 @@ fn file_fault(path: &Path, error: &std::io::Error) -> StoreFault {
 
 /// Opens a file of ours for its one writer and brings its schema.
 pub fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
-    open_flushed(path, schema, "FULL")
+    open_with(path, schema, "FULL")
 }
 
 /// The same for whoever flushes the WAL himself after a commit ([`flush`]).
 fn open_unflushed(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
-    open_flushed(path, schema, "NORMAL")
+    open_with(path, schema, "NORMAL")
 }
 
-fn open_flushed(path: &Path, schema: &str, synchronous: &str) -> Result<Connection, StoreFault> {
+fn open_with(path: &Path, schema: &str, synchronous: &str) -> Result<Connection, StoreFault> {
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_WAIT)?;
@@ -167,11 +167,9 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreFault> {
     let uri = file_uri(path);
     connect(&uri)
         .or_else(|error| {
-            let mut wal = path.as_os_str().to_owned();
-            wal.push("-wal");
             let cannot =
                 matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
-            let nothing_there = fs::metadata(&wal).map_or(true, |wal| wal.len() == 0);
+            let nothing_there = fs::metadata(flush::wal_path(path)).map_or(true, |wal| wal.len() == 0);
             if cannot && path.is_file() && nothing_there {
                 connect(&format!("{uri}?immutable=1"))
             } else {

@@ -314,15 +314,9 @@ mod tests {
         let name = |index: u64| format!("exchange-of-two-leaves-{}", index / 2);
         let rows: Vec<Row> = (0..400_u64)
             .map(|index| Row {
-                leaf: b"{}".to_vec(),
-                hash: [0; 32],
                 kind: "in",
-                ts: 0,
                 exchange: (index % 50 != 7).then(|| name(index)),
-                used_id: None,
-                take: None,
-                deed: None,
-                vault: None,
+                ..Row::default()
             })
             .collect();
         SqliteEngine::new(dir.path().to_owned()).append(shard, month, 0, &rows).unwrap();
@@ -368,15 +362,11 @@ mod tests {
             // Twelve hours back for a while, and a use that lives as long as any may.
             let at = start + HOUR * i64::from(if (60..80).contains(&hour) { hour - 12 } else { hour });
             Row {
-                leaf: b"{}".to_vec(),
-                hash: [hour; 32],
                 kind: "in",
                 ts: at * 1000,
-                exchange: None,
                 used_id: Some(UsedId { key: [hour; 16], content: [0; 16], expires: at + 150 }),
                 take: Some(Take { token: [hour; 32], expires: at + 24 * HOUR }),
-                deed: None,
-                vault: None,
+                ..Row::default()
             }
         };
         let rows: Vec<Row> = (0..200).map(row).collect();

@@ -79,13 +79,7 @@ mod tests {
             let mut engine = SqliteEngine::new(dir.path().to_owned());
             let epoch = Arc::new(WrappedEpoch { id: 1, wrapped: "{}".into() });
             let row = |index: u64| Row {
-                leaf: b"{}".to_vec(),
-                hash: [0; 32],
                 kind: "in",
-                ts: 0,
-                exchange: None,
-                used_id: None,
-                take: None,
                 deed: (index % 4 == 1).then(|| b"deed".to_vec()),
                 vault: index.is_multiple_of(2).then(|| VaultRow {
                     class: RetentionClass::ALL[usize::from(index % 4 == 2)],
@@ -95,27 +89,13 @@ mod tests {
                     ev: [2; 32],
                     sealed: vec![3; 5_000],
                 }),
+                ..Row::default()
             };
             for first in [0, 4, 8] {
                 let rows: Vec<Row> = (first..first + 4).map(row).collect();
                 engine.append(shard, month, first, &rows).unwrap();
             }
             Self { dir, shard, month }
-        }
-
-        /// Without evidence.
-        fn bare_row() -> Row {
-            Row {
-                leaf: b"{}".to_vec(),
-                hash: [9; 32],
-                kind: "in",
-                ts: 0,
-                exchange: None,
-                used_id: None,
-                take: None,
-                deed: None,
-                vault: None,
-            }
         }
 
         fn lose(&self, class: RetentionClass, index: u64) {
@@ -175,7 +155,7 @@ mod tests {
         let month = Connection::open(month_path(place.dir.path(), place.shard, place.month)).unwrap();
         month.execute_batch("DELETE FROM leaf WHERE idx>=8; DELETE FROM batch WHERE first>=8").unwrap();
         let mut engine = SqliteEngine::new(place.dir.path().to_owned());
-        engine.append(place.shard, place.month, 8, &[Place::bare_row()]).unwrap();
+        engine.append(place.shard, place.month, 8, &[Row { kind: "in", ..Row::default() }]).unwrap();
         drop(engine);
         for class in RetentionClass::ALL {
             let vault = place.dir.path().join(format!("2026h2/2026-11.{}.db", class.name()));
@@ -192,7 +172,7 @@ mod tests {
         place.lose(RetentionClass::ALL[0], 8);
         assert_eq!(place.opened(0).0, 8);
         let mut engine = SqliteEngine::new(place.dir.path().to_owned());
-        engine.append(place.shard, place.month, 8, &[Place::bare_row()]).unwrap();
+        engine.append(place.shard, place.month, 8, &[Row { kind: "in", ..Row::default() }]).unwrap();
         assert_eq!(place.opened(0).0, 9);
         let vaults = Vaults::below(place.dir.path());
         for class in RetentionClass::ALL {

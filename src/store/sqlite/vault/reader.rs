@@ -259,17 +259,7 @@ mod tests {
             ev: digest(&SHA256, &sealed).as_ref().try_into().unwrap(),
             sealed: sealed.clone(),
         };
-        let row = Row {
-            leaf: b"{}".to_vec(),
-            hash: [0; 32],
-            kind: "in",
-            ts: 0,
-            exchange: None,
-            used_id: None,
-            take: None,
-            deed: None,
-            vault: Some(vault.clone()),
-        };
+        let row = Row { kind: "in", vault: Some(vault.clone()), ..Row::default() };
         VaultHand::default().append(&dir.path().join("ledger"), shard, month, 0, &[row]).unwrap();
         let vaults = Vaults::of_data_dir(dir.path());
         let at = Mark { shard, index: 0 };
