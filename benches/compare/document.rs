@@ -52,6 +52,12 @@ impl Report {
                 disk.together, disk.lone
             )?;
         }
+        if let Some(shared) = Spread::of(special.cores.iter().map(|cores| cores.shared)) {
+            writeln!(
+                text,
+                "P9 and P10 have 32 exchanges in flight for each core; two cores that share 32 answer {shared} times as many as one."
+            )?;
+        }
         for (kind, why) in &rounds.left_out {
             writeln!(text, "Left out: {}: {why}.", kind.name())?;
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::contender::Kind;
 use crate::load::spread::Spread;
 use crate::rounds::{Rounds, Visit};
-use crate::special::Special;
+use crate::special::{Cores, Special};
 
 /// Above this share of the server's time the generator is part of what is measured.
 const MOST_OF_GENERATOR: f64 = 0.25;
@@ -79,7 +79,7 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
         Some(disk) => Measured::Is(of(disk)),
         None => Measured::Not(special.missing.join("; ")),
     };
-    let cores = |of: fn(&(f64, f64)) -> f64| {
+    let cores = |of: fn(&Cores) -> f64| {
         Spread::of(special.cores.iter().map(of)).map_or_else(|| not("not run"), Measured::Is)
     };
     vec![
@@ -102,11 +102,11 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
         row("P7", "Python ÷ Tongban", over(Python, Gateway), least(2.5, 3.3)),
         row("P8a", "JVM with BouncyCastle ÷ Tongban", over(Jvm, Gateway), least(3.0, 4.0)),
         row("P8b", "JVM with its own signatures ÷ Tongban", over(JvmJdk, Gateway), least(8.0, 12.0)),
-        row("P9", "lookups/s, two cores ÷ one, without sockets", cores(|(rate, _)| *rate), least(1.7, 1.9)),
+        row("P9", "lookups/s, two cores ÷ one, without sockets", cores(|cores| cores.rate), least(1.7, 1.9)),
         row(
             "P10",
             "CPU a lookup, two cores ÷ one, without sockets",
-            cores(|(_, cpu)| *cpu),
+            cores(|cores| cores.cpu),
             most(1.15, 1.05),
         ),
         row("P11", "recording, a long log ÷ a short one", not("see Scale 规模"), most(1.15, 1.05)),
@@ -114,15 +114,10 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
         row(
             "P13",
             "lookups/s with flushes 2 ms slower: 32 in flight ÷ one",
-            slow(|disk| Spread::once(disk.together / disk.lone)),
+            slow(|disk| disk.grouped),
             least(8.0, 14.0),
         ),
-        row(
-            "P14",
-            "median of a lone lookup with them ÷ 2 ms",
-            slow(|disk| Spread::once(disk.lone_p50)),
-            most(1.5, 1.25),
-        ),
+        row("P14", "median of a lone lookup with them ÷ 2 ms", slow(|disk| disk.lone_p50), most(1.5, 1.25)),
         row(
             "P15",
             "all threads ÷ those that do not only keep the ledger",

@@ -22,7 +22,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Requests in flight, as in the rounds, and requests of a window.
 const TOGETHER: u16 = 32;
 const MANY: u32 = 6_000;
-const LONE: u32 = 600;
+const LONE: u32 = 300;
 const WARM_UP: u32 = 500;
 const LICENSES: u32 = 1_000;
 /// Windows of each gateway, by turns.
@@ -33,8 +33,10 @@ pub struct SlowDisk {
     /// Requests a second with 32 in flight, and with one: each of those waits for its own flush.
     pub together: f64,
     pub lone: f64,
+    /// The one over the other.
+    pub grouped: Spread,
     /// Median latency of a lone request, over the two milliseconds.
-    pub lone_p50: f64,
+    pub lone_p50: Spread,
     /// Requests a second with evidence over those without, 32 in flight.
     pub with_evidence: Spread,
 }
@@ -113,19 +115,27 @@ pub async fn measure(arguments: &Arguments) -> Result<SlowDisk> {
     let mut lines = (without.line(TOGETHER)?.open().await?, with.line(TOGETHER)?.open().await?);
     without.window(&mut lines.0, WARM_UP).await?;
     with.window(&mut lines.1, WARM_UP).await?;
-    let (mut rates, mut ratios) = (Vec::new(), Vec::new());
+    let mut one = without.line(1)?.open().await?;
+    let (mut rates, mut lone, mut lone_p50, mut ratios) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
         let (rate, _) = without.window(&mut lines.0, MANY).await?;
         let (with, _) = with.window(&mut lines.1, MANY).await?;
+        let (alone, p50) = without.window(&mut one, LONE).await?;
         rates.push(rate);
+        lone.push(alone);
+        lone_p50.push(p50);
         ratios.push(with / rate);
     }
-    drop(lines);
-    let mut one = without.line(1)?.open().await?;
-    let (lone, lone_p50) = without.window(&mut one, LONE).await?;
-    drop(one);
+    drop((lines, one));
     without.end().await?;
     with.end().await?;
-    let (rates, with_evidence) = Spread::of(rates).zip(Spread::of(ratios)).context("there are turns")?;
-    Ok(SlowDisk { together: rates.median, lone, lone_p50, with_evidence })
+    let grouped = Spread::of(rates.iter().zip(&lone).map(|(together, lone)| together / lone));
+    let of = |figures| Spread::of(figures).context("there are turns");
+    Ok(SlowDisk {
+        together: of(rates)?.median,
+        lone: of(lone)?.median,
+        grouped: grouped.context("there are turns")?,
+        lone_p50: of(lone_p50)?,
+        with_evidence: of(ratios)?,
+    })
 }

@@ -8,7 +8,7 @@ use tongban::clock::Clock;
 use tongban::envelope::{Claim, Replay};
 
 use crate::Arguments;
-use crate::load::inside;
+use crate::load::inside::{self, IN_FLIGHT};
 use crate::load::line::{Line, Protocol};
 use crate::load::primitives;
 use crate::load::process::{Launch, SERVER_CORE};
@@ -23,12 +23,23 @@ const IDS: u32 = 1_000_000;
 const TURNS: usize = 3;
 const REQUESTS: u32 = 12_000;
 
+/// Two workers ÷ one, each with as many exchanges in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores {
+    /// Requests a second.
+    pub rate: f64,
+    /// CPU a request.
+    pub cpu: f64,
+    /// Requests a second, when both have only as many in flight as the one.
+    pub shared: f64,
+}
+
 #[derive(Default)]
 pub struct Special {
     /// CPU microseconds of the gateway for one full handshake with both certificates, and U.
     pub handshake: Option<(f64, f64)>,
-    /// Requests a second and CPU a request, two workers ÷ one, by turns.
-    pub cores: Vec<(f64, f64)>,
+    /// By turns.
+    pub cores: Vec<Cores>,
     pub slow_disk: Option<SlowDisk>,
     /// Octets of memory for one live used id.
     pub used_id: Option<f64>,
@@ -48,9 +59,13 @@ pub async fn run(arguments: &Arguments) -> Result<Special> {
     }
     for turn in 0..TURNS {
         println!("one core and two, turn {} of {TURNS}", turn + 1);
-        let one = inside::on_cores(1, REQUESTS)?;
-        let two = inside::on_cores(2, REQUESTS)?;
-        special.cores.push((two.rate / one.rate, two.cpu / one.cpu));
+        let on = |workers, in_flight| inside::on_cores(workers, in_flight, REQUESTS);
+        let (one, two, shared) = (on(1, IN_FLIGHT)?, on(2, 2 * IN_FLIGHT)?, on(2, IN_FLIGHT)?);
+        special.cores.push(Cores {
+            rate: two.rate / one.rate,
+            cpu: two.cpu / one.cpu,
+            shared: shared.rate / one.rate,
+        });
     }
     Ok(special)
 }

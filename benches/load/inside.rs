@@ -18,8 +18,8 @@ use super::process::{GENERATOR_CORE, SERVER_CORE, move_thread, own_cpu};
 use super::requests::Mint;
 use super::scene::Scene;
 
-/// Exchanges in flight, as connections are.
-const IN_FLIGHT: usize = 32;
+/// Exchanges in flight for each worker, as connections are.
+pub const IN_FLIGHT: usize = 32;
 const WARM_UP: u32 = 1_000;
 const LICENSES: u32 = 2_000;
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -31,14 +31,14 @@ pub struct Inside {
     pub cpu: f64,
 }
 
-/// Answers `count` lookups with so many workers, each on a core of its own (one or two).
-pub fn on_cores(workers: usize, count: u32) -> Result<Inside> {
+/// Answers `count` lookups, so many at once, with so many workers, each on a core of its own (one or two).
+pub fn on_cores(workers: usize, in_flight: usize, count: u32) -> Result<Inside> {
     // A thread outside of any runtime: it makes one, whose threads inherit its cores.
-    let ended = std::thread::spawn(move || measure(workers, count)).join();
+    let ended = std::thread::spawn(move || measure(workers, in_flight, count)).join();
     ended.map_err(|_| anyhow!("the corridor's thread panicked"))?
 }
 
-fn measure(workers: usize, count: u32) -> Result<Inside> {
+fn measure(workers: usize, in_flight: usize, count: u32) -> Result<Inside> {
     let both = format!("{SERVER_CORE},{GENERATOR_CORE}");
     move_thread(if workers == 1 { SERVER_CORE } else { &both })?;
     let scene = Scene::set(LICENSES)?;
@@ -59,10 +59,10 @@ fn measure(workers: usize, count: u32) -> Result<Inside> {
             Ok(mint.batch(count)?.into_iter().map(|request| request.body).collect())
         };
         let mut bodies = bodies;
-        answer(&house, &peer, bodies(WARM_UP)?).await?;
+        answer(&house, &peer, in_flight, bodies(WARM_UP)?).await?;
         let measured = bodies(count)?;
         let (cpu, begun) = (own_cpu()?, Instant::now());
-        answer(&house, &peer, measured).await?;
+        answer(&house, &peer, in_flight, measured).await?;
         let (wall, cpu) = (begun.elapsed(), own_cpu()? - cpu);
         running.stop().await;
         let each = f64::from(count);
@@ -73,11 +73,16 @@ fn measure(workers: usize, count: u32) -> Result<Inside> {
 }
 
 /// Every answer must be 200 and signed.
-async fn answer(house: &Arc<tongban::house::House>, peer: &PeerIdentity, bodies: Vec<Bytes>) -> Result<()> {
+async fn answer(
+    house: &Arc<tongban::house::House>,
+    peer: &PeerIdentity,
+    in_flight: usize,
+    bodies: Vec<Bytes>,
+) -> Result<()> {
     let bodies = Arc::new(bodies);
     let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut loops = tokio::task::JoinSet::new();
-    for _ in 0..IN_FLIGHT {
+    for _ in 0..in_flight {
         let (house, peer, bodies, next) = (house.clone(), peer.clone(), bodies.clone(), next.clone());
         loops.spawn(async move {
             let mut answered = 0;

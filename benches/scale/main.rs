@@ -242,7 +242,9 @@ fn cores(arguments: &Arguments, table: &mut Table) -> Result<()> {
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for round in 0..arguments.rounds.min(3) {
         println!("cores {SERVER_CORE} and {SERVER_CORE},{GENERATOR_CORE}: turn {}", round + 1);
-        let (one, two) = (inside::on_cores(1, INSIDE)?, inside::on_cores(2, INSIDE)?);
+        // As many in flight for each.
+        let on = |workers| inside::on_cores(workers, workers * inside::IN_FLIGHT, INSIDE);
+        let (one, two) = (on(1)?, on(2)?);
         rates.push((one.rate, two.rate));
         costs.push((one.cpu, two.cpu));
     }

@@ -21,6 +21,7 @@ pub mod orders;
 mod own;
 pub mod proof;
 mod reading;
+mod recent;
 mod recover;
 mod sealer;
 pub mod search;
@@ -31,6 +32,7 @@ mod tile_files;
 pub mod tiles;
 pub mod tree;
 pub mod verify;
+mod waits;
 mod workers;
 mod writer;
 
@@ -52,7 +54,7 @@ use sealer::ToSealer;
 use search::{Finder, ToIndexer};
 use shared::Shared;
 pub use workers::{Workers, give_way};
-use writer::{ENOUGH_IN_A_COMMIT, Job, Record, row_of};
+use writer::{Job, Record, row_of};
 
 pub use crate::store::{Deed, Mark, Month, RetentionClass, Shard, StoredLeaf, UsedId, VaultOrder};
 pub use carrier::Carrier;
@@ -62,6 +64,7 @@ pub use leaf::{Decision, Leaf, LeafHash, LeafKind, Promise};
 pub use note::Vkey;
 pub use own::RECONCILIATION;
 pub use reading::{KeptCheckpoint, LookedBack, Standing};
+pub use recent::{Batch, RecentLeaf};
 pub use served::{EntryProof, ReadFault};
 pub use shared::Health;
 
@@ -273,7 +276,8 @@ impl Ledger {
     pub async fn record(&self, entry: Entry) -> Result<Place, RecordFault> {
         let (reply, place) = oneshot::channel();
         let most_uses = entry.take_use.map_or(0, |take| take.max);
-        let record = Record { most_uses, row: self.inner.row(entry)?, reply };
+        let (row, leaf) = self.inner.row(entry)?;
+        let record = Record { row, leaf, most_uses, reply };
         self.queue(Job::Record(Box::new(record)))?;
         place.await.unwrap_or(Err(RecordFault::Unavailable))
     }
@@ -336,8 +340,8 @@ impl Ledger {
                 TrySendError::Disconnected(_) => RecordFault::Unavailable,
             }
         })?;
-        if let Some(workers) = self.inner.workers.as_ref().filter(|_| waiting >= ENOUGH_IN_A_COMMIT) {
-            workers.tell();
+        if let Some(workers) = &self.inner.workers {
+            workers.queued(waiting);
         }
         Ok(())
     }
@@ -399,7 +403,7 @@ impl Ledger {
 
 impl Inner {
     /// Hashing, sealing and JSON happen here, on the caller's thread.
-    fn row(&self, entry: Entry) -> Result<Row, RecordFault> {
+    fn row(&self, entry: Entry) -> Result<(Row, Leaf), RecordFault> {
         let (mut leaf, now) = (entry.leaf, self.clock.now());
         leaf.v = leaf::LEAF_VERSION;
         leaf.ts = now.ms();
@@ -414,12 +418,12 @@ impl Inner {
         };
         let (vault, bytes) = sealed.unzip();
         let bytes = bytes.or_else(|| leaf.to_bytes()).filter(|bytes| bytes.len() <= leaf::LARGEST_LEAF);
-        let mut row = row_of(leaf, bytes.ok_or(RecordFault::TooLong)?);
+        let mut row = row_of(&leaf, bytes.ok_or(RecordFault::TooLong)?);
         row.vault = vault;
         row.used_id = entry.used_id;
         row.deed = entry.deed;
         row.take = entry.take_use.map(|take| Take { token: take.token, expires: take.expires });
-        Ok(row)
+        Ok((row, leaf))
     }
 }
 

@@ -4,10 +4,11 @@
 //! where blocking is allowed.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::leaf::Leaf;
-use super::{Glance, Ledger, ReadFault, origin};
+use super::{Batch, Glance, Ledger, ReadFault, origin};
 use crate::store::sqlite::SqliteHeads;
 use crate::store::{Shard, StoredLeaf};
 
@@ -69,6 +70,13 @@ impl Ledger {
         let end = range.end.min(range.start.saturating_add(CHUNK));
         let leaves = self.inner.shelf.leaves(shard, range.start..end)?;
         Ok(leaves.into_iter().map(|stored| standing(log, stored)).collect())
+    }
+
+    /// Leaves that became durable a moment ago, from the commit on that holds `from`; none when that is
+    /// too long ago to be in memory, which says nothing of the log.
+    pub fn recent(&self, log: &str, from: u64) -> Vec<Arc<Batch>> {
+        let shard = self.inner.shard_of(log);
+        shard.map(|shard| self.inner.shared.recent.from(shard, from)).unwrap_or_default()
     }
 
     /// Where leaves of an exchange stand, in the order of the log.

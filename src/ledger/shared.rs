@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
+use super::recent::Recent;
 use super::tree::Hash;
 use crate::clock::Now;
 use crate::store::{Shard, Take};
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     /// The log that is being written; `None` before the first has begun.
     pub writing: ArcSwapOption<String>,
     pub unsealed: Unsealed,
+    pub recent: Recent,
     times: Mutex<Times>,
     uses: RwLock<Uses>,
 }

@@ -15,6 +15,7 @@ use super::sealer::{Sealer, ToSealer};
 use super::search::{Indexer, ToIndexer};
 use super::shared::{Published, Shared};
 use super::tile_files::TileFiles;
+use super::waits::Waits;
 use super::writer::Writer;
 use super::{
     Carrier, Inner, LONGEST_QUEUE, Leaf, Ledger, LedgerFault, LedgerSettings, OpenSend, Recovered, origin,
@@ -117,6 +118,7 @@ impl Ledger {
             lost,
             disk_seen: None,
             last_batch: 0,
+            waits: Waits::default(),
         };
         let mut inner = Inner {
             data,

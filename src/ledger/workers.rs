@@ -25,8 +25,9 @@ pub fn give_way() {
 pub struct Workers {
     all: usize,
     parked: AtomicUsize,
-    /// The writer waits to be told that nothing more is on its way.
+    /// The writer waits to be told that nothing more is on its way, or that this many wait.
     lingering: AtomicBool,
+    enough: AtomicUsize,
     writer: OnceLock<Thread>,
 }
 
@@ -38,6 +39,7 @@ impl Workers {
             all,
             parked: AtomicUsize::new(0),
             lingering: AtomicBool::new(false),
+            enough: AtomicUsize::new(0),
             writer: OnceLock::new(),
         });
         let (parking, unparking) = (workers.clone(), workers.clone());
@@ -53,8 +55,15 @@ impl Workers {
         }
     }
 
+    /// So many wait for the writer now.
+    pub(super) fn queued(&self, waiting: usize) {
+        if waiting >= self.enough.load(Ordering::Relaxed) {
+            self.tell();
+        }
+    }
+
     /// The writer need not wait any longer.
-    pub(super) fn tell(&self) {
+    fn tell(&self) {
         if self.lingering.load(Ordering::SeqCst)
             && let Some(writer) = self.writer.get()
         {
@@ -62,13 +71,14 @@ impl Workers {
         }
     }
 
-    /// Waits on the writer's thread until every worker is out of work, `enough` says so and
-    /// [`Workers::tell`] was called, or `most` is over.
-    pub(super) fn linger(&self, most: Duration, enough: impl Fn() -> bool) {
+    /// Waits on the writer's thread until every worker is out of work, `enough` are `waiting` and
+    /// [`Workers::queued`] said so, or `most` is over.
+    pub(super) fn linger(&self, most: Duration, enough: usize, waiting: impl Fn() -> usize) {
         self.writer.get_or_init(std::thread::current);
+        self.enough.store(enough, Ordering::Relaxed);
         self.lingering.store(true, Ordering::SeqCst);
         let begun = Instant::now();
-        while self.parked.load(Ordering::SeqCst) < self.all && !enough() {
+        while self.parked.load(Ordering::SeqCst) < self.all && waiting() < enough {
             let Some(left) = most.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) else { break };
             // Woken for nothing, it looks again.
             std::thread::park_timeout(left);
@@ -91,6 +101,7 @@ mod tests {
             all: 2,
             parked: AtomicUsize::new(0),
             lingering: AtomicBool::new(false),
+            enough: AtomicUsize::new(0),
             writer: OnceLock::new(),
         })
     }
@@ -101,7 +112,7 @@ mod tests {
         let (told, ended) = channel();
         let waiting = workers.clone();
         let writer = std::thread::spawn(move || {
-            waiting.linger(LONG, || false);
+            waiting.linger(LONG, 1, || 0);
             told.send(()).unwrap();
         });
         workers.park();
@@ -119,12 +130,12 @@ mod tests {
         let workers = two();
         let have = Arc::new(AtomicUsize::new(0));
         let (waiting, counted) = (workers.clone(), have.clone());
-        let writer = std::thread::spawn(move || waiting.linger(LONG, || counted.load(Ordering::SeqCst) >= 3));
+        let writer = std::thread::spawn(move || waiting.linger(LONG, 3, || counted.load(Ordering::SeqCst)));
         while !workers.lingering.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
         have.store(3, Ordering::SeqCst);
-        workers.tell();
+        workers.queued(3);
         writer.join().unwrap();
     }
 
@@ -134,6 +145,6 @@ mod tests {
         let workers = Workers::of(&mut builder);
         let runtime = builder.build().unwrap();
         runtime.block_on(async { tokio::spawn(async {}).await.unwrap() });
-        workers.linger(LONG, || false);
+        workers.linger(LONG, 1, || 0);
     }
 }

@@ -18,9 +18,11 @@ use super::evidence::Sealing;
 use super::held::Lost;
 use super::leaf::{Leaf, LeafHash, LeafKind, RESTORED};
 use super::note::Vkey;
+use super::recent::{Batch, RecentLeaf};
 use super::sealer::ToSealer;
 use super::shared::Shared;
 use super::tree::{Hash, leaf_hash, sha256};
+use super::waits::{Waits, Watch};
 use super::workers::Workers;
 use super::{Carrier, LEAST_FREE_BYTES, LEAST_FREE_PERCENT, Place, RecordFault, origin};
 use crate::clock::{Clock, Now};
@@ -33,8 +35,12 @@ const MOST_IN_A_COMMIT: usize = 1024;
 /// A writer whose last commit held several leaves waits for so many, so long, and never while all
 /// [`Workers`] are out of work. A commit costs as much as the work on a whole exchange. A lone
 /// caller never waits: the commit before held one leaf.
-pub(super) const ENOUGH_IN_A_COMMIT: usize = 64;
+const ENOUGH_IN_A_COMMIT: usize = 64;
 const LINGER: Duration = Duration::from_millis(10);
+/// While a commit is flushed to a disk that takes longer than this, the cores need other exchanges to work
+/// on: those that come next must not all be in it (decision 0012).
+const SLOW_DISK: Duration = Duration::from_millis(1);
+const ENOUGH_FOR_A_SLOW_DISK: usize = 16;
 /// How often the free space is looked at, while writing and while idle.
 const DISK_EVERY: Duration = Duration::from_secs(1);
 /// Idle wake-ups, for leaving the file at rest, the turn of a half-year and for a disk that has room again.
@@ -49,6 +55,8 @@ pub(super) enum Job {
 
 pub(super) struct Record {
     pub row: Row,
+    /// What the row's bytes say.
+    pub leaf: Leaf,
     /// With `row.take`: refuse when this many uses have been taken.
     pub most_uses: u32,
     pub reply: oneshot::Sender<Result<Place, RecordFault>>,
@@ -78,6 +86,8 @@ pub(super) struct Writer {
     pub disk_seen: Option<Instant>,
     /// Leaves in the last commit.
     pub last_batch: usize,
+    /// For the disk.
+    pub waits: Waits,
 }
 
 impl Writer {
@@ -130,8 +140,9 @@ impl Writer {
         if self.last_batch < 2 {
             return;
         }
+        let enough = if self.waits.least() > SLOW_DISK { ENOUGH_FOR_A_SLOW_DISK } else { ENOUGH_IN_A_COMMIT };
         if let Some((workers, _)) = &self.workers {
-            workers.linger(LINGER, || self.shared.queue_depth.load(Ordering::Relaxed) >= ENOUGH_IN_A_COMMIT);
+            workers.linger(LINGER, enough, || self.shared.queue_depth.load(Ordering::Relaxed));
         }
     }
 
@@ -201,8 +212,8 @@ impl Writer {
             *here += u32::from(free);
             free
         });
-        let (mut rows, waiting): (Vec<Row>, Vec<_>) =
-            admitted.into_iter().map(|job| (job.row, job.reply)).unzip();
+        let ((mut rows, leaves), waiting): ((Vec<Row>, Vec<Leaf>), Vec<_>) =
+            admitted.into_iter().map(|job| ((job.row, job.leaf), job.reply)).unzip();
         let first = self.next;
         self.forget_carried();
         if self.append(now, &rows).is_err() {
@@ -226,6 +237,11 @@ impl Writer {
         });
         self.tell(placed.collect());
         refuse(used_up, RecordFault::UsedUp);
+        let recent = rows.into_iter().zip(leaves).map(|(row, leaf)| {
+            let tokens = row.vault.map(|vault| (vault.class, vault.tokens));
+            RecentLeaf { leaf, tokens }
+        });
+        self.shared.recent.add(self.shard, Batch { month: self.month, first, leaves: recent.collect() });
     }
 
     /// Makes rows durable and lets everybody know; a failure poisons unless the disk is full.
@@ -237,7 +253,7 @@ impl Writer {
         let month = Month::at(now).max(self.month);
         // A log that was begun ahead of its half-year has months of the one before.
         let month = if month.shard() <= self.shard { month } else { self.month };
-        let begun = Instant::now();
+        let (begun, watch) = (Instant::now(), Watch::begin());
         if let Err(fault) = self.engine.append(self.shard, month, self.next, rows) {
             tracing::error!(%fault, leaves = rows.len(), "leaves could not be stored");
             self.fail(&fault);
@@ -245,6 +261,7 @@ impl Writer {
         }
         let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.shared.last_commit_us.store(took, Ordering::Relaxed);
+        self.waits.add(watch.waited());
         self.month = month;
         self.next += rows.len() as u64;
         self.shared.size.store(self.next, Ordering::Release);
@@ -316,7 +333,7 @@ impl Writer {
         leaf.me = Some(self.region.to_string());
         leaf.ts = now.ms();
         let bytes = leaf.to_bytes()?;
-        Some(row_of(leaf, bytes))
+        Some(row_of(&leaf, bytes))
     }
 
     pub fn look_at_disk(&mut self) {
@@ -347,14 +364,14 @@ impl Drop for Writer {
 }
 
 /// A leaf with its bytes as it goes into the store.
-pub(super) fn row_of(leaf: Leaf, bytes: Vec<u8>) -> Row {
+pub(super) fn row_of(leaf: &Leaf, bytes: Vec<u8>) -> Row {
     let hash: Hash = leaf_hash(&bytes);
     Row {
         leaf: bytes,
         hash,
         kind: leaf.t.name(),
         ts: leaf.ts,
-        exchange: leaf.x,
+        exchange: leaf.x.clone(),
         used_id: None,
         take: None,
         deed: None,

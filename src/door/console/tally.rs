@@ -129,6 +129,16 @@ impl Tally {
         };
         let end = size.min(next.saturating_add(LEAVES_AT_ONCE.max(LEAVES_AT_START)));
         while next < end {
+            let recent = ledger.recent(&origin, next);
+            if !recent.is_empty() {
+                let mut book = self.book();
+                for batch in recent {
+                    batch.from(next).for_each(|(_, recent)| book.count(&recent.leaf.glance()));
+                    next = batch.end();
+                }
+                book.next = next;
+                continue;
+            }
             let leaves = ledger.leaves(&origin, next..end.min(next + CHUNK))?;
             // A dropped month, or a crash's gap that recovery tells of: nothing to count.
             let Some(last) = leaves.last().map(|leaf| leaf.index) else { break };

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::SHORT_HASH_BYTES;
@@ -92,7 +93,7 @@ pub struct SearchKeys {
 /// The key of one half-year. No `Debug`, no `Clone`.
 pub struct ShardKey {
     shard: Shard,
-    key: hmac::Key,
+    key: Keyed,
 }
 
 /// What stands for one subject in one half-year: `T`. Whoever holds it can find that subject
@@ -100,7 +101,25 @@ pub struct ShardKey {
 #[derive(Clone)]
 pub struct SubjectKey {
     bytes: [u8; 32],
-    key: hmac::Key,
+    key: Keyed,
+}
+
+/// HMAC-SHA256 under one key. Not aws-lc's: an exchange has some ten of these over a block or two, and
+/// there three quarters of each went into making and copying contexts on the heap.
+#[derive(Clone)]
+struct Keyed(Hmac<Sha256>);
+
+impl Keyed {
+    fn new(key: &[u8]) -> Self {
+        // A key of HMAC may have any length: there is no error to come.
+        Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
+    }
+
+    fn of(&self, message: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        message.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
 }
 
 impl SearchKeys {
@@ -129,7 +148,7 @@ impl SearchKeys {
             return Ok(present.clone());
         }
         let bytes = read_or_make_secret::<KEY_BYTES>(&self.folder.join(format!("{shard}.key")))?;
-        let key = Arc::new(ShardKey { shard, key: hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref()) });
+        let key = Arc::new(ShardKey { shard, key: Keyed::new(bytes.as_ref()) });
         self.present.store(Some(key.clone()));
         Ok(key)
     }
@@ -137,18 +156,14 @@ impl SearchKeys {
 
 impl ShardKey {
     pub fn subject(&self, field: Field, value: &str) -> SubjectKey {
-        let mut named = Vec::with_capacity(64);
-        named.extend_from_slice(field.name().as_bytes());
-        named.push(0);
-        named.extend_from_slice(normalised(field, value).as_bytes());
-        let subject = hmac::sign(&self.key, &named);
-        SubjectKey::from_bytes(subject.as_ref().try_into().unwrap_or([0; 32]))
+        let value = normalised(field, value);
+        SubjectKey::from_bytes(self.key.of(&[field.name().as_bytes(), &[0], value.as_bytes()]))
     }
 }
 
 impl SubjectKey {
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self { bytes, key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) }
+        Self { bytes, key: Keyed::new(&bytes) }
     }
 
     pub fn bytes(&self) -> &[u8; 32] {
@@ -167,8 +182,7 @@ impl SubjectKey {
             *digit += u8::try_from(rest % 10).unwrap_or(0);
             rest /= 10;
         }
-        let token = hmac::sign(&self.key, &named);
-        token.as_ref().first_chunk().copied().unwrap_or([0; TOKEN_BYTES])
+        self.key.of(&[&named]).first_chunk().copied().unwrap_or([0; TOKEN_BYTES])
     }
 }
 
@@ -184,23 +198,24 @@ pub fn tag_of(r: &[u8], subject: &SubjectKey) -> String {
 }
 
 /// Makes the tags of one leaf.
-pub(super) struct TagKey(hmac::Key);
+pub(super) struct TagKey(Keyed);
 
 impl TagKey {
     pub fn new(r: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, r))
+        Self(Keyed::new(r))
     }
 
     pub fn tag(&self, subject: &SubjectKey) -> String {
-        let tag = hmac::sign(&self.0, &subject.bytes);
-        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..SHORT_HASH_BYTES).unwrap_or_default())
+        let tag = self.0.of(&[&subject.bytes]);
+        URL_SAFE_NO_PAD.encode(tag.get(..SHORT_HASH_BYTES).unwrap_or_default())
     }
 }
 
 /// NFKC, upper case, without spaces and hyphens; a resident id of 15 digits as of 18.
 fn normalised(field: Field, value: &str) -> Cow<'_, str> {
     let stays = |c: u8| c.is_ascii_graphic() && !c.is_ascii_lowercase() && c != b'-';
-    if value.bytes().all(stays) && field != Field::Citizen {
+    // Fifteen characters may be an old resident id, and stand for a newer one.
+    if value.bytes().all(stays) && (field != Field::Citizen || value.len() != 15) {
         return Cow::Borrowed(value);
     }
     let kept = |c: &char| !c.is_whitespace() && *c != '-';

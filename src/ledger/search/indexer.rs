@@ -5,6 +5,7 @@
 //! from the log itself. Erased tokens leave it before the erasure is reported. Its faults
 //! cost speed, never an answer.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,11 +14,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::super::Glance;
 use super::super::shared::Shared;
 use super::super::workers::give_way;
+use super::super::{Glance, RecentLeaf};
 use crate::clock::Now;
-use crate::ledger::evidence::{TOKEN_RECORD_BYTES, day_number};
+use crate::ledger::evidence::{TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number};
 use crate::store::sqlite::{
     FacetWriter, Facets, SqliteShelf, TokenWriter, Vaults, facet_index_path, remove_index, token_index_path,
 };
@@ -59,6 +60,8 @@ struct OpenIndex {
     month: Month,
     facets: FacetWriter,
     tokens: Vec<(RetentionClass, TokenWriter)>,
+    /// Tokens of all that the facets have are in, too: what follows may be taken from memory.
+    level: bool,
 }
 
 impl Indexer {
@@ -133,7 +136,9 @@ impl Indexer {
                     Some(open) => open,
                     None => self.open_index(shard, month)?,
                 };
-                self.take_in_month(&mut open)?;
+                if !self.take_in_recent(&mut open)? {
+                    self.take_in_month(&mut open)?;
+                }
                 open.facets.rest()?;
                 open.tokens.iter().try_for_each(|(_, index)| index.rest())?;
                 self.open = Some(open);
@@ -144,7 +149,47 @@ impl Indexer {
 
     fn open_index(&self, shard: Shard, month: Month) -> Result<OpenIndex, StoreFault> {
         let facets = FacetWriter::open(facet_index_path(&self.data, shard, month))?;
-        Ok(OpenIndex { shard, month, facets, tokens: Vec::new() })
+        Ok(OpenIndex { shard, month, facets, tokens: Vec::new(), level: false })
+    }
+
+    /// [`Self::take_in_month`] from the leaves in memory, where these follow on what the index has; false
+    /// where they do not.
+    fn take_in_recent(&self, open: &mut OpenIndex) -> Result<bool, StoreFault> {
+        let Some(from) = open.facets.upto().map(|upto| upto + 1).filter(|_| open.level) else {
+            return Ok(false);
+        };
+        let recent = self.shared.recent.from(open.shard, from);
+        let leaves: Vec<(u64, &RecentLeaf)> = recent.iter().flat_map(|batch| batch.from(from)).collect();
+        let Some((last, _)) = leaves.last().copied() else { return Ok(false) };
+        let mut tokens: BTreeMap<RetentionClass, Vec<(i64, [u8; TOKEN_BYTES], u64)>> = BTreeMap::new();
+        for (index, leaf) in &leaves {
+            let Some((class, records)) = &leaf.tokens else { continue };
+            let of_class = tokens.entry(*class).or_default();
+            of_class.extend(entries_of(records, leaf.leaf.ts, *index));
+        }
+        let has_index = |class| open.tokens.iter().any(|(known, _)| known == class);
+        if recent.iter().any(|batch| batch.month != open.month) || !tokens.keys().all(has_index) {
+            return Ok(false);
+        }
+        // Where this breaks off, the files tell what is missing.
+        open.level = false;
+        for some in leaves.chunks(AT_ONCE) {
+            let glances: Vec<(u64, Glance<'_>)> =
+                some.iter().map(|(at, leaf)| (*at, leaf.leaf.glance())).collect();
+            let facets: Vec<Facets<'_>> =
+                glances.iter().map(|(index, leaf)| facets_of(*index, leaf)).collect();
+            if let Some((upto, _)) = some.last() {
+                open.facets.add(&facets, *upto)?;
+            }
+        }
+        for (class, index) in &mut open.tokens {
+            if let Some(tokens) = tokens.get_mut(class) {
+                index.add(tokens, last)?;
+            }
+        }
+        open.level = true;
+        self.shared.recent.taken(open.shard, last + 1);
+        Ok(true)
     }
 
     fn take_in_month(&self, open: &mut OpenIndex) -> Result<(), StoreFault> {
@@ -189,12 +234,7 @@ impl Indexer {
                     for (at, records) in &rows {
                         while times.next_if(|(index, _)| index < at).is_some() {}
                         let Some((_, ts)) = times.next_if(|(index, _)| index == at) else { continue };
-                        let day = day_number(Now::from_ms(ts));
-                        for record in records.chunks_exact(TOKEN_RECORD_BYTES) {
-                            if let Some(token) = record.last_chunk() {
-                                tokens.push((day, *token, *at));
-                            }
-                        }
+                        tokens.extend(entries_of(records, ts, *at));
                     }
                     from = last + 1;
                 }
@@ -208,10 +248,12 @@ impl Indexer {
                 }
             }
         }
+        open.level = true;
         Ok(())
     }
 
     fn forget(&mut self, shard: Shard, of: &[u64]) -> Result<(), StoreFault> {
+        self.shared.recent.forget();
         for (month, class) in self.vaults.list(shard)? {
             let path = token_index_path(&self.data, shard, month, class);
             let open = self.open.as_mut().filter(|open| (open.shard, open.month) == (shard, month));
@@ -224,6 +266,17 @@ impl Indexer {
         }
         Ok(())
     }
+}
+
+/// Day, token and index of the tokens of a leaf that was stamped at `ts` (milliseconds).
+fn entries_of(
+    records: &[u8],
+    ts: i64,
+    index: u64,
+) -> impl Iterator<Item = (i64, [u8; TOKEN_BYTES], u64)> + use<'_> {
+    let day = day_number(Now::from_ms(ts));
+    let tokens = records.chunks_exact(TOKEN_RECORD_BYTES).filter_map(|record| record.last_chunk());
+    tokens.map(move |token| (day, *token, index))
 }
 
 /// What a leaf is found by.

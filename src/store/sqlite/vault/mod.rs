@@ -21,8 +21,8 @@ use super::super::{Month, RetentionClass, Shard};
 pub use reader::{StoredVault, VaultFile, Vaults};
 pub(super) use writer::VaultHand;
 
-/// `sealed` stands behind what a search reads: with pages of 4 KiB most of it lies on pages of its
-/// own, so that scanning tokens reads a seventh of a page a row, and no page is half empty.
+/// `sealed` stands behind what a search reads: where it is longer than a page, most of it lies on pages of
+/// its own.
 /// `sum` tells a damaged row from a true one; `leaf` of `hold` and `erased` is the index of
 /// the leaf that recorded the order, in this log (or a later one: `shard`).
 const SCHEMA: &str = "

@@ -12,8 +12,13 @@ use super::super::{file_fault, make_folder, open_unflushed, sqlite_fault};
 use super::{SCHEMA, row_sum, vault_path};
 use crate::store::{Month, RetentionClass, Row, Shard, StoreFault, VaultOrder, VaultRow};
 
-/// Rows in a WAL after which they are copied into the file while work goes on: some 8 MiB.
+/// Rows in a WAL after which they are copied into the file while work goes on: some 12 MiB.
 const ROWS_IN_WAL: usize = 2048;
+/// What a commit counts for at least: it writes a whole page, however few its rows.
+const ROWS_OF_A_COMMIT: usize = 5;
+/// Octets of a page: five lookups. Writing a page to the WAL and copying it into the file costs what the
+/// calls cost more than its octets, and a row of 5.5 KB takes more than one page of 4 KiB.
+const PAGE: u32 = 32 * 1024;
 
 /// At most one open vault a class: that of the month being written.
 #[derive(Default)]
@@ -251,7 +256,7 @@ impl OpenVault {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        let connection = open_unflushed(&path, SCHEMA)?;
+        let connection = open_unflushed(&path, SCHEMA, PAGE)?;
         let prepare = || -> rusqlite::Result<(usize, HashSet<i64>)> {
             let gone = match first {
                 Some(first) => connection.execute("DELETE FROM vault WHERE idx>=?", [first.cast_signed()])?,
@@ -294,7 +299,7 @@ impl OpenVault {
         }
         transaction.commit()?;
         self.epochs.extend(fresh);
-        self.in_wal += count;
+        self.in_wal += count.max(ROWS_OF_A_COMMIT);
         Ok(())
     }
 }
