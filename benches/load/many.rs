@@ -29,8 +29,6 @@ pub struct Asker {
 const DAYS: u32 = 30;
 /// Leaves on their way at once.
 const AT_ONCE: usize = 1024;
-/// The last of them are measured: long after whatever the first ones cost.
-const MEASURED: u64 = 20_000;
 
 /// Every region of the country that may have a gateway, but the scene's two.
 pub fn regions() -> impl Iterator<Item = Region> {
@@ -96,31 +94,52 @@ impl Scene {
     }
 
     /// Writes `count` leaves of lookups into the ledger, as the gateway does, the gateway being
-    /// down. For a thread of its own. Returns the CPU time that one of the last cost this process.
-    pub fn add_leaves(&self, count: u64) -> Result<Duration> {
+    /// down. For a thread of its own.
+    pub fn add_leaves(&self, count: u64) -> Result<()> {
         // No server runs yet.
         move_thread(&format!("{SERVER_CORE},{GENERATOR_CORE}"))?;
+        Log::open(self)?.add(count).map(drop)
+    }
+}
+
+/// The ledger of a scene, open without a gateway.
+pub struct Log {
+    ledger: Ledger,
+    leaves: u64,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Log {
+    /// For a thread outside of any runtime.
+    pub fn open(scene: &Scene) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let settings = LedgerSettings {
-                data_dir: self.home.join("data"),
-                region: self.answering,
-                key: LedgerKey::from_pem(&fs::read(self.home.join("keys/ledger.key"))?)
-                    .map_err(|fault| anyhow!("{fault}"))?,
-                auditors: Vec::new(),
-                clock: Clock::system(),
-                workers: None,
-            };
-            let (ledger, _) = Ledger::open(settings).map_err(|fault| anyhow!("{fault}"))?;
-            let first = count.saturating_sub(MEASURED);
-            record(&ledger, 0..first).await?;
-            let before = own_cpu()?;
-            record(&ledger, first..count).await?;
-            let each = (own_cpu()? - before).div_f64((count - first).max(1) as f64);
-            // The index too, or the gateway would still be at it while it is measured.
+        let settings = LedgerSettings {
+            data_dir: scene.home.join("data"),
+            region: scene.answering,
+            key: LedgerKey::from_pem(&fs::read(scene.home.join("keys/ledger.key"))?)
+                .map_err(|fault| anyhow!("{fault}"))?,
+            auditors: Vec::new(),
+            clock: Clock::system(),
+            workers: None,
+        };
+        let opened = runtime.block_on(async { Ledger::open(settings) });
+        let (ledger, _) = opened.map_err(|fault| anyhow!("{fault}"))?;
+        let (_, leaves) = ledger.present();
+        Ok(Self { ledger, leaves, runtime })
+    }
+
+    /// Records so many more leaves, indexed and under a checkpoint in the end; CPU time of this process
+    /// for one.
+    pub fn add(&mut self, count: u64) -> Result<Duration> {
+        let (ledger, from) = (&self.ledger, self.leaves);
+        let before = own_cpu()?;
+        self.runtime.block_on(async {
+            record(ledger, from..from + count).await?;
             ensure!(ledger.flush().await && ledger.index().await, "the ledger did not flush");
-            Ok(each)
-        })
+            Ok(())
+        })?;
+        self.leaves += count;
+        Ok((own_cpu()? - before).div_f64(count.max(1) as f64))
     }
 }
 
@@ -145,7 +164,8 @@ async fn record(ledger: &Ledger, leaves: std::ops::Range<u64>) -> Result<()> {
 fn leaf(nth: u64) -> Leaf {
     let hash = |what: u64| LeafHash(sha256(&(nth * 8 + what).to_be_bytes()));
     Leaf {
-        x: Some(format!("{nth:022}")),
+        // Without an order, as most clients choose their ids.
+        x: hash(3).0.first_chunk::<16>().map(|octets| URL_SAFE_NO_PAD.encode(octets)),
         op: Some("license.query".into()),
         item: Some(ITEM.into()),
         lt: Some(MARRIAGE.into()),

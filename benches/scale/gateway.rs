@@ -57,8 +57,6 @@ pub struct Gateway {
     server: Server,
     /// From start to the open door.
     pub started: Duration,
-    /// CPU microseconds to record one leaf, the log being that long.
-    pub leaf_cpu: Option<f64>,
     before: u64,
     answers: u64,
     checked: Checked,
@@ -91,7 +89,7 @@ impl Gateway {
         scene.add_agreements(house.agreements)?;
         // Its own thread: a runtime is made in it.
         let recorded = std::thread::scope(|scope| scope.spawn(|| scene.add_leaves(house.leaves)).join());
-        let leaf_cpu = recorded.map_err(|_| anyhow::anyhow!("recording panicked"))??;
+        recorded.map_err(|_| anyhow::anyhow!("recording panicked"))??;
         let settings = scene.home.join("gateway.toml");
         let text = std::fs::read_to_string(&settings)?;
         std::fs::write(
@@ -109,7 +107,6 @@ impl Gateway {
             askers,
             server,
             started,
-            leaf_cpu: Some(leaf_cpu.as_secs_f64() * 1e6),
             before: house.leaves,
             answers: 0,
             checked: Checked::default(),

@@ -19,12 +19,14 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, ValueEnum};
 
-use gateway::{Gateway, House};
+use gateway::{Gateway, House, grouped};
 use load::inside;
+use load::many::Log;
 use load::process::{GENERATOR_CORE, SERVER_CORE, pin_generator, unwanted};
+use load::scene::Scene;
 use table::{Line, Table};
 
 /// A lookup among many of everything.
@@ -143,6 +145,9 @@ async fn measure(arguments: &Arguments, table: &mut Table, begun: Instant) -> Re
             Axis::Leaves => {
                 let many = House { leaves: arguments.leaves, ..FEW };
                 compare(arguments, table, "leaves in the log 日志条目", FEW, many).await?;
+                // Outside of this runtime: a log has one of its own.
+                let recorded = std::thread::scope(|scope| scope.spawn(|| recording(arguments)).join());
+                table.add(recorded.map_err(|_| anyhow!("recording panicked"))??);
             }
             Axis::Connections => connections::measure(arguments, table).await?,
             Axis::Cores => cores(arguments, table)?,
@@ -224,17 +229,31 @@ async fn compare(
         |what: String, turn| Line { what, from: from.clone(), to: to.clone(), turns: vec![turn], places: 0 };
     table.add(line(format!("ms from start to open door: {what} 启动"), start));
     table.add(line(format!("MiB resident after it: {what} 内存"), memory));
-    if let (Some(one), Some(other)) = (small.leaf_cpu, large.leaf_cpu)
-        && few.leaves != many.leaves
-        && few.licenses == many.licenses
-    {
-        table.add(Line {
-            places: 1,
-            ..line("CPU µs to record a leaf (P11) 记录一条".to_owned(), (one, other))
-        });
-    }
     small.close().await?;
     large.close().await
+}
+
+/// What it costs to record a leaf, its index and checkpoint included, behind few leaves and many.
+fn recording(arguments: &Timed<'_>) -> Result<Line> {
+    const AT_ONCE: u64 = 10_000;
+    let (few, many) = (Scene::set(FEW.licenses)?, Scene::set(FEW.licenses)?);
+    few.add_leaves(FEW.leaves)?;
+    many.add_leaves(arguments.leaves)?;
+    let (mut few, mut many) = (Log::open(&few)?, Log::open(&many)?);
+    let mut turns = Vec::new();
+    for round in 0..arguments.rounds {
+        println!("recording: turn {} of {}", round + 1, arguments.rounds);
+        let each = |log: &mut Log| Ok::<_, anyhow::Error>(log.add(AT_ONCE)?.as_secs_f64() * 1e6);
+        turns.push(if round % 2 == 0 {
+            let one = each(&mut few)?;
+            (one, each(&mut many)?)
+        } else {
+            let other = each(&mut many)?;
+            (each(&mut few)?, other)
+        });
+    }
+    let what = "CPU µs to record a leaf (P11) 记录一条".to_owned();
+    Ok(Line { what, from: grouped(FEW.leaves), to: grouped(arguments.leaves), turns, places: 1 })
 }
 
 /// One worker and two, without sockets.

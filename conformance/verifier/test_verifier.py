@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tongban_verify as verifier  # noqa: E402
 
-# TONGBAN_RANDOM_EDITS=10000 makes so many of each: minutes (scripts/random-edits).
+# TONGBAN_RANDOM_EDITS=10000 makes so many of each, as the gate does (scripts/random-edits).
 EDITS_OF_PACKAGE = int(os.environ.get("TONGBAN_RANDOM_EDITS", 2_000))
 EDITS_OF_DIRECTORY = int(os.environ.get("TONGBAN_RANDOM_EDITS", 10_000))
 

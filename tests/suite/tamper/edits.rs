@@ -1,7 +1,7 @@
 //! Two thousand random edits of a small log's files (and eight thousand of a package in
 //! `packages.rs`), every one found: octets flipped, cut out, put in, swapped, cut off, or taken
-//! from another region's file. As many as `TONGBAN_RANDOM_EDITS` says instead: ten thousand of
-//! each take minutes and are run before a release (`scripts/random-edits`).
+//! from another region's file. As many as `TONGBAN_RANDOM_EDITS` says instead: the gate makes ten
+//! thousand of each (`scripts/random-edits`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
