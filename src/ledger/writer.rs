@@ -227,7 +227,13 @@ impl Writer {
             .zip(first..)
             .filter_map(|(row, index)| Some(Deed { at: mark(index), bytes: row.deed.take()? }))
             .collect();
-        // Before any reply: who waits for a deed of this commit finds it on its way.
+        // Before any reply: who asks the index to follow finds this commit in memory.
+        let recent = rows.iter_mut().zip(leaves).map(|(row, leaf)| {
+            let tokens = row.vault.as_mut().map(|vault| (vault.class, std::mem::take(&mut vault.tokens)));
+            RecentLeaf { leaf, tokens }
+        });
+        self.shared.recent.add(self.shard, Batch { month: self.month, first, leaves: recent.collect() });
+        // Nor later: who waits for a deed of this commit finds it on its way.
         if !deeds.is_empty() {
             self.carrier.carry(deeds);
         }
@@ -237,11 +243,6 @@ impl Writer {
         });
         self.tell(placed.collect());
         refuse(used_up, RecordFault::UsedUp);
-        let recent = rows.into_iter().zip(leaves).map(|(row, leaf)| {
-            let tokens = row.vault.map(|vault| (vault.class, vault.tokens));
-            RecentLeaf { leaf, tokens }
-        });
-        self.shared.recent.add(self.shard, Batch { month: self.month, first, leaves: recent.collect() });
     }
 
     /// Makes rows durable and lets everybody know; a failure poisons unless the disk is full.

@@ -153,11 +153,12 @@ impl Indexer {
     }
 
     /// [`Self::take_in_month`] from the leaves in memory, where these follow on what the index has; false
-    /// where they do not.
+    /// where that is not all.
     fn take_in_recent(&self, open: &mut OpenIndex) -> Result<bool, StoreFault> {
         let Some(from) = open.facets.upto().map(|upto| upto + 1).filter(|_| open.level) else {
             return Ok(false);
         };
+        let size = self.shared.durable(open.shard);
         let recent = self.shared.recent.from(open.shard, from);
         let leaves: Vec<(u64, &RecentLeaf)> = recent.iter().flat_map(|batch| batch.from(from)).collect();
         let Some((last, _)) = leaves.last().copied() else { return Ok(false) };
@@ -189,7 +190,8 @@ impl Indexer {
         }
         open.level = true;
         self.shared.recent.taken(open.shard, last + 1);
-        Ok(true)
+        // The writer's own leaves are in the files only.
+        Ok(last + 1 >= size)
     }
 
     fn take_in_month(&self, open: &mut OpenIndex) -> Result<(), StoreFault> {
