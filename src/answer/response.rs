@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::clock::Now;
 use crate::domain::Region;
 use crate::envelope::{self, Typ};
-use crate::json::{write_as_told, write_string};
+use crate::json::write_string;
 use crate::keys::{SignFault, SigningKey};
 use crate::ledger::Place;
 
@@ -67,7 +67,8 @@ impl Response<'_> {
         write_string(self.op, &mut out);
         let name = if self.status < 300 { "result" } else { "problem" };
         let _ = write!(out, ",\"status\":{},\"{name}\":", self.status);
-        write_as_told(self.outcome, &mut out);
+        // A `Value` is always written.
+        let _ = serde_json::to_writer(&mut out, self.outcome);
         out.extend_from_slice(b",\"log\":{\"origin\":");
         write_string(&self.place.origin, &mut out);
         let _ = write!(out, ",\"index\":{},\"leaf\":", self.place.index);

@@ -8,30 +8,16 @@ const LARGEST_EXACT: i64 = 1 << 53;
 
 /// The canonical bytes of `value`.
 pub fn jcs(value: &Value) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    write(value, Order::Canonical, &mut out);
+    let mut out = Vec::with_capacity(256);
+    write(value, &mut out);
     out
 }
 
-/// The same value with members and numbers as they were put in.
-pub fn write_as_told(value: &Value, out: &mut Vec<u8>) {
-    write(value, Order::AsTold, out);
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Canonical,
-    AsTold,
-}
-
-fn write(value: &Value, order: Order, out: &mut Vec<u8>) {
+fn write(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) if order == Order::AsTold => {
-            out.extend_from_slice(number.to_string().as_bytes())
-        }
         Value::Number(number) => write_number(number, out),
         Value::String(text) => write_string(text, out),
         Value::Array(items) => {
@@ -40,39 +26,30 @@ fn write(value: &Value, order: Order, out: &mut Vec<u8>) {
                 if place > 0 {
                     out.push(b',');
                 }
-                write(item, order, out);
+                write(item, out);
             }
             out.push(b']');
         }
-        Value::Object(members) if order == Order::AsTold => write_members(members.iter(), order, out),
-        Value::Object(members) => write_members(sorted(members).into_iter(), order, out),
+        Value::Object(members) => write_object(members, out),
     }
 }
 
-/// By the UTF-16 code units of their names (§3.2.3).
-fn sorted(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
+/// Members in the order of their names' UTF-16 code units (§3.2.3).
+fn write_object(members: &Map<String, Value>, out: &mut Vec<u8>) {
     let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
     if sorted.iter().all(|(name, _)| name.is_ascii()) {
         sorted.sort_unstable_by_key(|(name, _)| *name);
     } else {
         sorted.sort_unstable_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     }
-    sorted
-}
-
-fn write_members<'a>(
-    members: impl Iterator<Item = (&'a String, &'a Value)>,
-    order: Order,
-    out: &mut Vec<u8>,
-) {
     out.push(b'{');
-    for (place, (name, value)) in members.enumerate() {
+    for (place, (name, value)) in sorted.into_iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
         write_string(name, out);
         out.push(b':');
-        write(value, order, out);
+        write(value, out);
     }
     out.push(b'}');
 }

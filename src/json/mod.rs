@@ -8,7 +8,7 @@ mod canonical;
 mod parser;
 mod text;
 
-pub use canonical::{jcs, write_as_told, write_string};
+pub use canonical::{jcs, write_string};
 
 use serde_json::Value;
 

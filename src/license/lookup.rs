@@ -161,7 +161,7 @@ fn is_named(record: &LicenseRecord, query: &LicenseQuery) -> bool {
 fn answer(licenses: Vec<Value>, found: &Found, permit: &LicensePermit) -> LicenseAnswer {
     let as_of = found.held.asked_at.secs();
     let count = licenses.len();
-    let mut result = Map::with_capacity(5);
+    let mut result = Map::new();
     result.insert("found".into(), Value::Bool(count > 0));
     result.insert("source".into(), Value::from(found.source.word()));
     result.insert("as_of".into(), Value::from(as_of));
@@ -192,7 +192,7 @@ struct Cut<'a> {
 impl Cut<'_> {
     fn license(&self, record: &LicenseRecord) -> Value {
         let header = record.header();
-        let mut told = Map::with_capacity(10);
+        let mut told = Map::new();
         let mut tell = |name: &str, value: Value| told.insert(name.to_owned(), value);
         tell("license_id", header.license_id.as_ref().into());
         tell("type", header.type_code.as_ref().into());
@@ -215,9 +215,7 @@ impl Cut<'_> {
     fn data(&self, record: &LicenseRecord) -> Value {
         let told = self.query.fields.iter().filter(|field| self.may_tell(field));
         let told = told.filter_map(|field| Some((field.clone(), record.field(field)?)));
-        let mut data = Map::with_capacity(self.query.fields.len());
-        data.extend(told);
-        Value::Object(data)
+        Value::Object(told.collect())
     }
 
     fn matches(&self, record: &LicenseRecord) -> Value {
