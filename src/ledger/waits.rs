@@ -46,8 +46,12 @@ impl Watch {
         Self { begun: Instant::now(), worked: worked() }
     }
 
+    pub fn took(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     pub fn waited(&self) -> Duration {
-        self.begun.elapsed().saturating_sub(worked().saturating_sub(self.worked))
+        self.took().saturating_sub(worked().saturating_sub(self.worked))
     }
 }
 
@@ -88,6 +92,6 @@ mod tests {
             std::hint::spin_loop();
         }
         let waited = watch.waited();
-        assert!(watch.begun.elapsed() - waited >= TWENTY);
+        assert!(watch.took() - waited >= TWENTY);
     }
 }

@@ -31,7 +31,7 @@ use crate::store::{Deed, Engine, Mark, Month, Row, Shard, StoreFault, Take, Vaul
 
 /// Leaves in one commit: beyond this the flush is no longer what costs, and the first in
 /// line would wait for the last.
-const MOST_IN_A_COMMIT: usize = 1024;
+pub(super) const MOST_IN_A_COMMIT: usize = 1024;
 /// A writer whose last commit held several leaves waits for so many, so long, and never while all
 /// [`Workers`] are out of work. A commit costs as much as the work on a whole exchange. A lone
 /// caller never waits: the commit before held one leaf.
@@ -140,9 +140,10 @@ impl Writer {
         if self.last_batch < 2 {
             return;
         }
-        let enough = if self.waits.least() > SLOW_DISK { ENOUGH_FOR_A_SLOW_DISK } else { ENOUGH_IN_A_COMMIT };
         if let Some((workers, _)) = &self.workers {
-            workers.linger(LINGER, enough, || self.shared.queue_depth.load(Ordering::Relaxed));
+            workers.linger(LINGER, enough(self.waits.least()), || {
+                self.shared.queue_depth.load(Ordering::Relaxed)
+            });
         }
     }
 
@@ -254,13 +255,13 @@ impl Writer {
         let month = Month::at(now).max(self.month);
         // A log that was begun ahead of its half-year has months of the one before.
         let month = if month.shard() <= self.shard { month } else { self.month };
-        let (begun, watch) = (Instant::now(), Watch::begin());
+        let watch = Watch::begin();
         if let Err(fault) = self.engine.append(self.shard, month, self.next, rows) {
             tracing::error!(%fault, leaves = rows.len(), "leaves could not be stored");
             self.fail(&fault);
             return Err(());
         }
-        let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = u64::try_from(watch.took().as_micros()).unwrap_or(u64::MAX);
         self.shared.last_commit_us.store(took, Ordering::Relaxed);
         self.waits.add(watch.waited());
         self.month = month;
@@ -364,6 +365,11 @@ impl Drop for Writer {
     }
 }
 
+/// For how many leaves a busy writer waits, by what a flush takes.
+fn enough(flush: Duration) -> usize {
+    if flush > SLOW_DISK { ENOUGH_FOR_A_SLOW_DISK } else { ENOUGH_IN_A_COMMIT }
+}
+
 /// A leaf with its bytes as it goes into the store.
 pub(super) fn row_of(leaf: &Leaf, bytes: Vec<u8>) -> Row {
     let hash: Hash = leaf_hash(&bytes);
@@ -390,4 +396,16 @@ fn reply(told: Vec<Told>) {
 
 fn refuse(jobs: Vec<Record>, fault: RecordFault) {
     reply(jobs.into_iter().map(|job| (job.reply, Err(fault))).collect());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_disks_commit_is_smaller_than_a_quick_ones() {
+        let us = Duration::from_micros;
+        assert_eq!((enough(us(100)), enough(us(1_000))), (64, 64));
+        assert_eq!((enough(us(1_001)), enough(us(20_000))), (16, 16));
+    }
 }

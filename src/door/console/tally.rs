@@ -199,7 +199,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Leaf;
+    use crate::ledger::{Leaf, LedgerKey, LedgerSettings};
 
     fn leaf(t: LeafKind, dec: Decision, code: Option<&str>, ms: u32) -> Leaf {
         Leaf {
@@ -246,5 +246,40 @@ mod tests {
         }
         book.forget(Now::from_ms(299 * HOUR_MS));
         assert_eq!(book.hours.len(), 193);
+    }
+
+    #[tokio::test]
+    async fn what_is_counted_from_memory_is_what_the_files_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Now::from_ms(1_900_000_000_000);
+        let open = || {
+            let settings = LedgerSettings {
+                data_dir: dir.path().to_owned(),
+                region: crate::domain::Region::parse("421202").unwrap(),
+                key: LedgerKey::from_seed(&[1; 32]).unwrap(),
+                auditors: Vec::new(),
+                clock: crate::clock::Clock::by_hand(now),
+                workers: None,
+            };
+            Ledger::open(settings).unwrap().0
+        };
+        let (ledger, followed) = (open(), Tally::default());
+        for n in 0..40 {
+            let refused = (n % 4 == 0).then_some("replay");
+            let dec = if refused.is_some() { Decision::Deny } else { Decision::Permit };
+            ledger.record(leaf(LeafKind::In, dec, refused, n).into()).await.unwrap();
+            if n % 8 == 3 {
+                followed.catch_up(&ledger, now).unwrap();
+            }
+        }
+        assert!(!ledger.recent(&ledger.origin(), 30).is_empty(), "the last are in memory");
+        followed.catch_up(&ledger, now).unwrap();
+        drop(ledger);
+        let (ledger, read) = (open(), Tally::default());
+        assert!(ledger.recent(&ledger.origin(), 30).is_empty(), "after a start nothing is");
+        read.catch_up(&ledger, now).unwrap();
+        assert_eq!(followed.hours(now, 24, None), read.hours(now, 24, None));
+        let counts = read.hours(now, 1, Some("331083")).remove(0).1;
+        assert_eq!((counts.answered, counts.refused, counts.codes["replay"]), (30, 10, 10));
     }
 }

@@ -105,7 +105,7 @@ pub struct SubjectKey {
 }
 
 /// HMAC-SHA256 under one key. Not aws-lc's: an exchange has some ten of these over a block or two, and
-/// there three quarters of each went into making and copying contexts on the heap.
+/// there half of each went into making and copying contexts on the heap.
 #[derive(Clone)]
 struct Keyed(Hmac<Sha256>);
 

@@ -28,7 +28,7 @@ use crate::store::{Month, RetentionClass, Shard, Shelf as _, StoreFault};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While leaves keep coming, so many wait: the machine has better things to do, and a search
 /// still scans them in some hundredth of a second.
-const MOST_WAITING: u64 = 16_384;
+pub(in crate::ledger) const MOST_WAITING: u64 = 16_384;
 /// Leaves read at once.
 const AT_ONCE: usize = 1_024;
 /// Leaves whose tokens are taken in at once, in runs of their days; their tokens wait in memory,

@@ -276,4 +276,32 @@ mod tests {
             assert_eq!(vaults.row(at).unwrap().unwrap().1.sum_fits, fits, "{sql}");
         }
     }
+
+    #[test]
+    fn a_vault_begun_now_has_large_pages_and_one_begun_before_keeps_its_own() {
+        for (before, pages) in [(None, 32 * 1024), (Some(4096), 4096)] {
+            let dir = tempfile::tempdir().unwrap();
+            let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
+            let root = dir.path().join("ledger");
+            let path = super::super::vault_path(&root, shard, month, RetentionClass::Other);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if let Some(page) = before {
+                drop(super::super::super::open_unflushed(&path, super::super::SCHEMA, page).unwrap());
+            }
+            let vault = VaultRow {
+                class: RetentionClass::Other,
+                epoch: Arc::new(WrappedEpoch { id: 1, wrapped: "{}".into() }),
+                r: [1; 32],
+                tokens: Vec::new(),
+                ev: digest(&SHA256, &[7; 5_000]).as_ref().try_into().unwrap(),
+                sealed: vec![7; 5_000],
+            };
+            let row = Row { kind: "in", vault: Some(vault), ..Row::default() };
+            VaultHand::default().append(&root, shard, month, 0, &[row]).unwrap();
+            let (file, stored) =
+                Vaults::of_data_dir(dir.path()).row(Mark { shard, index: 0 }).unwrap().unwrap();
+            let page: u32 = file.connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+            assert!(page == pages && stored.sum_fits && stored.sealed == [7; 5_000], "{page}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ use super::super::{file_fault, make_folder, open_unflushed, sqlite_fault};
 use super::{SCHEMA, row_sum, vault_path};
 use crate::store::{Month, RetentionClass, Row, Shard, StoreFault, VaultOrder, VaultRow};
 
-/// Rows in a WAL after which they are copied into the file while work goes on: some 12 MiB.
+/// Rows in a WAL after which they are copied into the file while work goes on: 12 MiB of full
+/// commits, 26 of lone ones at most.
 const ROWS_IN_WAL: usize = 2048;
 /// What a commit counts for at least: it writes a whole page, however few its rows.
 const ROWS_OF_A_COMMIT: usize = 5;
