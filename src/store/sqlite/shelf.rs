@@ -20,6 +20,13 @@ const LIVE_MONTHS: usize = 2;
 /// clock may have stepped between two leaves.
 const LONGEST_MEMORY_MS: i64 = 2 * 86_400_000;
 
+/// Newest first. Places are sorted, not rows, and not found by a walk over the month, which is what SQLite
+/// chooses when it is asked for rows in the order of `idx`. The condition fits the index of older
+/// files, too, where it is an `IN`.
+const OUT_SINCE: &str = "SELECT idx, hash, leaf, kind, exchange FROM leaf WHERE idx IN \
+     (SELECT idx FROM leaf WHERE (kind='out.sent' OR kind='out.done' OR kind='out.failed') AND ts>=?) \
+     ORDER BY idx DESC";
+
 #[derive(Clone)]
 pub struct SqliteShelf {
     root: PathBuf,
@@ -278,10 +285,7 @@ impl Shelf for SqliteShelf {
                     since = last.map(|last| last - OPEN_SENDS_DAYS * 86_400_000);
                 }
                 let Some(since) = since else { return Ok(()) };
-                let mut statement = connection.prepare(
-                    "SELECT idx, hash, leaf, kind, exchange FROM leaf \
-                     WHERE kind IN ('out.sent', 'out.done', 'out.failed') AND ts>=? ORDER BY idx DESC",
-                )?;
+                let mut statement = connection.prepare(OUT_SINCE)?;
                 let mut rows = statement.query(params![since])?;
                 while let Some(row) = rows.next()? {
                     let Some(exchange) = text(row, 4)? else { continue };
@@ -388,5 +392,52 @@ mod tests {
             file.read(|connection| first_alive(connection, Now::from_secs(start + hour * HOUR))).unwrap()
         };
         assert_eq!((first(0), first(199), first(1000)), (0, 151, 200), "not the whole month is read");
+    }
+
+    /// What SQLite says of how it does `sql`, a line a step.
+    fn plan(connection: &Connection, sql: &str, column: usize) -> Vec<String> {
+        let mut statement = connection.prepare(sql).unwrap();
+        let values = vec![rusqlite::types::Null; statement.parameter_count()];
+        let steps = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(column)).unwrap();
+        steps.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn open_sends_are_looked_up_and_not_walked_to_also_in_older_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
+        let rows: Vec<Row> = ["in", "out.sent", "out.sent", "out.done", "in", "out.sent", "out.failed"]
+            .iter()
+            .zip([7, 1, 2, 1, 8, 3, 2])
+            .map(|(kind, exchange)| Row { kind, exchange: Some(exchange.to_string()), ..Row::default() })
+            .collect();
+        SqliteEngine::new(dir.path().to_owned()).append(shard, month, 0, &rows).unwrap();
+        let shelf = SqliteShelf::new(dir.path().to_owned());
+        let file = Connection::open(month_path(dir.path(), shard, month)).unwrap();
+        for older in [false, true] {
+            if older {
+                file.execute_batch(
+                    "DROP INDEX leaf_out; CREATE INDEX leaf_out ON leaf(ts) \
+                     WHERE kind IN ('out.sent', 'out.done', 'out.failed')",
+                )
+                .unwrap();
+            }
+            let open: Vec<_> = shelf.open_sends().unwrap().into_iter().map(|(_, leaf)| leaf.index).collect();
+            assert_eq!(open, [5]);
+            let steps = plan(&file, &format!("EXPLAIN QUERY PLAN {OUT_SINCE}"), 3);
+            assert!(steps.iter().any(|step| step.contains("INDEX leaf_out (ts>?)")), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("SCAN")), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_written_without_a_table_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
+        SqliteEngine::new(dir.path().to_owned()).append(shard, month, 0, &[Row::default()]).unwrap();
+        let file = Connection::open(month_path(dir.path(), shard, month)).unwrap();
+        let steps = plan(&file, &format!("EXPLAIN {}", super::super::engine::INSERT), 1);
+        assert!(steps.iter().any(|step| step == "Insert"), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.starts_with("OpenEphemeral")), "{steps:?}");
     }
 }
