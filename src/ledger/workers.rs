@@ -49,6 +49,11 @@ impl Workers {
         workers
     }
 
+    /// How many there are.
+    pub(super) fn all(&self) -> usize {
+        self.all
+    }
+
     fn park(&self) {
         if self.parked.fetch_add(1, Ordering::SeqCst) + 1 >= self.all {
             self.tell();

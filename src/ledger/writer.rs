@@ -37,10 +37,11 @@ pub(super) const MOST_IN_A_COMMIT: usize = 1024;
 /// caller never waits: the commit before held one leaf.
 const ENOUGH_IN_A_COMMIT: usize = 64;
 const LINGER: Duration = Duration::from_millis(10);
-/// While a commit is flushed to a disk that takes longer than this, the cores need other exchanges to work
-/// on: those that come next must not all be in it (decision 0012).
+/// While a commit is flushed to a disk that takes longer than this, or is written beside workers on other
+/// cores, these need other exchanges to work on: those that come next must not all be in it (decisions
+/// 0012, 0013).
 const SLOW_DISK: Duration = Duration::from_millis(1);
-const ENOUGH_FOR_A_SLOW_DISK: usize = 16;
+const ENOUGH_BESIDE_OTHERS: usize = 16;
 /// How often the free space is looked at, while writing and while idle.
 const DISK_EVERY: Duration = Duration::from_secs(1);
 /// Idle wake-ups, for leaving the file at rest, the turn of a half-year and for a disk that has room again.
@@ -141,7 +142,7 @@ impl Writer {
             return;
         }
         if let Some((workers, _)) = &self.workers {
-            workers.linger(LINGER, enough(self.waits.least()), || {
+            workers.linger(LINGER, enough(self.waits.least(), workers.all()), || {
                 self.shared.queue_depth.load(Ordering::Relaxed)
             });
         }
@@ -365,9 +366,9 @@ impl Drop for Writer {
     }
 }
 
-/// For how many leaves a busy writer waits, by what a flush takes.
-fn enough(flush: Duration) -> usize {
-    if flush > SLOW_DISK { ENOUGH_FOR_A_SLOW_DISK } else { ENOUGH_IN_A_COMMIT }
+/// For how many leaves a busy writer waits, by what a flush takes and how many work for it.
+fn enough(flush: Duration, workers: usize) -> usize {
+    if flush > SLOW_DISK || workers > 1 { ENOUGH_BESIDE_OTHERS } else { ENOUGH_IN_A_COMMIT }
 }
 
 /// A leaf with its bytes as it goes into the store.
@@ -403,9 +404,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_disks_commit_is_smaller_than_a_quick_ones() {
+    fn a_commit_is_smaller_where_others_can_work_meanwhile() {
         let us = Duration::from_micros;
-        assert_eq!((enough(us(100)), enough(us(1_000))), (64, 64));
-        assert_eq!((enough(us(1_001)), enough(us(20_000))), (16, 16));
+        assert_eq!((enough(us(100), 1), enough(us(1_000), 1)), (64, 64));
+        assert_eq!((enough(us(1_001), 1), enough(us(20_000), 1)), (16, 16), "a slow disk");
+        assert_eq!((enough(us(100), 2), enough(us(100), 8)), (16, 16), "other cores");
     }
 }

@@ -31,6 +31,7 @@ mod asking;
 mod audit_desk;
 mod backlog;
 mod both_sides;
+mod built;
 mod checks;
 mod concurrency;
 mod conformance;

@@ -1,0 +1,32 @@
+//! To whoever builds: what is shipped is laid out by the profile that lies in the repository, and what is
+//! only tested is compiled as ever (docs/decisions/0013).
+
+use std::path::Path;
+use std::process::Command;
+
+/// What the compiler is given, where cargo asks for `asked`.
+fn given(asked: &[&str], profile: Option<&str>) -> Vec<String> {
+    let mut wrapper = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(".cargo/rustc"));
+    wrapper.args(["printf", "%s\\n"]).args(asked).env_remove("TONGBAN_PROFILE");
+    wrapper.envs(profile.map(|said| ("TONGBAN_PROFILE", said)));
+    let told = wrapper.output().unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8(told.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_optimized_is_given_the_profile_and_nothing_else_is() {
+    let release = ["--crate-name", "with space", "-C", "opt-level=3"];
+    let with = given(&release, None);
+    assert_eq!(with[..4], release);
+    let [_, _, _, _, profile] = with.as_slice() else { panic!("{with:?}") };
+    let file = profile.strip_prefix("-Cprofile-use=").unwrap();
+    let begins = std::fs::read(file).unwrap();
+    assert_eq!(begins[..8], *b"\xfflprofi\x81", "LLVM's indexed format");
+
+    assert_eq!(given(&release, Some("off")), release);
+    assert_eq!(given(&release, Some("/some/where"))[4], "-Cprofile-generate=/some/where");
+    for plain in [&["-vV"][..], &["-C", "opt-level=0"], &["-C", "debuginfo=2"]] {
+        assert_eq!(given(plain, None), plain);
+    }
+}
