@@ -75,7 +75,7 @@ struct Arguments {
     #[arg(long)]
     write: bool,
     /// Measure another build of the program.
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_tongban"))]
+    #[arg(long, default_value = load::process::SHIPPED)]
     server: PathBuf,
     /// Be a server of our own stack instead (the benchmark starts itself so).
     #[command(subcommand)]
@@ -95,6 +95,7 @@ const LEAST_REQUESTS: u32 = 8_000;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(!cfg!(debug_assertions), "measure what is shipped: cargo bench --bench compare");
+    load::process::ship(&arguments.server)?;
     if let Some(serve) = arguments.serve {
         return plain::serve(serve);
     }

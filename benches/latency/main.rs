@@ -49,7 +49,7 @@ struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Latency, Part::Evidence, Part::Slow, Part::Overload])]
     parts: Vec<Part>,
     /// Measure another build of the program.
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_tongban"))]
+    #[arg(long, default_value = load::process::SHIPPED)]
     server: PathBuf,
 }
 
@@ -69,6 +69,7 @@ enum Part {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(!cfg!(debug_assertions), "measure what is shipped: cargo bench --bench latency");
+    load::process::ship(&arguments.server)?;
     pin_generator()?;
     // One thread (and one that sleeps): the generator has one core.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

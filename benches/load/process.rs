@@ -22,6 +22,22 @@ const STOPS_WITHIN: Duration = Duration::from_secs(60);
 pub const SERVER_CORE: &str = "0";
 pub const GENERATOR_CORE: &str = "1";
 
+/// Where cargo puts the program.
+pub const SHIPPED: &str = env!("CARGO_BIN_EXE_tongban");
+
+/// Builds the program as it is shipped, if that is what is to be measured: for its benchmarks cargo builds
+/// one that has what only tests ask of its dependencies, and other names than the profile knows
+/// (docs/decisions/0013).
+pub fn ship(server: &Path) -> Result<()> {
+    if server == Path::new(SHIPPED) {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let build = ["build", "--release", "--locked", "--quiet", "--bin", "tongban"];
+        let ended = Command::new(cargo).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+        ensure!(ended.success(), "the program cannot be built as it is shipped");
+    }
+    Ok(())
+}
+
 /// Keeps this process, every thread of it, on the generator's core.
 pub fn pin_generator() -> Result<()> {
     taskset(&["-a", "-c", "-p", GENERATOR_CORE, &std::process::id().to_string()])

@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long)]
     pin: bool,
     /// Measure another build of the program.
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_tongban"))]
+    #[arg(long, default_value = load::process::SHIPPED)]
     server: PathBuf,
 }
 
@@ -102,6 +102,7 @@ const WARM_UP: u32 = 2_000;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(!cfg!(debug_assertions), "measure what is shipped: cargo bench --bench lookup");
+    load::process::ship(&arguments.server)?;
     if arguments.pin {
         pin_generator()?;
     }

@@ -47,7 +47,7 @@ struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Through, Kind::Waiting, Kind::Drain])]
     runs: Vec<Kind>,
     /// Measure another build of the program.
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_tongban"))]
+    #[arg(long, default_value = load::process::SHIPPED)]
     server: PathBuf,
 }
 
@@ -70,6 +70,7 @@ const DRAINS_WITHIN: Duration = Duration::from_secs(1_800);
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(!cfg!(debug_assertions), "measure what is shipped: cargo bench --bench relay");
+    load::process::ship(&arguments.server)?;
     // One thread: the windows must leave the machine to the gateways.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let wants = |kind| arguments.runs.contains(&kind);

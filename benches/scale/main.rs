@@ -63,7 +63,7 @@ struct Arguments {
     #[arg(long)]
     write: bool,
     /// Measure another build of the program.
-    #[arg(long, default_value = env!("CARGO_BIN_EXE_tongban"))]
+    #[arg(long, default_value = load::process::SHIPPED)]
     server: PathBuf,
 }
 
@@ -103,6 +103,7 @@ const INSIDE: u32 = 12_000;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(!cfg!(debug_assertions), "measure what is shipped: cargo bench --bench scale");
+    load::process::ship(&arguments.server)?;
     pin_generator()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (begun, mut table) = (Instant::now(), Table::default());
