@@ -39,7 +39,7 @@ struct Arguments {
     #[arg(long, default_value_t = 120)]
     seconds: u64,
     /// Requests in flight at once (HTTP/2: eight to a connection).
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=64))]
     connections: u16,
     /// Requests of one run.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
