@@ -95,10 +95,10 @@ const LEAST_REQUESTS: u32 = 8_000;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(!cfg!(debug_assertions), "measure what is shipped: cargo bench --bench compare");
-    load::process::ship(&arguments.server)?;
     if let Some(serve) = arguments.serve {
         return plain::serve(serve);
     }
+    load::process::ship(&arguments.server)?;
     pin_generator()?;
     // One thread: the generator has one core.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -31,8 +31,12 @@ pub const SHIPPED: &str = env!("CARGO_BIN_EXE_tongban");
 pub fn ship(server: &Path) -> Result<()> {
     if server == Path::new(SHIPPED) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = ["build", "--release", "--locked", "--quiet", "--bin", "tongban"];
-        let ended = Command::new(cargo).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+        let target = server.ancestors().nth(2).context("a target directory holds release/tongban")?;
+        let ended = Command::new(cargo)
+            .args(["build", "--release", "--locked", "--quiet", "--bin", "tongban", "--target-dir"])
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()?;
         ensure!(ended.success(), "the program cannot be built as it is shipped");
     }
     Ok(())
