@@ -54,7 +54,7 @@ pub struct Answered {
     pub retry_after: Option<u32>,
     /// The partner's promise (protocol §3.2).
     pub log: Value,
-    /// DER of the certificate the partner showed.
+    /// Base64 of the DER of the certificate the partner showed.
     pub certificate: Bytes,
 }
 

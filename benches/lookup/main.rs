@@ -38,7 +38,7 @@ struct Arguments {
     /// Longest measured time of one run, in seconds.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// Requests in flight at once (HTTP/2: eight to a connection).
+    /// Requests in flight at once (HTTP/2: eight to a connection): a gateway takes 64 connections of a partner.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=64))]
     connections: u16,
     /// Requests of one run.

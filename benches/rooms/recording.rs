@@ -16,10 +16,10 @@ use crate::load::scene::Scene;
 /// Exchanges on their way at once, as connections are.
 const TOGETHER: u32 = 32;
 const LICENSES: u32 = 500;
-/// Octets of a request, its result and a certificate, as lookups have them.
+/// Octets of a request, its result and a certificate in base64, as lookups have them.
 const REQUEST: usize = 2600;
 const RESULT: usize = 700;
-const CERTIFICATE: usize = 600;
+const CERTIFICATE: usize = 800;
 
 pub fn measure(rounds: u32, exchanges: u32) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::leaf::Leaf;
-use super::search::MOST_WAITING;
+use super::search::MOST_BEHIND;
 use super::writer::MOST_IN_A_COMMIT;
 use crate::store::{Month, RetentionClass, Shard};
 
@@ -17,7 +17,7 @@ const MOST: usize = 20_000;
 /// Leaves kept for the console when the index has taken them: it looks once a second.
 const STAY: usize = 8_000;
 // Else a busy index would always come too late.
-const _: () = assert!(MOST as u64 > MOST_WAITING + MOST_IN_A_COMMIT as u64);
+const _: () = assert!(MOST as u64 > MOST_BEHIND + MOST_IN_A_COMMIT as u64);
 
 /// A durable leaf with what its evidence can be found by.
 pub struct RecentLeaf {

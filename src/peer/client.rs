@@ -74,7 +74,7 @@ pub struct PartnerAnswer {
     /// Seconds, from `Retry-After`.
     pub retry_after: Option<u32>,
     pub body: Bytes,
-    /// DER of the certificate it showed on this connection.
+    /// Base64 of the DER of the certificate it showed on this connection.
     pub certificate: Bytes,
 }
 

@@ -25,7 +25,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::card::Endpoint;
 use super::client::{ClientLimits, PartnerAnswer, RESPONSE, SendFault};
-use super::directory::NotAMember;
+use super::directory::{NotAMember, certificate_text};
 
 type Body = Full<Bytes>;
 
@@ -78,7 +78,7 @@ enum Pool {
 #[derive(Clone)]
 pub(super) struct Link<S> {
     pub(super) sender: S,
-    /// DER of the certificate the partner showed.
+    /// Base64 of the DER of the certificate the partner showed.
     certificate: Bytes,
     made: Instant,
     used: Instant,
@@ -311,7 +311,7 @@ where
 
 fn shown(stream: &TlsStream<TcpStream>) -> Bytes {
     let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    leaf.map(|der| Bytes::copy_from_slice(der)).unwrap_or_default()
+    leaf.map(|der| certificate_text(der)).unwrap_or_default()
 }
 
 fn link<S>(

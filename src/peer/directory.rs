@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -42,6 +44,12 @@ pub struct PeerIdentity {
     certificate: Bytes,
 }
 
+/// How evidence names a certificate: base64 (RFC 4648 §4) of its DER. Made once a connection, not once an
+/// exchange.
+pub(super) fn certificate_text(der: &[u8]) -> Bytes {
+    STANDARD.encode(der).into()
+}
+
 impl PeerIdentity {
     pub fn region(&self) -> Region {
         self.region
@@ -49,7 +57,7 @@ impl PeerIdentity {
     pub fn card(&self) -> &Arc<Card> {
         &self.card
     }
-    /// DER of the certificate it showed; empty where none was.
+    /// Base64 of the DER of the certificate it showed; empty where none was.
     pub fn certificate(&self) -> &Bytes {
         &self.certificate
     }
@@ -227,7 +235,7 @@ impl Directory {
         };
         match card.status() {
             Status::Active => {
-                let certificate = Bytes::copy_from_slice(leaf);
+                let certificate = certificate_text(leaf);
                 Ok(Judged { identity: PeerIdentity { region, card: Arc::clone(card), certificate }, until })
             }
             Status::Suspended => Err(NotAMember::Suspended(region)),

@@ -23,12 +23,16 @@ fn what_is_optimized_is_given_the_profile_and_nothing_else_is() {
     let release = ["--crate-name", "with space", "-C", "opt-level=3"];
     let with = given(&release, None);
     assert_eq!(with[..4], release);
-    let [_, _, _, _, profile] = with.as_slice() else { panic!("{with:?}") };
+    let [_, _, _, _, profile, quiet] = with.as_slice() else { panic!("{with:?}") };
     let file = profile.strip_prefix("-Cprofile-use=").unwrap();
     let begins = std::fs::read(file).unwrap();
     assert_eq!(begins[..8], *b"\xfflprofi\x81", "LLVM's indexed format");
 
+    // Who only builds is not told of each function that has changed.
+    assert_eq!(quiet, "-Cllvm-args=-no-pgo-warn-mismatch");
+
     assert_eq!(given(&release, Some("off")), release);
+    assert_eq!(given(&release, Some("tell")), with[..5]);
     assert_eq!(given(&release, Some("/some/where"))[4], "-Cprofile-generate=/some/where");
     let mistyped = called(&release, Some("of"));
     assert!(!mistyped.status.success() && mistyped.stdout.is_empty(), "the compiler was called");

@@ -9,14 +9,16 @@
 mod auditors;
 mod epoch;
 mod search_keys;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::hkdf;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use hkdf::HkdfExtract;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::leaf::{Leaf, LeafHash};
@@ -28,6 +30,7 @@ use search_keys::TagKey;
 
 pub use auditors::{AuditorKey, AuditorKeyFault};
 pub(super) use epoch::Epochs;
+pub(super) use secrets::Secrets;
 pub use search_keys::{
     Field, SearchKeys, ShardKey, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number, tag_of,
 };
@@ -51,7 +54,7 @@ pub struct Evidence {
     pub result: Option<Vec<u8>>,
     /// JCS of an auditor's register entry: its hash is the leaf's `rd`.
     pub register: Option<Vec<u8>>,
-    /// DER of the certificate the peer showed.
+    /// Base64 (RFC 4648 §4) of the DER of the certificate the peer showed.
     pub certificate: Option<Bytes>,
     /// What the exchange can be found by.
     pub subjects: Vec<Subject>,
@@ -72,13 +75,12 @@ impl Evidence {
 
     /// One JSON object: members in the order of their names, all of them strings.
     fn plaintext(&self) -> Vec<u8> {
-        // JWS and JSON are text; a request that is not was refused before it was recorded.
+        // JWS, JSON and base64 are text; a request that is not was refused before it was recorded.
         fn text(bytes: Option<&[u8]>) -> Option<&str> {
             bytes.and_then(|bytes| std::str::from_utf8(bytes).ok())
         }
-        let certificate = self.certificate.as_ref().map(|der| STANDARD.encode(der));
         let members = [
-            ("certificate", certificate.as_deref()),
+            ("certificate", text(self.certificate.as_deref())),
             ("register", text(self.register.as_deref())),
             ("request", text(self.request.as_deref())),
             ("response", text(self.response.as_deref())),
@@ -117,6 +119,7 @@ pub enum SealFault {
 pub(super) struct Sealing {
     pub epochs: Epochs,
     pub keys: SearchKeys,
+    pub secrets: Secrets,
 }
 
 impl Sealing {
@@ -129,8 +132,7 @@ impl Sealing {
         now: Now,
     ) -> Result<Option<(VaultRow, Vec<u8>)>, SealFault> {
         let Some(epoch) = self.epochs.present(now)? else { return Ok(None) };
-        let mut r = [0_u8; SECRET_BYTES];
-        aws_lc_rs::rand::fill(&mut r).map_err(|_| SealFault::Random)?;
+        let r = self.secrets.draw()?;
         leaf.rh = Some(short(&sha256(&r)));
         leaf.ek = Some(epoch.commitment().to_owned());
         let key = self.keys.of(now).map_err(|_| SealFault::SearchKey)?;
@@ -213,23 +215,13 @@ pub enum OpenFault {
     Cipher,
 }
 
-/// One key for one record.
+/// One key for one record. HKDF not of aws-lc, as the search keys' HMAC: its contexts lie on the heap.
 fn record_key(epoch: &[u8; 32], r: &[u8]) -> Result<LessSafeKey, SealFault> {
-    struct KeyLength;
-    impl hkdf::KeyType for KeyLength {
-        fn len(&self) -> usize {
-            32
-        }
-    }
-    let mut material = Zeroizing::new(Vec::with_capacity(64));
-    material.extend_from_slice(epoch);
-    material.extend_from_slice(r);
     let mut key = Zeroizing::new([0_u8; 32]);
-    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
-        .extract(&material)
-        .expand(&[INFO], KeyLength)
-        .and_then(|okm| okm.fill(key.as_mut()))
-        .map_err(|_| SealFault::Cipher)?;
+    let mut material = HkdfExtract::<Sha256>::new(None);
+    material.input_ikm(epoch);
+    material.input_ikm(r);
+    material.finalize().1.expand(INFO, key.as_mut()).map_err(|_| SealFault::Cipher)?;
     UnboundKey::new(&AES_256_GCM, key.as_ref()).map(LessSafeKey::new).map_err(|_| SealFault::Cipher)
 }
 

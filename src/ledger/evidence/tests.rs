@@ -41,14 +41,14 @@ impl Auditor {
 
 fn sealing(dir: &std::path::Path, auditors: &[&Auditor]) -> Sealing {
     let keys = auditors.iter().map(|a| std::sync::Arc::new(a.public.clone())).collect();
-    Sealing { epochs: Epochs::new(keys, None), keys: SearchKeys::of_data_dir(dir) }
+    Sealing { epochs: Epochs::new(keys, None), keys: SearchKeys::of_data_dir(dir), secrets: Secrets::default() }
 }
 
 fn said() -> Evidence {
     Evidence {
         request: Some(Bytes::from_static(b"aaa.bbb.ccc")),
         result: Some(br#"{"found":true}"#.to_vec()),
-        certificate: Some(Bytes::from_static(&[0x30, 0x82])),
+        certificate: Some(Bytes::from_static(b"MII=")),
         subjects: vec![
             Subject::new(Field::Citizen, "42120219000101001x"),
             Subject::new(Field::Case, "K3310834212022026101200000001M"),

@@ -25,10 +25,14 @@ use crate::store::sqlite::{
 use crate::store::{Month, RetentionClass, Shard, Shelf as _, StoreFault};
 
 /// How often the log is looked at for something new.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// While leaves keep coming, so many wait: the machine has better things to do, and a search
 /// still scans them in some hundredth of a second.
-pub(in crate::ledger) const MOST_WAITING: u64 = 16_384;
+const MOST_WAITING: u64 = 8_192;
+/// What may come in between two looks of an index that gives way to everybody: 10 000 leaves a second.
+const BETWEEN_LOOKS: u64 = 10_000;
+/// What waits at most when the index comes to take it, up to that rate.
+pub(in crate::ledger) const MOST_BEHIND: u64 = MOST_WAITING + BETWEEN_LOOKS;
 /// Leaves read at once.
 const AT_ONCE: usize = 1_024;
 /// Leaves whose tokens are taken in at once, in runs of their days; their tokens wait in memory,

@@ -17,7 +17,7 @@ use super::leaf::Leaf;
 use crate::keys::KeyFileFault;
 use crate::store::{Mark, Shard, StoreFault};
 
-pub(super) use indexer::{Indexer, MOST_WAITING, ToIndexer, facets_of};
+pub(super) use indexer::{Indexer, MOST_BEHIND, ToIndexer, facets_of};
 
 pub use crate::store::sqlite::Hourly;
 pub use finder::Finder;

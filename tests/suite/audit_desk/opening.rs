@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 use tongban::audit::unseal::{AuditorPrivateKey, UnsealFault};
 use tongban::audit::{DeskFault, Errand, Opened, Request};
 
+use crate::reconciling::Comparing;
 use crate::support::*;
 
 pub fn index_of(verdict: &Verdict) -> u64 {
     verdict.claims.as_ref().unwrap()["log"]["index"].as_u64().unwrap()
 }
 
-async fn ask_for(world: &World, of: Vec<u64>) -> Request {
-    let told = world.xianan.done(errand(LI, Errand::OpenRequest { shard: None, of })).await;
+async fn ask_for(gateway: &Gateway, of: Vec<u64>) -> Request {
+    let told = gateway.done(errand(LI, Errand::OpenRequest { shard: None, of })).await;
     serde_json::from_value(told).unwrap()
 }
 
@@ -27,7 +28,7 @@ async fn evidence_is_opened_on_the_word_of_two_with_a_key_the_gateway_has_not() 
     let message = world.lookup().bytes();
     let verdict = world.ask(message.clone()).await;
     let index = index_of(&verdict);
-    let request = ask_for(&world, vec![index]).await;
+    let request = ask_for(gateway, vec![index]).await;
     let fetch = |by: &str| errand(by, Errand::Opened { request: request.id.clone() });
     assert_eq!(gateway.send(fetch(LI)).await, Err(DeskFault::NotApproved));
     assert_eq!(gateway.send(approve(LI, &request)).await, Err(DeskFault::SamePerson));
@@ -64,12 +65,31 @@ async fn evidence_is_opened_on_the_word_of_two_with_a_key_the_gateway_has_not() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_of_both_sides_names_the_certificate_that_the_other_showed() {
+    let pair = Comparing::start().await;
+    let (yuhuan, xianan) = (&pair.world.yuhuan, &pair.world.xianan);
+    let keys = (yuhuan.admit_auditors().await, xianan.admit_auditors().await);
+    let [exchange, ..] = pair.exchange().await;
+    for (gateway, key, kind, other) in
+        [(yuhuan, &keys.0, "out.done", xianan), (xianan, &keys.1, "in", yuhuan)]
+    {
+        let leaves = gateway.leaves().await;
+        let is_it = |leaf: &Value| leaf["t"] == kind && leaf["x"] == exchange.as_str();
+        let index = leaves.iter().position(is_it).unwrap() as u64;
+        let request = ask_for(gateway, vec![index]).await;
+        let opened: Opened = serde_json::from_value(gateway.done(approve(ZHAO, &request)).await).unwrap();
+        let content = key.open(&opened.released[0]).unwrap().content;
+        assert_eq!(content["certificate"], other.member.certificate_text(), "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_nobody_allows_ends_and_one_for_nothing_is_none() {
     let world = World::start().await;
     let gateway = &world.xianan;
     gateway.admit_auditors().await;
     let index = index_of(&world.ask(world.ping()).await);
-    let request = ask_for(&world, vec![index]).await;
+    let request = ask_for(gateway, vec![index]).await;
     world.clock.advance(24 * 3_600_000);
     assert_eq!(gateway.send(approve(ZHAO, &request)).await, Err(DeskFault::NoSuchRequest));
     let wrong = |of: Vec<u64>| errand(LI, Errand::OpenRequest { shard: None, of });
@@ -85,7 +105,7 @@ async fn a_request_that_the_second_person_refuses_is_over_and_stands_in_tree_and
     let gateway = &world.xianan;
     gateway.admit_auditors().await;
     let index = index_of(&world.ask(world.ping()).await);
-    let request = ask_for(&world, vec![index]).await;
+    let request = ask_for(gateway, vec![index]).await;
     let refuse = |by: &str| errand(by, Errand::OpenRefuse { request: request.id.clone() });
     assert_eq!(gateway.send(refuse(LI)).await, Err(DeskFault::SamePerson));
     assert_eq!(gateway.send(refuse(SUN)).await, Err(DeskFault::NotAllowed));

@@ -88,6 +88,12 @@ impl Member {
         self.region.gateway_urn()
     }
 
+    /// Base64 of the DER of its certificate.
+    pub fn certificate_text(&self) -> String {
+        let lines = self.chain_pem.lines().skip(1);
+        lines.take_while(|line| !line.starts_with("-----END")).collect()
+    }
+
     /// The card without pins: the CA speaks for the certificate.
     pub fn card(&self, endpoint: &str) -> Value {
         let mut retired = self.retired.public_jwk();

@@ -123,7 +123,7 @@ impl County {
         let evidence = Evidence {
             request: Some(request.into_bytes().into()),
             result: Some(result),
-            certificate: Some(vec![0x30, 0x82].into()),
+            certificate: Some("MII=".into()),
             subjects,
             ..Evidence::new(class)
         };
