@@ -54,6 +54,9 @@ pub(super) enum Job {
     Obey(VaultOrder, oneshot::Sender<Result<Vec<u64>, RecordFault>>),
 }
 
+/// Half a kilobyte that is not copied from one list to the next.
+type Boxed = Box<Record>;
+
 pub(super) struct Record {
     pub row: Row,
     /// What the row's bytes say.
@@ -197,7 +200,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Box<Record>>) {
+    fn commit(&mut self, jobs: Vec<Boxed>) {
         let now = self.clock.now();
         self.look_at_disk();
         let ready = self.shared.poisoned().is_none()
@@ -207,7 +210,7 @@ impl Writer {
             return refuse(jobs, RecordFault::Unavailable);
         }
         let mut taken: HashMap<[u8; 32], u32> = HashMap::new();
-        let (admitted, used_up): (Vec<Box<Record>>, Vec<Box<Record>>) = jobs.into_iter().partition(|job| {
+        let (admitted, used_up): (Vec<Boxed>, Vec<Boxed>) = jobs.into_iter().partition(|job| {
             let Some(take) = &job.row.take else { return true };
             let here = taken.entry(take.token).or_insert(0);
             let free = self.shared.uses(&take.token).saturating_add(*here) < job.most_uses;
@@ -395,7 +398,7 @@ fn reply(told: Vec<Told>) {
     told.into_iter().for_each(|(waiting, result)| drop(waiting.send(result)));
 }
 
-fn refuse(jobs: Vec<Box<Record>>, fault: RecordFault) {
+fn refuse(jobs: Vec<Boxed>, fault: RecordFault) {
     reply(jobs.into_iter().map(|job| (job.reply, Err(fault))).collect());
 }
 

@@ -30,10 +30,10 @@ use search_keys::TagKey;
 
 pub use auditors::{AuditorKey, AuditorKeyFault};
 pub(super) use epoch::Epochs;
-pub(super) use secrets::Secrets;
 pub use search_keys::{
     Field, SearchKeys, ShardKey, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number, tag_of,
 };
+pub(super) use secrets::Secrets;
 
 /// The domain of the record keys (HKDF `info`).
 const INFO: &[u8] = b"tongban/evidence/v1";
