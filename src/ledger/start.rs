@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 
 use super::case_tag::CaseTags;
-use super::evidence::{Epochs, Sealing, SearchKeys, Secrets};
+use super::evidence::{Epochs, Sealing, SearchKeys};
 use super::held::Lost;
 use super::sealer::{Sealer, ToSealer};
 use super::search::{Indexer, ToIndexer};
@@ -59,7 +59,6 @@ impl Ledger {
         let sealing = Arc::new(Sealing {
             epochs: Epochs::new(auditors, last_ms),
             keys: SearchKeys::of_data_dir(&data),
-            secrets: Secrets::default(),
         });
         let shared = Arc::new(Shared::default());
         shared.free_disk.store(u64::MAX, Ordering::Relaxed);

@@ -54,9 +54,6 @@ pub(super) enum Job {
     Obey(VaultOrder, oneshot::Sender<Result<Vec<u64>, RecordFault>>),
 }
 
-/// Half a kilobyte that is not copied from one list to the next.
-type Boxed = Box<Record>;
-
 pub(super) struct Record {
     pub row: Row,
     /// What the row's bytes say.
@@ -115,7 +112,7 @@ impl Writer {
             while let Some(job) = next {
                 taken += 1;
                 match job {
-                    Job::Record(record) => batch.push(record),
+                    Job::Record(record) => batch.push(*record),
                     Job::Obey(what, reply) => order = Some((what, reply)),
                 }
                 if order.is_some() || batch.len() == MOST_IN_A_COMMIT {
@@ -200,7 +197,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Boxed>) {
+    fn commit(&mut self, jobs: Vec<Record>) {
         let now = self.clock.now();
         self.look_at_disk();
         let ready = self.shared.poisoned().is_none()
@@ -210,7 +207,7 @@ impl Writer {
             return refuse(jobs, RecordFault::Unavailable);
         }
         let mut taken: HashMap<[u8; 32], u32> = HashMap::new();
-        let (admitted, used_up): (Vec<Boxed>, Vec<Boxed>) = jobs.into_iter().partition(|job| {
+        let (admitted, used_up): (Vec<Record>, Vec<Record>) = jobs.into_iter().partition(|job| {
             let Some(take) = &job.row.take else { return true };
             let here = taken.entry(take.token).or_insert(0);
             let free = self.shared.uses(&take.token).saturating_add(*here) < job.most_uses;
@@ -218,7 +215,7 @@ impl Writer {
             free
         });
         let ((mut rows, leaves), waiting): ((Vec<Row>, Vec<Leaf>), Vec<_>) =
-            admitted.into_iter().map(|job| *job).map(|job| ((job.row, job.leaf), job.reply)).unzip();
+            admitted.into_iter().map(|job| ((job.row, job.leaf), job.reply)).unzip();
         let first = self.next;
         self.forget_carried();
         if self.append(now, &rows).is_err() {
@@ -398,7 +395,7 @@ fn reply(told: Vec<Told>) {
     told.into_iter().for_each(|(waiting, result)| drop(waiting.send(result)));
 }
 
-fn refuse(jobs: Vec<Boxed>, fault: RecordFault) {
+fn refuse(jobs: Vec<Record>, fault: RecordFault) {
     reply(jobs.into_iter().map(|job| (job.reply, Err(fault))).collect());
 }
 

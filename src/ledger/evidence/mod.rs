@@ -9,16 +9,14 @@
 mod auditors;
 mod epoch;
 mod search_keys;
-mod secrets;
 #[cfg(test)]
 mod tests;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hkdf;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use hkdf::HkdfExtract;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::leaf::{Leaf, LeafHash};
@@ -33,7 +31,6 @@ pub(super) use epoch::Epochs;
 pub use search_keys::{
     Field, SearchKeys, ShardKey, Subject, SubjectKey, TOKEN_BYTES, TOKEN_RECORD_BYTES, day_number, tag_of,
 };
-pub(super) use secrets::Secrets;
 
 /// The domain of the record keys (HKDF `info`).
 const INFO: &[u8] = b"tongban/evidence/v1";
@@ -119,7 +116,6 @@ pub enum SealFault {
 pub(super) struct Sealing {
     pub epochs: Epochs,
     pub keys: SearchKeys,
-    pub secrets: Secrets,
 }
 
 impl Sealing {
@@ -132,7 +128,8 @@ impl Sealing {
         now: Now,
     ) -> Result<Option<(VaultRow, Vec<u8>)>, SealFault> {
         let Some(epoch) = self.epochs.present(now)? else { return Ok(None) };
-        let r = self.secrets.draw()?;
+        let mut r = [0_u8; SECRET_BYTES];
+        aws_lc_rs::rand::fill(&mut r).map_err(|_| SealFault::Random)?;
         leaf.rh = Some(short(&sha256(&r)));
         leaf.ek = Some(epoch.commitment().to_owned());
         let key = self.keys.of(now).map_err(|_| SealFault::SearchKey)?;
@@ -215,13 +212,24 @@ pub enum OpenFault {
     Cipher,
 }
 
-/// One key for one record. HKDF not of aws-lc, as the search keys' HMAC: its contexts lie on the heap.
+/// One key for one record. HKDF of aws-lc, which wipes what it derives from: the epoch's key shall be
+/// forgotten with its epoch.
 fn record_key(epoch: &[u8; 32], r: &[u8]) -> Result<LessSafeKey, SealFault> {
+    struct KeyLength;
+    impl hkdf::KeyType for KeyLength {
+        fn len(&self) -> usize {
+            32
+        }
+    }
+    let mut material = Zeroizing::new(Vec::with_capacity(64));
+    material.extend_from_slice(epoch);
+    material.extend_from_slice(r);
     let mut key = Zeroizing::new([0_u8; 32]);
-    let mut material = HkdfExtract::<Sha256>::new(None);
-    material.input_ikm(epoch);
-    material.input_ikm(r);
-    material.finalize().1.expand(INFO, key.as_mut()).map_err(|_| SealFault::Cipher)?;
+    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+        .extract(&material)
+        .expand(&[INFO], KeyLength)
+        .and_then(|okm| okm.fill(key.as_mut()))
+        .map_err(|_| SealFault::Cipher)?;
     UnboundKey::new(&AES_256_GCM, key.as_ref()).map(LessSafeKey::new).map_err(|_| SealFault::Cipher)
 }
 

@@ -41,11 +41,7 @@ impl Auditor {
 
 fn sealing(dir: &std::path::Path, auditors: &[&Auditor]) -> Sealing {
     let keys = auditors.iter().map(|a| std::sync::Arc::new(a.public.clone())).collect();
-    Sealing {
-        epochs: Epochs::new(keys, None),
-        keys: SearchKeys::of_data_dir(dir),
-        secrets: Secrets::default(),
-    }
+    Sealing { epochs: Epochs::new(keys, None), keys: SearchKeys::of_data_dir(dir) }
 }
 
 fn said() -> Evidence {
