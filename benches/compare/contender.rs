@@ -115,7 +115,7 @@ impl Kind {
     /// slowest would take most of the run.
     pub const fn requests(self, usual: u32) -> u32 {
         match self {
-            Self::Nginx | Self::Fixed | Self::UnknownKey => usual * 3,
+            Self::Nginx | Self::Fixed | Self::UnknownKey => usual * 9,
             Self::JvmJdk => usual / 8,
             _ => usual,
         }
