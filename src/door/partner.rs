@@ -8,6 +8,8 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::{Method, Request, StatusCode};
+use tokio::runtime::Handle;
+use tokio::task::yield_now;
 
 use crate::admission::{Class, Full};
 use crate::answer::{Code, Refusal};
@@ -128,9 +130,15 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
         Ok(place) => place,
         Err(full) => return answer::after_body(shed(&house, peer.region(), full)),
     };
+    // In step with all that are ready: all are read, then all are worked on (decision 0015).
+    yield_now().await;
     let looked_into = house.sandbox.then(|| explained::Sent::of(&house, peer.region(), body.clone()));
     // A partner that hangs up must not cut an exchange in two.
     let told = Unbroken::new(inbound::exchange(house, peer, body, place)).await;
+    // All are signed, then all are written; others' cores would have begun with it meanwhile.
+    if Handle::current().metrics().num_workers() == 1 {
+        yield_now().await;
+    }
     let content_type = if told.signed { RESPONSE_TYPE } else { "application/problem+json" };
     let explained = looked_into.and_then(|sent| sent.explain(told.refusal.as_ref()?, told.step));
     let sent = answer::bytes(answer::status(told.status), content_type, told.body);

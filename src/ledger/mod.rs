@@ -46,7 +46,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::domain::Region;
-use crate::store::{Row, Shelf, StoreFault, Take, sqlite};
+use crate::store::{Row, Shelf, StoreFault, Take, Waking, sqlite};
 
 use case_tag::CaseTags;
 use evidence::{AuditorKey, Evidence, Sealing};
@@ -222,6 +222,8 @@ struct Inner {
     sealing: Arc<Sealing>,
     shared: Arc<Shared>,
     workers: Option<Arc<Workers>>,
+    /// Of the store's: between two exchanges whoever records gives way to them (decision 0015).
+    waking: Waking,
     shelf: Box<dyn Shelf>,
     jobs: Option<SyncSender<Job>>,
     to_sealer: Sender<ToSealer>,
@@ -279,7 +281,9 @@ impl Ledger {
         let (row, leaf) = self.inner.row(entry)?;
         let record = Record { row, leaf, most_uses, reply };
         self.queue(Job::Record(Box::new(record)))?;
-        place.await.unwrap_or(Err(RecordFault::Unavailable))
+        let recorded = place.await.unwrap_or(Err(RecordFault::Unavailable));
+        self.inner.waking.give_way();
+        recorded
     }
 
     /// Carries out an order on vaults, between commits; tells the indices it concerned. The
@@ -343,6 +347,7 @@ impl Ledger {
         if let Some(workers) = &self.inner.workers {
             workers.queued(waiting);
         }
+        self.inner.waking.give_way();
         Ok(())
     }
 

@@ -100,6 +100,7 @@ impl Ledger {
             told: false,
             unrested: false,
         };
+        let waking = engine.waking();
         let mut writer = Writer {
             engine,
             carrier,
@@ -129,6 +130,7 @@ impl Ledger {
             sealing,
             shared,
             workers,
+            waking,
             shelf,
             jobs: None,
             to_sealer,

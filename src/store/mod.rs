@@ -9,6 +9,7 @@ pub mod sqlite;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use period::{Month, Shard};
 
@@ -219,8 +220,35 @@ pub trait Engine: Send {
         Ok(())
     }
 
+    /// Its threads that wait for a processor.
+    fn waking(&self) -> Waking {
+        Waking::default()
+    }
+
     /// Room left; `None` where the engine cannot tell.
     fn free_space(&self) -> Option<FreeSpace>;
+}
+
+/// How many of an engine's threads were woken and have not run since. On a processor that others keep
+/// busy the scheduler may let them wait for milliseconds, and everybody waits for them.
+#[derive(Clone, Debug, Default)]
+pub struct Waking(Arc<AtomicUsize>);
+
+impl Waking {
+    fn woken(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn runs(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Leaves the processor to them. For threads that have enough to do.
+    pub fn give_way(&self) {
+        if self.0.load(Ordering::Relaxed) > 0 {
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// Keeps each shard's last checkpoint. The sealer's hand.

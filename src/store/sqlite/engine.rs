@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault, VaultOrder};
+use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault, VaultOrder, Waking};
 use super::flush::{Flusher, Wal};
 use super::rest::{recycle, rest};
 use super::vault::VaultHand;
@@ -226,6 +226,10 @@ impl Engine for SqliteEngine {
             open.in_wal = 1;
         }
         Ok(())
+    }
+
+    fn waking(&self) -> Waking {
+        self.flusher.waking()
     }
 
     fn free_space(&self) -> Option<FreeSpace> {

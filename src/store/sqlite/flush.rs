@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use super::file_fault;
-use crate::store::StoreFault;
+use crate::store::{StoreFault, Waking};
 
 /// The WAL of a file that is open: SQLite never puts another in its place before that is closed.
 #[derive(Clone)]
@@ -48,7 +48,10 @@ fn broken(error: &io::Error) -> StoreFault {
 
 /// A thread that flushes while another writes. Begun when it is first needed.
 #[derive(Default)]
-pub(super) struct Flusher(Option<Hand>);
+pub(super) struct Flusher {
+    hand: Option<Hand>,
+    waking: Waking,
+}
 
 struct Hand {
     line: Option<SyncSender<Wal>>,
@@ -68,16 +71,24 @@ pub(super) struct Begun {
 const LONGEST_LINE: usize = 4;
 
 impl Flusher {
+    pub fn waking(&self) -> Waking {
+        self.waking.clone()
+    }
+
     /// Begins to flush.
     pub fn begin(&mut self, wals: Vec<Wal>) -> Begun {
         let mut begun = Begun { handed: 0, left: Vec::new() };
         for wal in wals {
-            if self.0.is_none() {
-                self.0 = Hand::begin().ok();
+            if self.hand.is_none() {
+                self.hand = Hand::begin(self.waking()).ok();
             }
-            match self.0.as_ref().and_then(|hand| hand.line.as_ref()).map(|line| line.try_send(wal.clone())) {
-                Some(Ok(())) => begun.handed += 1,
-                _ => begun.left.push(wal),
+            let line = self.hand.as_ref().and_then(|hand| hand.line.as_ref());
+            self.waking.woken();
+            if let Some(Ok(())) = line.map(|line| line.try_send(wal.clone())) {
+                begun.handed += 1;
+            } else {
+                self.waking.runs();
+                begun.left.push(wal);
             }
         }
         begun
@@ -87,7 +98,7 @@ impl Flusher {
     pub fn end(&mut self, begun: Begun) -> Result<(), StoreFault> {
         let mut flushed = begun.left.iter().try_for_each(Wal::flush);
         for _ in 0..begun.handed {
-            let told = self.0.as_ref().and_then(|hand| hand.told.recv().ok());
+            let told = self.hand.as_ref().and_then(|hand| hand.told.recv().ok());
             flushed = flushed.and(told.unwrap_or(Err(StoreFault::Broken { what: "flush", code: 0 })));
         }
         flushed
@@ -95,11 +106,12 @@ impl Flusher {
 }
 
 impl Hand {
-    fn begin() -> io::Result<Self> {
+    fn begin(waking: Waking) -> io::Result<Self> {
         let (line, wals) = sync_channel::<Wal>(LONGEST_LINE);
         let (tell, told) = sync_channel(LONGEST_LINE);
         let work = move || {
             while let Ok(wal) = wals.recv() {
+                waking.runs();
                 if tell.send(wal.flush()).is_err() {
                     return;
                 }
@@ -121,6 +133,8 @@ impl Drop for Hand {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     #[test]
@@ -141,6 +155,7 @@ mod tests {
         assert!(matches!(flusher.end(begun), Err(StoreFault::Broken { what: "flush", .. })));
         let begun = flusher.begin(vec![wal("c")]);
         assert_eq!(flusher.end(begun), Ok(()), "each commit hears of its own");
+        assert_eq!(flusher.waking.0.load(Ordering::Relaxed), 0, "what was flushed has been begun");
         assert!(Wal::of(&dir.path().join("nothing")).is_err());
     }
 }
