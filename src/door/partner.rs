@@ -126,12 +126,13 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
         Err(BodyFault::Timeout) => return answer::empty(StatusCode::REQUEST_TIMEOUT),
         Err(BodyFault::Broken) => return answer::empty(StatusCode::BAD_REQUEST),
     };
+    // In step with all that are ready: all are read, then all are worked on (decision 0015). Before the
+    // line is joined: whoever stands in it is worked on.
+    yield_now().await;
     let place = match house.admission.enter(peer.region(), || Class::of(claimed_op(&body))) {
         Ok(place) => place,
         Err(full) => return answer::after_body(shed(&house, peer.region(), full)),
     };
-    // In step with all that are ready: all are read, then all are worked on (decision 0015).
-    yield_now().await;
     let looked_into = house.sandbox.then(|| explained::Sent::of(&house, peer.region(), body.clone()));
     // A partner that hangs up must not cut an exchange in two.
     let told = Unbroken::new(inbound::exchange(house, peer, body, place)).await;
