@@ -136,7 +136,7 @@ async fn exchange(house: Arc<House>, request: Request<Incoming>, peer: PeerIdent
     let looked_into = house.sandbox.then(|| explained::Sent::of(&house, peer.region(), body.clone()));
     // A partner that hangs up must not cut an exchange in two.
     let told = Unbroken::new(inbound::exchange(house, peer, body, place)).await;
-    // All are signed, then all are written; others' cores would have begun with it meanwhile.
+    // All of a commit are signed, then all are written. Not where other threads could begin with the first.
     if Handle::current().metrics().num_workers() == 1 {
         yield_now().await;
     }
