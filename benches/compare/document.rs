@@ -1,5 +1,6 @@
 //! The tables, and where they are written.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
@@ -35,7 +36,9 @@ impl Report {
             rounds.made, arguments.requests, arguments.connections
         )?;
         writeln!(text, "![CPU time for one request, by server](images/compare.svg)\n")?;
-        ratio_table(&mut text, &ratios::rows(rounds, special))?;
+        let before = RunBefore::read()?;
+        ratio_table(&mut text, &ratios::rows(rounds, special), &before)?;
+        writeln!(text, "The run before 上次: {}\n", before.told)?;
         server_table(&mut text, rounds)?;
         if let Some((handshake, u)) = special.handshake {
             writeln!(
@@ -80,15 +83,56 @@ impl fmt::Display for Report {
     }
 }
 
-fn ratio_table(text: &mut String, rows: &[Row]) -> fmt::Result {
-    writeln!(text, "| | ratio 比值 | measured 实测 (least–most) | must | aim | |")?;
-    writeln!(text, "|---|---|---|---|---|---|")?;
+/// The run whose tables stand in the document: does the same command say the same again?
+struct RunBefore {
+    /// When it was, and of what.
+    told: String,
+    /// The medians by the ratio's number.
+    figures: BTreeMap<String, f64>,
+}
+
+impl RunBefore {
+    fn read() -> Result<Self> {
+        let text = load::document::between(&Path::new(ROOT).join("docs/performance.md"), MARK)?;
+        let figures = text.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let (number, measured) = (cells.next()?, cells.nth(1)?);
+            Some((number.to_owned(), measured.split(' ').next()?.parse().ok()?))
+        });
+        let told = text.lines().next().unwrap_or_default().to_owned();
+        Ok(Self { told, figures: figures.collect() })
+    }
+
+    /// Its figure, and by how much this one differs from it.
+    fn beside(&self, row: &Row) -> String {
+        let (Measured::Is(now) | Measured::NotJudged(now, _)) = &row.measured else {
+            return "–".to_owned();
+        };
+        let Some(before) = self.figures.get(row.number) else { return "–".to_owned() };
+        format!("{before}, {:+.0} %", (now.median / before - 1.0) * 100.0)
+    }
+}
+
+fn ratio_table(text: &mut String, rows: &[Row], before: &RunBefore) -> fmt::Result {
+    writeln!(
+        text,
+        "| | ratio 比值 | measured 实测 (least–most) | must | aim | | the run before, and since 上次 |"
+    )?;
+    writeln!(text, "|---|---|---|---|---|---|---|")?;
     for row in rows {
         let measured = match &row.measured {
             Measured::Is(spread) | Measured::NotJudged(spread, _) => spread.to_string(),
             Measured::Not(why) => why.clone(),
         };
-        writeln!(text, "| {} | {} | {measured} | {} | {} |", row.number, row.what, row.bar, row.verdict())?;
+        writeln!(
+            text,
+            "| {} | {} | {measured} | {} | {} | {} |",
+            row.number,
+            row.what,
+            row.bar,
+            row.verdict(),
+            before.beside(row)
+        )?;
     }
     writeln!(text)
 }

@@ -51,7 +51,7 @@ struct Arguments {
     #[arg(long, default_value_t = LEAST_ROUNDS, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
     /// No round begins after so many minutes of them.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 12)]
     minutes: u64,
     /// Requests of one visit.
     #[arg(long, default_value_t = LEAST_REQUESTS, value_parser = clap::value_parser!(u32).range(100..=100_000))]
@@ -88,10 +88,10 @@ impl Arguments {
     }
 }
 
-/// The method's least: below that a run is for trying out. Many short visits, for a median of few long ones
-/// is often one that something else on the machine slowed down.
-const LEAST_ROUNDS: u32 = 15;
-const LEAST_REQUESTS: u32 = 2_700;
+/// The method's least: below that a run is for trying out. Many short visits: what else the machine does comes
+/// and goes within seconds, and both sides of a ratio should have the same of it.
+const LEAST_ROUNDS: u32 = 45;
+const LEAST_REQUESTS: u32 = 900;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -112,11 +112,14 @@ fn main() -> Result<()> {
 }
 
 async fn compare(arguments: &Arguments) -> Result<()> {
+    // First of all: memory that was used and given back before would be taken again.
+    let used_id = if arguments.rounds_only { None } else { Some(special::used_id()?) };
     let rounds = rounds::run(arguments).await?;
     let mut special = special::Special::default();
     if !arguments.rounds_only {
         special = special::run(arguments).await?;
     }
+    special.used_id = used_id;
     let report = Report::new(arguments, &rounds, &special)?;
     println!("\n{report}");
     if arguments.write || (arguments.rounds >= LEAST_ROUNDS && arguments.requests >= LEAST_REQUESTS) {

@@ -137,7 +137,7 @@ pub fn rows(rounds: &Rounds, special: &Special) -> Vec<Row> {
         row(
             "P20",
             "octets of memory a live used id",
-            special.used_id.map_or_else(|| not("no figure: memory given back before was used again"), once),
+            special.used_id.map_or_else(|| not("not run"), once),
             most(600.0, 100.0),
         ),
         row("P21", "our stack, fixed answer ÷ nginx", over(Fixed, Nginx), most(1.5, 1.0)),

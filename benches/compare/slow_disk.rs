@@ -21,12 +21,12 @@ const SLOWER: Duration = Duration::from_millis(2);
 const WITHIN: Duration = Duration::from_secs(60);
 /// Requests in flight, as in the rounds, and requests of a window.
 const TOGETHER: u16 = 32;
-const MANY: u32 = 6_000;
-const LONE: u32 = 300;
+const MANY: u32 = 2_000;
+const LONE: u32 = 100;
 const WARM_UP: u32 = 500;
 const LICENSES: u32 = 1_000;
 /// Windows of each gateway, by turns.
-const TURNS: usize = 3;
+const TURNS: usize = 11;
 
 #[derive(Clone, Copy, Debug)]
 pub struct SlowDisk {

@@ -5,6 +5,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+/// What stands between the marks now.
+pub fn between(document: &Path, name: &str) -> Result<String> {
+    let whole = fs::read_to_string(document).with_context(|| document.display().to_string())?;
+    let marks = || format!("{}: the marks of {name} are missing", document.display());
+    let (_, rest) = whole.split_once(&format!("<!-- {name} begin")).with_context(marks)?;
+    let (text, _) = rest.split_once(&format!("<!-- {name} end")).with_context(marks)?;
+    Ok(text.split_once('\n').with_context(marks)?.1.to_owned())
+}
+
 /// Replaces what stands between the marks `<!-- NAME begin … -->` and `<!-- NAME end -->`.
 pub fn put(document: &Path, name: &str, text: &str) -> Result<()> {
     let whole = fs::read_to_string(document).with_context(|| document.display().to_string())?;

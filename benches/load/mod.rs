@@ -4,6 +4,7 @@
 //! Everything is loopback, bounded, and gone when its value goes.
 
 pub mod county;
+pub mod cpu;
 pub mod document;
 pub mod inside;
 pub mod line;

@@ -3,7 +3,7 @@
 //! sealed (2.5 KiB, AES-256-GCM).
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -21,7 +21,7 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(40);
 /// The same where it is measured again and again, before and after every visit.
 const FEW_ROUNDS: usize = 3;
-const SHORT_ROUND: Duration = Duration::from_millis(12);
+const SHORT_ROUND: Duration = Duration::from_millis(6);
 
 /// Microseconds of CPU.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +53,7 @@ pub fn sum() -> Result<Primitives> {
     measure(ROUNDS, ROUND)
 }
 
-/// A sixth of a second instead of most of one.
+/// A tenth of a second instead of most of one.
 pub fn look() -> Result<Primitives> {
     measure(FEW_ROUNDS, SHORT_ROUND)
 }
@@ -92,21 +92,21 @@ fn measure(count: usize, long: Duration) -> Result<Primitives> {
 
 /// CPU microseconds of one `work`, measured for so long.
 pub fn cost(long: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
-    const BETWEEN_LOOKS: u32 = 50;
-    let begun = thread_cpu()?;
-    let mut times = 0;
+    // To ask the kernel costs some microseconds, to ask the clock next to nothing.
+    const BETWEEN_CLOCKS: u32 = 20;
+    let (begun, started) = (thread_cpu()?, Instant::now());
+    let (mut times, mut ask_after) = (0, long);
     loop {
-        for _ in 0..BETWEEN_LOOKS {
+        for _ in 0..BETWEEN_CLOCKS {
             work()?;
         }
-        times += BETWEEN_LOOKS;
-        // The kernel's count moves by ticks of the scheduler; looking at the clock is cheap
-        // beside a round.
-        if times % (BETWEEN_LOOKS * 8) == 0 {
+        times += BETWEEN_CLOCKS;
+        if started.elapsed() >= ask_after {
             let took = thread_cpu()? - begun;
             if took >= long {
                 return Ok(took.as_secs_f64() * 1e6 / f64::from(times));
             }
+            ask_after += long - took;
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ticks of `/proc/PID/stat`: `USER_HZ` is 100 on every Linux that runs this.
-const TICK: Duration = Duration::from_millis(10);
+use super::cpu::{self, Cpu};
+
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -144,7 +145,7 @@ impl Launch {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{} cannot be started", self.program.display()))?;
-        let mut server = Server { child, log: self.log.clone() };
+        let mut server = Server { cpu: Cpu::of(child.id()), child, log: self.log.clone() };
         let begun = Instant::now();
         while TcpStream::connect(self.door).await.is_err() {
             if let Some(status) = server.child.try_wait()? {
@@ -160,6 +161,7 @@ impl Launch {
 /// A running server; it ends with this value.
 pub struct Server {
     child: Child,
+    cpu: Cpu,
     log: PathBuf,
 }
 
@@ -191,31 +193,13 @@ impl Server {
 
     /// User and system time so far, of all its threads and of all processes below it.
     pub fn cpu(&self) -> Result<Duration> {
-        let mut of_tree = Duration::ZERO;
-        let mut found = vec![self.child.id()];
-        let all = processes()?;
-        while let Some(parent) = found.pop() {
-            of_tree += cpu_of(&parent.to_string())?;
-            found.extend(all.iter().filter(|(_, above)| *above == parent).map(|(id, _)| *id));
-        }
-        Ok(of_tree)
+        self.cpu.spent()
     }
 
-    /// CPU time so far of its threads by their names, to the nanosecond. Threads that ended are
-    /// not in it.
+    /// CPU time so far of its threads by their names. Threads that ended are not in it.
     pub fn threads(&self) -> Result<Vec<(String, Duration)>> {
-        let mut threads = Vec::new();
-        for entry in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let path = entry?.path();
-            let (Ok(name), Ok(counts)) =
-                (fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
-            else {
-                continue;
-            };
-            let first = counts.split(' ').next().context("schedstat begins with the CPU time")?;
-            threads.push((name.trim().to_owned(), Duration::from_nanos(first.parse()?)));
-        }
-        Ok(threads)
+        let threads = cpu::threads(self.child.id())?;
+        Ok(threads.into_iter().map(|(_, name, spent)| (name, spent)).collect())
     }
 
     pub fn memory(&self) -> Result<Memory> {
@@ -251,28 +235,8 @@ impl Drop for Server {
     }
 }
 
-/// Every process with its parent. One that ends meanwhile is left out.
-fn processes() -> Result<Vec<(u32, u32)>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-        let parent = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(1)?.parse().ok());
-        all.extend(parent.map(|parent| (id, parent)));
-    }
-    Ok(all)
-}
-
 /// User and system time of this process so far.
 pub fn own_cpu() -> Result<Duration> {
-    cpu_of("self")
-}
-
-fn cpu_of(pid: &str) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything; utime and stime are fields 14 and 15.
-    let (_, fields) = stat.rsplit_once(") ").context("stat has a name")?;
-    let ticks: u32 = fields.split(' ').skip(11).take(2).map(str::parse::<u32>).sum::<Result<_, _>>()?;
-    Ok(TICK * ticks)
+    static OWN: LazyLock<Cpu> = LazyLock::new(|| Cpu::of(std::process::id()).alone());
+    OWN.spent()
 }
