@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,19 +59,30 @@ impl Cpu {
     }
 }
 
-/// The living threads of a process: number, name, CPU time.
+/// CPU time of the calling thread: yielding makes the kernel bring its count up to date.
+pub fn own_thread() -> Result<Duration> {
+    std::thread::yield_now();
+    of_thread(Path::new("/proc/thread-self"))
+}
+
+/// CPU time of a thread, by its directory below `/proc`.
+fn of_thread(path: &Path) -> Result<Duration> {
+    let counts = fs::read_to_string(path.join("schedstat"))?;
+    let first = counts.split(' ').next().context("schedstat begins with the CPU time")?;
+    Ok(Duration::from_nanos(first.parse()?))
+}
+
+/// The living threads of a process: number, name, CPU time. One that ends meanwhile is left out.
 pub fn threads(process: u32) -> Result<Vec<(u32, String, Duration)>> {
     let mut threads = Vec::new();
     for entry in fs::read_dir(format!("/proc/{process}/task"))? {
         let path = entry?.path();
         let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-        let (Some(id), Ok(name), Ok(counts)) =
-            (id, fs::read_to_string(path.join("comm")), fs::read_to_string(path.join("schedstat")))
+        let (Some(id), Ok(name), Ok(spent)) = (id, fs::read_to_string(path.join("comm")), of_thread(&path))
         else {
             continue;
         };
-        let first = counts.split(' ').next().context("schedstat begins with the CPU time")?;
-        threads.push((id, name.trim().to_owned(), Duration::from_nanos(first.parse()?)));
+        threads.push((id, name.trim().to_owned(), spent));
     }
     Ok(threads)
 }

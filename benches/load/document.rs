@@ -5,22 +5,31 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// What stands between the marks now.
+/// What stands between the marks `<!-- NAME begin … -->` and `<!-- NAME end -->`.
 pub fn between(document: &Path, name: &str) -> Result<String> {
-    let whole = fs::read_to_string(document).with_context(|| document.display().to_string())?;
-    let marks = || format!("{}: the marks of {name} are missing", document.display());
-    let (_, rest) = whole.split_once(&format!("<!-- {name} begin")).with_context(marks)?;
-    let (text, _) = rest.split_once(&format!("<!-- {name} end")).with_context(marks)?;
-    Ok(text.split_once('\n').with_context(marks)?.1.to_owned())
+    let whole = read(document)?;
+    let (_, text, _) = parts(&whole, document, name)?;
+    Ok(text.to_owned())
 }
 
-/// Replaces what stands between the marks `<!-- NAME begin … -->` and `<!-- NAME end -->`.
+/// Replaces what stands between them.
 pub fn put(document: &Path, name: &str, text: &str) -> Result<()> {
-    let whole = fs::read_to_string(document).with_context(|| document.display().to_string())?;
-    let (begin, end) = (format!("<!-- {name} begin"), format!("<!-- {name} end"));
+    let whole = read(document)?;
+    let (before, _, after) = parts(&whole, document, name)?;
+    Ok(fs::write(document, format!("{before}{}\n{after}", text.trim_end()))?)
+}
+
+fn read(document: &Path) -> Result<String> {
+    fs::read_to_string(document).with_context(|| document.display().to_string())
+}
+
+/// Up to the first mark's line with it, between the marks, and from the second mark on.
+fn parts<'a>(whole: &'a str, document: &Path, name: &str) -> Result<(&'a str, &'a str, &'a str)> {
     let marks = || format!("{}: the marks of {name} are missing", document.display());
-    let (before, rest) = whole.split_once(&begin).with_context(marks)?;
-    let (line, rest) = rest.split_once('\n').with_context(marks)?;
-    let (_, after) = rest.split_once(&end).with_context(marks)?;
-    Ok(fs::write(document, format!("{before}{begin}{line}\n{}\n{end}{after}", text.trim_end()))?)
+    let begin = whole.find(&format!("<!-- {name} begin")).with_context(marks)?;
+    let (line, _) = whole.split_at(begin).1.split_once('\n').with_context(marks)?;
+    let (before, rest) = whole.split_at(begin + line.len() + 1);
+    let end = rest.find(&format!("<!-- {name} end")).with_context(marks)?;
+    let (text, after) = rest.split_at(end);
+    Ok((before, text, after))
 }

@@ -2,16 +2,17 @@
 //! verification, one P-256 signature, SHA-256 over 2 KiB, and one TLS record opened and one
 //! sealed (2.5 KiB, AES-256-GCM).
 
-use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
 };
+
+use super::cpu::own_thread;
 
 /// Bytes that are signed and hashed, and bytes in a TLS record: a request of ours.
 const MESSAGE: usize = 2048;
@@ -94,7 +95,7 @@ fn measure(count: usize, long: Duration) -> Result<Primitives> {
 pub fn cost(long: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     // To ask the kernel costs some microseconds, to ask the clock next to nothing.
     const BETWEEN_CLOCKS: u32 = 20;
-    let (begun, started) = (thread_cpu()?, Instant::now());
+    let (begun, started) = (own_thread()?, Instant::now());
     let (mut times, mut ask_after) = (0, long);
     loop {
         for _ in 0..BETWEEN_CLOCKS {
@@ -102,21 +103,13 @@ pub fn cost(long: Duration, mut work: impl FnMut() -> Result<()>) -> Result<f64>
         }
         times += BETWEEN_CLOCKS;
         if started.elapsed() >= ask_after {
-            let took = thread_cpu()? - begun;
+            let took = own_thread()? - begun;
             if took >= long {
                 return Ok(took.as_secs_f64() * 1e6 / f64::from(times));
             }
             ask_after += long - took;
         }
     }
-}
-
-/// CPU time of this thread: yielding makes the kernel bring its count up to date.
-fn thread_cpu() -> Result<Duration> {
-    std::thread::yield_now();
-    let counts = fs::read_to_string("/proc/thread-self/schedstat")?;
-    let first = counts.split(' ').next().context("schedstat begins with the CPU time")?;
-    Ok(Duration::from_nanos(first.parse()?))
 }
 
 fn median(mut rounds: Vec<f64>) -> f64 {

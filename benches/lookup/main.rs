@@ -94,7 +94,7 @@ impl Kind {
 }
 
 /// Requests signed ahead of one measured window: small enough to be sent long before they expire
-/// (120 s), large enough that a window takes hundreds of clock ticks.
+/// (120 s), large enough that a window lasts some seconds.
 const WINDOW: u32 = 20_000;
 /// Sent before the first window, unmeasured: caches, allocator and branch predictors.
 const WARM_UP: u32 = 2_000;
