@@ -186,7 +186,7 @@ class Tests:
             copy = os.path.join(folder, "a")
             shutil.copytree(clean, copy)
             names = [os.path.relpath(os.path.join(at, n), copy) for at, _, ns in os.walk(copy) for n in ns]
-            names = sorted(n for n in names if "tiles/" in n or re.search(r"\.db$", n) and "index" not in n)
+            names = sorted(n for n in names if "tiles/" in n or re.search(r"\.(db|sealed)$", n) and "index" not in n)
             policy = verifier.Policy()
             policy.logs = [verifier.Vkey.parse(report.logs[0]["key"])]
             for number in range(EDITS_OF_DIRECTORY):
@@ -194,7 +194,7 @@ class Tests:
                 whole = verifier.read_file(os.path.join(clean, name))
                 theirs = os.path.join(foreign, name.replace("421202", "331083"))
                 with open(os.path.join(copy, name), "wb") as f:
-                    f.write(edit(whole, verifier.read_file(theirs) if os.path.exists(theirs) else b"", rng))
+                    f.write(edit_file(whole, verifier.read_file(theirs) if os.path.exists(theirs) else b"", rng))
                 if not found(copy, policy):
                     missed.append((number, name))
                 with open(os.path.join(copy, name), "wb") as f:
@@ -215,6 +215,14 @@ def refuses(act):
         return False
     except verifier.Bad:
         return True
+
+
+def edit_file(data, foreign, rng):
+    """One edit of a file. What ends in many zeros is edited where it does not, half of the time."""
+    used = len(data.rstrip(b"\0"))
+    if 2 * used > len(data) or rng.randrange(2):
+        return edit(data, foreign, rng)
+    return bytes(edit(data[:used], foreign, rng)) + data[used:]
 
 
 def edit(data, foreign, rng):

@@ -1023,17 +1023,62 @@ def check_proof(path, policy, report):
 
 def row_sum(index, second, *parts):
     """The first eight bytes of SHA-256 over a row, as SQLite's integer."""
-    h = hashlib.sha256(index.to_bytes(8, "big", signed=True) + second.to_bytes(8, "big", signed=True))
+    h = hashlib.sha256((index % (1 << 64)).to_bytes(8, "big") + second.to_bytes(8, "big", signed=True))
     for part in parts:
         h.update(part)
     return int.from_bytes(h.digest()[:8], "big", signed=True)
 
 
-def vault_row_fits(index, epoch, r, record, sealed, total):
-    """The sum covers the evidence by its hash, the leaf's `ev`; rows written first cover the evidence itself."""
-    length = len(record).to_bytes(8, "big")
-    return total in (row_sum(index, epoch, r, length, record, covered)
-                     for covered in (hashlib.sha256(sealed).digest(), sealed))
+class VaultRows:
+    """The rows of a vault in their file: blocks of 4096 octets, a row where its mark stands, zeros elsewhere."""
+
+    MARK, HEAD, BLOCK, GROWTH = b"evidence", 72, 4096, 1 << 20
+
+    def __init__(self, data, name, report):
+        self.name, self.report, self.path = name, report, os.path.join(data, name)
+
+    def __iter__(self):
+        """Index, epoch, r, tokens, sealed and whether the sum fits; what an erasure leaves is no row."""
+        if not os.path.exists(self.path):
+            return
+        try:
+            with open(self.path, "rb") as file:
+                yield from self.read(file, os.fstat(file.fileno()).st_size)
+        except OSError as e:
+            self.damaged(str(e))
+
+    def read(self, file, length):
+        at, whole = 0, length % self.GROWTH == 0
+        while at < length:
+            file.seek(at)
+            head = file.read(self.HEAD)
+            tokens, sealed = (int.from_bytes(head[n:n + 4], "big") for n in (24, 28))
+            end = at + self.HEAD + tokens + sealed
+            if head[:8] == self.MARK and len(head) == self.HEAD and end <= length:
+                row = self.row(head, file.read(tokens), file.read(sealed))
+                if row:
+                    yield row
+                at = end
+                continue
+            file.seek(at)
+            rest = file.read(self.BLOCK - at % self.BLOCK)
+            whole = whole and not rest.strip(b"\0")
+            at += len(rest)
+        if not whole:
+            self.damaged("neither rows nor zeros")
+
+    @staticmethod
+    def row(head, tokens, sealed):
+        index, epoch = int.from_bytes(head[8:16], "big"), int.from_bytes(head[16:24], "big", signed=True)
+        total, r = int.from_bytes(head[32:40], "big", signed=True), head[40:72]
+        covered = hashlib.sha256(sealed).digest()
+        fits = total == row_sum(index, epoch, r, len(tokens).to_bytes(8, "big"), tokens, covered)
+        if fits and not any(r):
+            return None
+        return index, epoch, r, tokens, sealed, fits
+
+    def damaged(self, message):
+        self.report.found("file-damaged", self.name, None, message)
 
 
 class Database:
@@ -1604,6 +1649,7 @@ def check_vaults(data, shard, log, orders, report, auditor):
     by_name = {o.name: o for o in mine}
     for index, leaf in log["evidence"].items():
         name = f"ledger/{shard}/{leaf['month']}.{class_of(leaf)}.db"
+        rows = name.removesuffix("db") + "sealed"
         released = max((o.index for o in mine if o.covers("released", origin, index)), default=-1)
         holds = [o for o in mine if o.covers("held", origin, index) and o.index > released]
         if index in held:
@@ -1616,9 +1662,9 @@ def check_vaults(data, shard, log, orders, report, auditor):
             report.found("hold-missing", name, index, f"order #{holds[-1].name} is not kept")
         if index in seen:
             if index in erased:
-                report.found("evidence-extra", name, index, "is there and marked as erased")
+                report.found("evidence-extra", rows, index, "is there and marked as erased")
             elif any(o.covers("erased", origin, index) for o in mine) and index not in held:
-                report.found("evidence-not-erased", name, index, "an order to erase it was not carried out")
+                report.found("evidence-not-erased", rows, index, "an order to erase it was not carried out")
             report.counts["present"] += 1
             continue
         order = by_name.get(erased.get(index, (None, None))[1])
@@ -1633,7 +1679,7 @@ def check_vaults(data, shard, log, orders, report, auditor):
             report.counts["dropped"] += 1
         else:
             report.counts["missing"] += 1
-            report.found("evidence-missing", name, index, "missing, and no order in the tree says so")
+            report.found("evidence-missing", rows, index, "missing, and no order in the tree says so")
     for index, (file, _) in {**erased, **held}.items():
         if index not in log["evidence"] and index not in log["unread"]:
             report.found("vault-row-extra", file, index, "speaks of a leaf without evidence")
@@ -1650,23 +1696,25 @@ def check_vault(data, shard, month, klass, log, seen, erased, held, report, audi
                 raise Bad("no recipients")
         except (Bad, KeyError, TypeError) as e:
             report.found("epoch-changed", name, None, f"the wrapped key of epoch {number}: {e}")
-    for index, epoch, r, record, sealed, total in db.rows(
-            "iibbbi", "SELECT idx, epoch, r, tokens, sealed, sum FROM vault ORDER BY idx"):
+    if any(db.rows("b", "SELECT name FROM sqlite_master WHERE name='vault'")):
+        db.damaged("of an older form; a start of the gateway brings it forward")
+    rows = name.removesuffix("db") + "sealed"
+    for index, epoch, r, record, sealed, as_written in VaultRows(data, rows, report):
         leaf = log["evidence"].get(index)
         if index in log["unread"]:
             continue
         if leaf is None or index in seen:
             if index >= log["size"]:
-                report.notice("rows-ahead", name, f"row {index} is ahead of the log")
+                report.notice("rows-ahead", rows, f"row {index} is ahead of the log")
             else:
-                report.found("vault-row-extra", name, index, "no leaf has this evidence")
+                report.found("vault-row-extra", rows, index, "no leaf has this evidence")
             continue
         seen.add(index)
         wrong = fits(leaf, sealed, r)
         for kind in wrong:
-            report.found(kind, name, index)
-        if not wrong and not vault_row_fits(index, epoch, r, record, sealed, total):
-            report.found("vault-row-changed", name, index, "the row is not as it was written")
+            report.found(kind, rows, index)
+        if not wrong and not as_written:
+            report.found("vault-row-changed", rows, index, "the row is not as it was written")
         if epoch not in epochs:
             report.found("epoch-missing", name, index, f"epoch {epoch}")
         elif not commits_to(leaf, epochs[epoch]):
@@ -1674,7 +1722,7 @@ def check_vault(data, shard, month, klass, log, seen, erased, held, report, audi
         elif auditor and not wrong:
             text = epochs[epoch]
             open_one(auditor, read_json(log["leaves"][index]), text.decode("utf-8", "replace"), epoch, r, sealed,
-                     name, index, report)
+                     rows, index, report)
         day = int(day_of(leaf["ts"]))
         tokens.update((day, record[at + 1:at + 17], index) for at in range(0, len(record) - 16, 17))
     for epoch, leaves in differing.items():

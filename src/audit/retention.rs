@@ -94,7 +94,7 @@ impl Desk {
                 }
                 let Some(file) = vaults.open(shard, month, class)? else { continue };
                 let held = file.held()?.len() as u64;
-                due.push(Due { shard, month, class, rows: file.rows()?, held });
+                due.push(Due { shard, month, class, rows: file.count()?, held });
             }
         }
         Ok(due)

@@ -71,9 +71,14 @@ fn write_number(number: &Number, out: &mut Vec<u8>) {
 /// A JSON string, quoted (RFC 8785 §3.2.2.2): only quotation marks, backslashes and controls are
 /// escaped.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    write_utf8(text.as_bytes(), out);
+}
+
+/// The same of octets that are known to be UTF-8, because they were written here.
+pub fn write_utf8(text: &[u8], out: &mut Vec<u8>) {
     let escaped = |byte: &u8| matches!(byte, b'"' | b'\\' | 0x00..=0x1F);
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     // Without an early exit this runs many bytes at a time, and most strings need nothing.
     let any = rest.iter().fold(false, |any, byte| any | escaped(byte));
     while let Some(plain) = any.then(|| rest.iter().position(escaped)).flatten() {

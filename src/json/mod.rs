@@ -8,7 +8,7 @@ mod canonical;
 mod parser;
 mod text;
 
-pub use canonical::{jcs, write_string};
+pub use canonical::{jcs, write_string, write_utf8};
 
 use serde_json::Value;
 

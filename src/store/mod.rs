@@ -186,6 +186,8 @@ pub enum StoreFault {
     Busy { path: String },
     #[error("{path}: is damaged (code {code})")]
     Damaged { path: String, code: i32 },
+    #[error("{path}: is of an older form; a start of the gateway brings it forward")]
+    Older { path: String },
     #[error("SQLite {found} is older than {needed}, the first without the WAL-reset fault")]
     TooOld { found: &'static str, needed: &'static str },
 }

@@ -122,8 +122,8 @@ async fn a_disk_that_lies_about_its_flushes_is_found_out() {
 /// The control of one flush alone: of the evidence, beside that of the leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn evidence_whose_flush_is_left_out_is_found_to_be_missing() {
-    let wal = format!(".{}.db-wal", RetentionClass::Provision.name());
-    let (evidence, faults) = lied_to(&wal, Cut::LeavesOnly).await;
+    let rows = format!(".{}.sealed", RetentionClass::Provision.name());
+    let (evidence, faults) = lied_to(&rows, Cut::LeavesOnly).await;
     let missing = faults.iter().any(|fault| match fault {
         Fault::Unsound { what } => what.contains("EvidenceMissing"),
         _ => false,

@@ -7,6 +7,7 @@ mod edits;
 mod made;
 mod matrix;
 mod packages;
+pub mod rows;
 pub mod runs;
 
 use std::collections::BTreeSet;

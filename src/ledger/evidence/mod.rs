@@ -72,19 +72,20 @@ impl Evidence {
 
     /// One JSON object: members in the order of their names, all of them strings.
     fn plaintext(&self) -> Vec<u8> {
-        // JWS, JSON and base64 are text; a request that is not was refused before it was recorded.
-        fn text(bytes: Option<&[u8]>) -> Option<&str> {
-            bytes.and_then(|bytes| std::str::from_utf8(bytes).ok())
+        // JWS and base64 are text; a request that is not was refused before it was recorded. What is JSON
+        // was written here.
+        fn text(bytes: Option<&[u8]>) -> Option<&[u8]> {
+            bytes.filter(|bytes| bytes.is_ascii() || std::str::from_utf8(bytes).is_ok())
         }
         let members = [
             ("certificate", text(self.certificate.as_deref())),
-            ("register", text(self.register.as_deref())),
+            ("register", self.register.as_deref()),
             ("request", text(self.request.as_deref())),
             ("response", text(self.response.as_deref())),
-            ("result", text(self.result.as_deref())),
+            ("result", self.result.as_deref()),
         ];
         // In one piece, with room for escapes and the tag: growing it would copy it several times.
-        let octets: usize = members.iter().map(|(_, text)| text.map_or(0, str::len)).sum();
+        let octets: usize = members.iter().map(|(_, text)| text.map_or(0, <[u8]>::len)).sum();
         let mut bytes = Vec::with_capacity(octets + octets / 8 + 256);
         bytes.push(b'{');
         for (name, text) in members.iter().filter_map(|(name, text)| Some((name, (*text)?))) {
@@ -93,7 +94,7 @@ impl Evidence {
             }
             json::write_string(name, &mut bytes);
             bytes.push(b':');
-            json::write_string(text, &mut bytes);
+            json::write_utf8(text, &mut bytes);
         }
         bytes.push(b'}');
         bytes

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::super::leaf::Leaf;
 use super::super::orders::{Order, OrderKind, Orders, name_of};
-use super::vaults::{MonthSeen, VaultSeen, file_name};
+use super::vaults::{MonthSeen, VaultSeen, rows_name};
 use super::{Finding, FindingKind};
 use crate::store::sqlite::{SqliteShelf, Vaults};
 use crate::store::{Mark, RetentionClass, Shard, Shelf as _};
@@ -50,7 +50,7 @@ pub(super) fn judge(
         for vault in &mut month.vaults {
             judge.findings.append(&mut vault.findings);
             for index in vault.beyond.iter().filter(|index| **index < size) {
-                judge.found(FindingKind::VaultRowExtra, &vault.file, *index);
+                judge.found(FindingKind::VaultRowExtra, &vault.rows_file, *index);
             }
         }
         judge.month(month);
@@ -80,7 +80,7 @@ impl Judge<'_> {
             };
             match (provision.rows.has(index), other.rows.has(index)) {
                 (false, false) => self.absent(month, home, class, index),
-                (true, true) => self.found(FindingKind::VaultRowExtra, &other.file, index),
+                (true, true) => self.found(FindingKind::VaultRowExtra, &other.rows_file, index),
                 (true, false) => self.present(provision, index),
                 (false, true) => self.present(other, index),
             }
@@ -112,13 +112,13 @@ impl Judge<'_> {
             (None, None) => {}
         }
         if vault.erased.contains_key(&index) {
-            self.found(FindingKind::VaultRowExtra, &vault.file, index);
+            self.found(FindingKind::VaultRowExtra, &vault.rows_file, index);
         } else if !vault.held.contains_key(&index)
             && let Some(order) = self.orders.about(mark).find(|order| order.kind == OrderKind::Erase)
             && self.is_still_there(mark)
         {
             let by = order.name();
-            self.found_by(FindingKind::EvidenceNotErased, &vault.file, index, &by);
+            self.found_by(FindingKind::EvidenceNotErased, &vault.rows_file, index, &by);
         }
     }
 
@@ -155,7 +155,7 @@ impl Judge<'_> {
         if home.broken {
             return; // Said once, of the file.
         }
-        self.found(FindingKind::EvidenceMissing, &file_name(self.shard, month.month, class), index);
+        self.found(FindingKind::EvidenceMissing, &rows_name(self.shard, month.month, class), index);
     }
 
     /// Beside a running gateway: erased after the vault's table was read.

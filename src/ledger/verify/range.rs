@@ -123,7 +123,7 @@ impl Looked<'_> {
         self.names_epochs |= leaf.ek.is_some();
         let mark = Mark { shard: self.log.shard(), index };
         let month = Month::at(crate::clock::Now::from_ms(leaf.ts));
-        let file = vaults::file_name(mark.shard, month, class_of(&leaf));
+        let file = vaults::rows_name(mark.shard, month, class_of(&leaf));
         let Some(row) = self.log.evidence(index)? else {
             let erased = self.log.erased(index).and_then(|by| self.orders.at(by));
             let dropped = || self.orders.drop_of(mark.shard, month, class_of(&leaf));

@@ -67,8 +67,9 @@ pub(super) struct MonthSeen {
 /// What one vault holds.
 #[derive(Default)]
 pub(super) struct VaultSeen {
-    /// Below the data directory.
+    /// Below the data directory: what says of which rows something was ordered, and the rows.
     pub file: String,
+    pub rows_file: String,
     pub there: bool,
     /// It could not be read to its end.
     pub broken: bool,
@@ -157,6 +158,7 @@ impl Watch {
                 there: true,
                 broken: true,
                 file,
+                rows_file: rows_name(self.seen.shard, self.seen.month, class),
                 ..VaultSeen::default()
             }));
         }
@@ -166,6 +168,11 @@ impl Watch {
 
 pub(super) fn file_name(shard: Shard, month: Month, class: RetentionClass) -> String {
     format!("ledger/{shard}/{month}.{}.db", class.name())
+}
+
+/// Where the rows of that vault stand.
+pub(super) fn rows_name(shard: Shard, month: Month, class: RetentionClass) -> String {
+    format!("ledger/{shard}/{month}.{}.sealed", class.name())
 }
 
 /// The leaves as they come, one after the other.
@@ -212,12 +219,13 @@ struct Job {
 impl Job {
     fn run(self, mut feed: Feed) -> VaultSeen {
         let file = file_name(self.shard, self.month, self.class);
-        let mut seen = VaultSeen { file: file.clone(), ..VaultSeen::default() };
+        let rows_file = rows_name(self.shard, self.month, self.class);
+        let mut seen = VaultSeen { file: file.clone(), rows_file, ..VaultSeen::default() };
         seen.there = self.data.join(&file).exists();
         match Vaults::of_data_dir(&self.data).open(self.shard, self.month, self.class) {
             Ok(Some(vault)) => self.walk(&vault, &mut feed, &mut seen),
             Ok(None) => {}
-            Err(_) => self.broken(&mut seen),
+            Err(_) => self.broken(&mut seen, file.clone()),
         }
         feed.drain();
         if seen.findings.is_empty() && is_untouched(&self.data.join(&file)) == Some(false) {
@@ -226,9 +234,9 @@ impl Job {
         seen
     }
 
-    fn broken(&self, seen: &mut VaultSeen) {
+    fn broken(&self, seen: &mut VaultSeen, file: String) {
         seen.broken = true;
-        self.found(seen, Finding::new(FindingKind::FileDamaged, seen.file.clone()).of(&self.origin));
+        self.found(seen, Finding::new(FindingKind::FileDamaged, file).of(&self.origin));
     }
 
     fn found(&self, seen: &mut VaultSeen, finding: Finding) {
@@ -239,7 +247,7 @@ impl Job {
 
     fn walk(&self, vault: &VaultFile, feed: &mut Feed, seen: &mut VaultSeen) {
         let (Ok(epochs), Ok(held), Ok(erased)) = (vault.epochs(), vault.held(), vault.erased()) else {
-            return self.broken(seen);
+            return self.broken(seen, seen.file.clone());
         };
         let mut epochs = Epochs::of(epochs);
         (seen.held, seen.erased) = (held, erased);
@@ -248,7 +256,7 @@ impl Job {
             None
         });
         let walked = vault.walk(0, |row| {
-            let stamped = self.row(&row, &mut epochs, feed, seen);
+            let stamped = self.row(&row, vault, &mut epochs, feed, seen);
             if let (Some(index), Some(ts)) = (&mut index, stamped) {
                 index.row(row.index, ts, &row.tokens);
             }
@@ -256,9 +264,11 @@ impl Job {
         self.epochs(&epochs, seen);
         let differing = index.map(|index| index.end(vault, &self.origin)).unwrap_or_default();
         differing.into_iter().for_each(|finding| self.found(seen, finding));
-        match (walked, vault.integrity()) {
-            (Ok(()), Ok(damage)) if damage.is_empty() => {}
-            _ => self.broken(seen),
+        if walked.is_err() {
+            self.broken(seen, seen.rows_file.clone());
+        }
+        if !matches!(vault.integrity(), Ok(damage) if damage.is_empty()) {
+            self.broken(seen, seen.file.clone());
         }
     }
 
@@ -266,6 +276,7 @@ impl Job {
     fn row(
         &self,
         row: &StoredVault,
+        vault: &VaultFile,
         epochs: &mut Epochs,
         feed: &mut Feed,
         seen: &mut VaultSeen,
@@ -277,12 +288,15 @@ impl Job {
                 return None;
             }
             Err(false) => {
-                self.at(seen, FindingKind::VaultRowExtra, row.index);
+                self.extra(seen, row.index);
                 return None;
             }
         };
         let says = named.says.as_ref()?;
-        seen.rows.set(row.index);
+        if seen.rows.has(row.index) {
+            self.extra(seen, row.index);
+            return None;
+        }
         let secret = sha256(&row.r);
         let mut wrong = Vec::new();
         if says.ev != Some(sha256(&row.sealed)) {
@@ -294,12 +308,21 @@ impl Job {
         if wrong.is_empty() && !row.sum_fits {
             wrong.push(FindingKind::VaultRowChanged);
         }
+        // Beside a running gateway it may have been erased while it was read.
+        if !wrong.is_empty() && matches!(vault.row(row.index), Ok(None)) {
+            return Some(says.ts);
+        }
+        seen.rows.set(row.index);
         if !epochs.wrapped.contains_key(&row.epoch) {
             wrong.push(FindingKind::EpochMissing);
         } else if says.ek.is_some_and(|ek| epochs.short.get(&row.epoch) != Some(&ek)) {
             epochs.differing.entry(row.epoch).or_insert((row.index, 0)).1 += 1;
         }
-        wrong.into_iter().for_each(|kind| self.at(seen, kind, row.index));
+        for kind in wrong {
+            let is_key = kind == FindingKind::EpochMissing;
+            let file = if is_key { &seen.file } else { &seen.rows_file }.clone();
+            self.found(seen, Finding::new(kind, file).at(&self.origin, row.index));
+        }
         Some(says.ts)
     }
 
@@ -322,8 +345,9 @@ impl Job {
         }
     }
 
-    fn at(&self, seen: &mut VaultSeen, kind: FindingKind, index: u64) {
-        self.found(seen, Finding::new(kind, seen.file.clone()).at(&self.origin, index));
+    fn extra(&self, seen: &mut VaultSeen, index: u64) {
+        let finding = Finding::new(FindingKind::VaultRowExtra, seen.rows_file.clone());
+        self.found(seen, finding.at(&self.origin, index));
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault, VaultOrder, Waking};
-use super::flush::{Flusher, Wal};
+use super::flush::{Flusher, Written};
 use super::rest::{recycle, rest};
 use super::vault::VaultHand;
 use super::{PAGE, batch, make_folder, month_path, open_unflushed, open_writer, sqlite_fault};
@@ -42,7 +42,7 @@ struct OpenMonth {
     month: Month,
     path: PathBuf,
     connection: Connection,
-    wal: Wal,
+    wal: Written,
     /// Leaves that stand in the WAL only.
     in_wal: usize,
     /// The last deed written here that is not forgotten yet.
@@ -88,7 +88,7 @@ impl OpenMonth {
             .and_then(|()| connection.query_row("SELECT max(idx) FROM deed", [], |row| row.get(0)))
             .map_err(|e| sqlite_fault("open", &path, &e))?;
         let last_deed = last_deed.map(i64::unsigned_abs);
-        let wal = Wal::of(&path)?;
+        let wal = Written::to_wal_of(&path)?;
         Ok(Self { shard, month, path, connection, wal, in_wal: 0, last_deed })
     }
 

@@ -1,4 +1,4 @@
-//! Flushing: the WALs of a commit's files side by side.
+//! Flushing: what a commit has written to several files, side by side.
 //!
 //! Why not SQLite's own flush at each commit: a commit with evidence stands in two files, and one
 //! flush behind the other is twice what every exchange waits for; with a disk that takes milliseconds
@@ -18,13 +18,18 @@ use std::thread::{Builder, JoinHandle};
 use super::file_fault;
 use crate::store::{StoreFault, Waking};
 
-/// The WAL of a file that is open: SQLite never puts another in its place before that is closed.
+/// A file that is written to and has to be flushed.
 #[derive(Clone)]
-pub(super) struct Wal(Arc<File>);
+pub(super) struct Written(Arc<File>);
 
-impl Wal {
-    /// Of a database that has been read or written to.
-    pub fn of(path: &Path) -> Result<Self, StoreFault> {
+impl Written {
+    pub fn to(file: Arc<File>) -> Self {
+        Self(file)
+    }
+
+    /// To the WAL of a database that is open and has been read or written to: SQLite never puts another in
+    /// its place before that is closed.
+    pub fn to_wal_of(path: &Path) -> Result<Self, StoreFault> {
         let wal = wal_path(path);
         File::open(&wal).map(|file| Self(Arc::new(file))).map_err(|e| file_fault(&wal, &e))
     }
@@ -54,7 +59,7 @@ pub(super) struct Flusher {
 }
 
 struct Hand {
-    line: Option<SyncSender<Wal>>,
+    line: Option<SyncSender<Written>>,
     told: Receiver<Result<(), StoreFault>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -64,10 +69,10 @@ struct Hand {
 pub(super) struct Begun {
     handed: usize,
     /// Those that nobody took.
-    left: Vec<Wal>,
+    left: Vec<Written>,
 }
 
-/// WALs that wait: of one commit, a vault for each class of retention.
+/// Files that wait: of one commit, a vault for each class of retention.
 const LONGEST_LINE: usize = 4;
 
 impl Flusher {
@@ -76,19 +81,19 @@ impl Flusher {
     }
 
     /// Begins to flush.
-    pub fn begin(&mut self, wals: Vec<Wal>) -> Begun {
+    pub fn begin(&mut self, all: Vec<Written>) -> Begun {
         let mut begun = Begun { handed: 0, left: Vec::new() };
-        for wal in wals {
+        for written in all {
             if self.hand.is_none() {
                 self.hand = Hand::begin(self.waking()).ok();
             }
             let line = self.hand.as_ref().and_then(|hand| hand.line.as_ref());
             self.waking.woken();
-            if let Some(Ok(())) = line.map(|line| line.try_send(wal.clone())) {
+            if let Some(Ok(())) = line.map(|line| line.try_send(written.clone())) {
                 begun.handed += 1;
             } else {
                 self.waking.runs();
-                begun.left.push(wal);
+                begun.left.push(written);
             }
         }
         begun
@@ -96,7 +101,7 @@ impl Flusher {
 
     /// Waits until all of it has been flushed.
     pub fn end(&mut self, begun: Begun) -> Result<(), StoreFault> {
-        let mut flushed = begun.left.iter().try_for_each(Wal::flush);
+        let mut flushed = begun.left.iter().try_for_each(Written::flush);
         for _ in 0..begun.handed {
             let told = self.hand.as_ref().and_then(|hand| hand.told.recv().ok());
             flushed = flushed.and(told.unwrap_or(Err(StoreFault::Broken { what: "flush", code: 0 })));
@@ -107,12 +112,12 @@ impl Flusher {
 
 impl Hand {
     fn begin(waking: Waking) -> io::Result<Self> {
-        let (line, wals) = sync_channel::<Wal>(LONGEST_LINE);
+        let (line, all) = sync_channel::<Written>(LONGEST_LINE);
         let (tell, told) = sync_channel(LONGEST_LINE);
         let work = move || {
-            while let Ok(wal) = wals.recv() {
+            while let Ok(written) = all.recv() {
                 waking.runs();
-                if tell.send(wal.flush()).is_err() {
+                if tell.send(written.flush()).is_err() {
                     return;
                 }
             }
@@ -142,20 +147,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let wal = |name: &str| {
             std::fs::write(wal_path(&dir.path().join(name)), "frames").unwrap();
-            Wal::of(&dir.path().join(name)).unwrap()
+            Written::to_wal_of(&dir.path().join(name)).unwrap()
         };
         let mut flusher = Flusher::default();
-        let many: Vec<Wal> = (0..3 * LONGEST_LINE).map(|n| wal(&n.to_string())).collect();
+        let many: Vec<Written> = (0..3 * LONGEST_LINE).map(|n| wal(&n.to_string())).collect();
         let begun = flusher.begin(many);
         assert_eq!(flusher.end(begun), Ok(()));
         // What cannot be flushed: a pipe has no disk below it.
         let (reader, _writer) = std::io::pipe().unwrap();
-        let pipe = Wal(Arc::new(File::from(std::os::fd::OwnedFd::from(reader))));
+        let pipe = Written(Arc::new(File::from(std::os::fd::OwnedFd::from(reader))));
         let begun = flusher.begin(vec![wal("a"), pipe, wal("b")]);
         assert!(matches!(flusher.end(begun), Err(StoreFault::Broken { what: "flush", .. })));
         let begun = flusher.begin(vec![wal("c")]);
         assert_eq!(flusher.end(begun), Ok(()), "each commit hears of its own");
         assert_eq!(flusher.waking.0.load(Ordering::Relaxed), 0, "what was flushed has been begun");
-        assert!(Wal::of(&dir.path().join("nothing")).is_err());
+        assert!(Written::to_wal_of(&dir.path().join("nothing")).is_err());
     }
 }

@@ -76,6 +76,7 @@ pub fn open(data: &Path) -> Result<(StoreLock, SqliteEngine, SqliteHeads, Sqlite
     make_folder(&root)?;
     let lock = lock(&root.join("lock"))?;
     let mut heads = SqliteHeads::open(&root.join("state.db"))?;
+    vault::bring_forward(&root)?;
     unfinished::take_back(&root, &mut heads)?;
     Ok((lock, SqliteEngine::new(root.clone()), heads, SqliteShelf::new(root)))
 }

@@ -12,6 +12,7 @@ use tongban::store::sqlite::{StoredVault, TokenWriter, Vaults};
 
 use super::opening::index_of;
 use crate::support::*;
+use crate::tamper;
 
 /// The period that the law asks for, and a day (ms).
 const AFTER_FLOOR: i64 = 3 * 366 * 86_400_000;
@@ -213,11 +214,11 @@ async fn an_index_that_hides_or_invents_is_told_and_so_is_a_secret_that_vanished
     let hidden = check(gateway).await;
     assert_eq!((hidden.complete, &hidden.hidden[..], hidden.answered), (false, &[rows[1]][..], 2));
 
-    let vault = rusqlite::Connection::open(folder.join("2030-03.provision.db")).unwrap();
-    vault.execute("DELETE FROM vault WHERE idx=?", [other.cast_signed()]).unwrap();
+    let vault = folder.join("2030-03.provision.sealed");
+    tamper::rows::edit(&vault, |all| all.retain(|row| row.index != other));
     let vanished = check(gateway).await;
     assert_eq!(vanished.uncovered, [other]);
-    vault.execute("UPDATE vault SET r=zeroblob(32) WHERE idx=?", [rows[0].cast_signed()]).unwrap();
+    tamper::rows::edit(&vault, |all| all.iter_mut().find(|row| row.index == rows[0]).unwrap().r = [1; 32]);
     assert_eq!(check(gateway).await.wrong_secret, [rows[0]]);
 }
 

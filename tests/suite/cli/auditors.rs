@@ -148,9 +148,9 @@ async fn a_warrant_proves_a_copy_complete_without_a_gateway_and_without_a_record
         .filter_map(|shard| fs::read_dir(shard.unwrap().path()).ok())
         .flatten()
         .map(|file| file.unwrap().path())
-        .find(|path| path.to_str().unwrap().ends_with(".provision.db"))
+        .find(|path| path.to_str().unwrap().ends_with(".provision.sealed"))
         .unwrap();
-    rusqlite::Connection::open(vault).unwrap().execute("DELETE FROM vault", []).unwrap();
+    crate::tamper::rows::write(&vault, &[]);
     let found = on_copy().ended(2).json();
     assert_eq!(found["uncovered"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(pair.xianan.leaves().iter().filter(|(_, leaf)| leaf["t"] == "search").count(), 2);

@@ -178,7 +178,7 @@ impl Cut {
     fn of_file(self, path: &Path, changes: usize, chance: &Chance) -> Fate {
         let name = path.file_name().unwrap().to_str().unwrap();
         let is_evidence =
-            RetentionClass::ALL.iter().any(|class| name.ends_with(&format!(".{}.db-wal", class.name())));
+            RetentionClass::ALL.iter().any(|class| name.ends_with(&format!(".{}.sealed", class.name())));
         let is_leaves = name.ends_with(".db-wal") && name.matches('.').count() == 1 && name.starts_with("20");
         let fate = |all| if all { Fate::All } else { Fate::None };
         match self {

@@ -9,6 +9,7 @@ use serde_json::json;
 use tongban::ledger::tree::leaf_hash;
 
 use super::made::{MONTH, SHARD, copy_of};
+use super::rows;
 use super::runs::{self, Row};
 use super::{Ground, ground};
 
@@ -30,7 +31,9 @@ struct Tampered<'a> {
 const LEAF: u64 = 50;
 const NEXT: u64 = 51;
 const LEAVES: &str = "2026-11.db";
+/// What is said of the vault's rows, and the rows.
 const VAULT: &str = "2026-11.provision.db";
+const ROWS: &str = "2026-11.provision.sealed";
 const FACETS: &str = "2026-11.index.db";
 /// Under which days the runs of a facet index stand.
 const AUTHORIZATIONS: i64 = 0;
@@ -57,6 +60,18 @@ impl Tampered<'_> {
         connection.execute_batch("DETACH b; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
         drop(connection);
         self.cover(&path);
+    }
+
+    /// Changes the vault's rows, beside another region's.
+    fn rows(&self, edit: fn(&mut Vec<rows::Row>, Vec<rows::Row>)) {
+        let theirs = rows::rows(&Self::folder(&self.ground.other).join(ROWS));
+        rows::edit(&self.db(ROWS), |rows| edit(rows, theirs));
+    }
+
+    /// Changes one of them.
+    fn row(&self, edit: fn(&mut rows::Row, rows::Row)) {
+        let theirs = rows::rows(&Self::folder(&self.ground.other).join(ROWS));
+        rows::edit(&self.db(ROWS), |rows| edit(of(rows, LEAF), of(&mut theirs.clone(), LEAF).clone()));
     }
 
     /// Makes the token index say something else than it does and than another region's does.
@@ -144,6 +159,10 @@ impl Tampered<'_> {
             .query_row("SELECT leaf FROM leaf WHERE idx=?", [index.cast_signed()], |row| row.get(0))
             .unwrap()
     }
+}
+
+fn of(rows: &mut [rows::Row], index: u64) -> &mut rows::Row {
+    rows.iter_mut().find(|row| row.index == index).unwrap()
 }
 
 fn swap(table: &str, columns: &str) -> String {
@@ -274,71 +293,71 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "evidence-flip",
-        act: |t| {
-            t.sql(VAULT, "UPDATE vault SET sealed=CAST(substr(sealed,1,9)||CASE substr(sealed,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(sealed,11) AS BLOB) WHERE idx=50");
-        },
-        file: VAULT,
+        act: |t| t.row(|row, _| row.sealed[9] ^= 1),
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
         name: "evidence-delete",
-        act: |t| t.sql(VAULT, "DELETE FROM vault WHERE idx=50"),
-        file: VAULT,
+        act: |t| t.rows(|rows, _| rows.retain(|row| row.index != LEAF)),
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
         name: "evidence-insert",
         act: |t| {
-            t.sql(
-                VAULT,
-                "INSERT INTO vault SELECT 281, epoch, r, tokens, sealed, sum FROM vault WHERE idx=50",
-            );
+            t.rows(|rows, _| {
+                let copy = rows::Row { index: 281, ..of(rows, LEAF).clone() };
+                rows.insert(rows.partition_point(|row| row.index < 281), copy);
+            })
         },
-        file: VAULT,
+        file: ROWS,
         index: Some(281),
     },
     Case {
+        // One leaf, and two rows that say they are its.
+        name: "evidence-twice",
+        act: |t| {
+            t.rows(|rows, _| {
+                let at = rows.iter().position(|row| row.index == LEAF).unwrap();
+                rows.insert(at, rows[at].clone());
+            })
+        },
+        file: ROWS,
+        index: Some(LEAF),
+    },
+    Case {
         name: "evidence-reorder",
-        act: |t| t.sql(VAULT, &swap("vault", "sealed")),
-        file: VAULT,
+        act: |t| {
+            t.rows(|rows, _| {
+                let one = std::mem::take(&mut of(rows, LEAF).sealed);
+                let other = std::mem::replace(&mut of(rows, NEXT).sealed, one);
+                of(rows, LEAF).sealed = other;
+            })
+        },
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
         name: "evidence-truncate",
-        act: |t| t.sql(VAULT, "UPDATE vault SET sealed=substr(sealed,1,40) WHERE idx=50"),
-        file: VAULT,
+        act: |t| t.row(|row, _| row.sealed.truncate(40)),
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
         name: "evidence-splice",
-        act: |t| {
-            t.sql(VAULT, "UPDATE vault SET (r,sealed,sum)=(SELECT r,sealed,sum FROM b.vault WHERE idx=50) WHERE idx=50");
-        },
-        file: VAULT,
+        act: |t| t.row(|row, other| (row.r, row.sealed, row.sum) = (other.r, other.sealed, other.sum)),
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
         name: "evidence-rollback",
-        act: |t| t.back("ledger/2026h2/2026-11.provision.db"),
-        file: VAULT,
+        act: |t| t.back("ledger/2026h2/2026-11.provision.sealed"),
+        file: ROWS,
         index: Some(284),
     },
-    Case {
-        name: "vault-flip",
-        act: |t| {
-            t.sql(VAULT, "UPDATE vault SET r=CAST(substr(r,1,9)||CASE substr(r,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(r,11) AS BLOB) WHERE idx=50")
-        },
-        file: VAULT,
-        index: Some(LEAF),
-    },
-    Case {
-        name: "vault-token",
-        act: |t| {
-            t.sql(VAULT, "UPDATE vault SET tokens=CAST(substr(tokens,1,9)||CASE substr(tokens,10,1) WHEN x'00' THEN x'01' ELSE x'00' END||substr(tokens,11) AS BLOB) WHERE idx=50");
-        },
-        file: VAULT,
-        index: Some(LEAF),
-    },
+    Case { name: "vault-flip", act: |t| t.row(|row, _| row.r[9] ^= 1), file: ROWS, index: Some(LEAF) },
+    Case { name: "vault-token", act: |t| t.row(|row, _| row.tokens[9] ^= 1), file: ROWS, index: Some(LEAF) },
     Case {
         name: "vault-delete-hold",
         act: |t| t.sql(VAULT, "DELETE FROM hold"),
@@ -354,35 +373,59 @@ const CASES: &[Case] = &[
     Case {
         name: "vault-insert-erasure",
         act: |t| {
-            t.sql(
-                VAULT,
-                "INSERT INTO erased SELECT 50, shard, leaf FROM erased; DELETE FROM vault WHERE idx=50",
-            );
+            t.sql(VAULT, "INSERT INTO erased SELECT 50, shard, leaf FROM erased");
+            t.rows(|rows, _| rows.retain(|row| row.index != LEAF));
         },
         file: VAULT,
         index: Some(LEAF),
     },
     Case {
+        // What an erasure leaves, where nobody ordered one.
+        name: "vault-erase",
+        act: |t| {
+            t.rows(|rows, _| {
+                let erased = rows.iter().find(|row| row.r == [0; 32]).unwrap().clone();
+                let row = of(rows, LEAF);
+                (row.r, row.tokens, row.sealed) =
+                    (erased.r, vec![0; row.tokens.len()], vec![0; row.sealed.len()]);
+            })
+        },
+        file: ROWS,
+        index: Some(LEAF),
+    },
+    Case {
+        // In what an erasure left.
+        name: "vault-erased-flip",
+        act: |t| t.rows(|rows, _| rows.iter_mut().find(|row| row.r == [0; 32]).unwrap().sealed[9] = 1),
+        file: ROWS,
+        index: Some(36),
+    },
+    Case {
         name: "vault-delete-erasure",
         act: |t| t.sql(VAULT, "DELETE FROM erased"),
-        file: VAULT,
+        file: ROWS,
         index: Some(36),
     },
     Case {
         name: "vault-reorder",
-        act: |t| t.sql(VAULT, &swap("vault", "r")),
-        file: VAULT,
+        act: |t| {
+            t.rows(|rows, _| {
+                let (one, other) = (of(rows, LEAF).r, of(rows, NEXT).r);
+                (of(rows, LEAF).r, of(rows, NEXT).r) = (other, one);
+            })
+        },
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
         name: "vault-truncate",
         act: |t| {
-            t.sql(
-                VAULT,
-                "UPDATE vault SET tokens=substr(tokens,1,17) WHERE idx=50; DELETE FROM vault WHERE idx>300",
-            )
+            t.rows(|rows, _| {
+                of(rows, LEAF).tokens.truncate(17);
+                rows.retain(|row| row.index <= 300);
+            })
         },
-        file: VAULT,
+        file: ROWS,
         index: Some(302),
     },
     Case {
@@ -409,9 +452,10 @@ const CASES: &[Case] = &[
         name: "epoch-insert",
         act: |t| {
             // Another key under a free number, and the evidence of a day put under it.
-            t.sql(VAULT, "INSERT INTO epoch SELECT max(id)+1, wrapped FROM b.epoch; UPDATE vault SET epoch=(SELECT max(id) FROM epoch) WHERE idx=50");
+            t.sql(VAULT, "INSERT INTO epoch SELECT 9, wrapped FROM b.epoch LIMIT 1");
+            t.row(|row, _| row.epoch = 9);
         },
-        file: VAULT,
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
@@ -432,16 +476,14 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "vault-splice",
-        act: |t| {
-            t.sql(VAULT, "UPDATE vault SET (r,tokens,sum)=(SELECT r,tokens,sum FROM b.vault WHERE idx=50) WHERE idx=50")
-        },
-        file: VAULT,
+        act: |t| t.row(|row, other| (row.r, row.tokens, row.sum) = (other.r, other.tokens, other.sum)),
+        file: ROWS,
         index: Some(LEAF),
     },
     Case {
         name: "vault-rollback",
-        act: |t| t.back("ledger/2026h2/2026-11.other.db"),
-        file: "2026-11.other.db",
+        act: |t| t.back("ledger/2026h2/2026-11.other.sealed"),
+        file: "2026-11.other.sealed",
         index: None,
     },
     Case {

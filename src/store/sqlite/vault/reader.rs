@@ -1,15 +1,17 @@
 //! Reading vaults, beside their writer or on a copy.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::super::shelf::names;
-use super::super::{month_file, open_reader, sqlite_fault};
-use super::{row_sum, vault_path, whole_row_sum};
+use super::super::{file_fault, month_file, open_reader, sqlite_fault};
+use super::rows::Rows;
+use super::{older, rows_path, vault_path};
 use crate::store::{Mark, Month, RetentionClass, Shard, StoreFault};
 
 /// The vaults below a data directory.
@@ -37,6 +39,8 @@ pub struct VaultFile {
     pub class: RetentionClass,
     path: PathBuf,
     connection: Connection,
+    /// `None` where none has been written.
+    rows: Option<Rows>,
 }
 
 /// The vaults of a log, oldest first.
@@ -82,7 +86,18 @@ impl Vaults {
         let begun: bool = connection
             .query_row("SELECT EXISTS(SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
             .map_err(|e| sqlite_fault("read", &path, &e))?;
-        Ok(begun.then_some(VaultFile { shard, month, class, path, connection }))
+        if !begun {
+            return Ok(None);
+        }
+        if older::is_older(&connection).map_err(|e| sqlite_fault("read", &path, &e))? {
+            return Err(StoreFault::Older { path: path.display().to_string() });
+        }
+        let rows = match File::open(rows_path(&path)) {
+            Ok(file) => Some(Rows::of(file)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(file_fault(&rows_path(&path), &e)),
+        };
+        Ok(Some(VaultFile { shard, month, class, path, connection, rows }))
     }
 
     /// The row of a leaf with its vault; `None` when it was erased, dropped or never was.
@@ -106,72 +121,93 @@ impl VaultFile {
         read(&self.connection).map_err(|e| sqlite_fault("read", &self.path, &e))
     }
 
-    pub fn row(&self, index: u64) -> Result<Option<StoredVault>, StoreFault> {
-        self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT idx, epoch, r, tokens, sealed, sum FROM vault WHERE idx=?")?;
-            statement.query_row([index.cast_signed()], stored).optional()
-        })
+    /// What `read` finds in the rows; the default where there are none.
+    fn rows<T: Default>(&self, read: impl FnOnce(&Rows) -> io::Result<T>) -> Result<T, StoreFault> {
+        let Some(rows) = &self.rows else { return Ok(T::default()) };
+        read(rows).map_err(|e| file_fault(&rows_path(&self.path), &e))
     }
 
-    /// Every row from `from` on, in order.
+    pub fn row(&self, index: u64) -> Result<Option<StoredVault>, StoreFault> {
+        self.rows(|rows| rows.find(index)?.map_or(Ok(None), |(at, head)| rows.whole(at, &head)))
+    }
+
+    /// Every row from `from` on, in order. [`StoreFault::Damaged`], behind the last, if there is anything
+    /// else but rows.
     pub fn walk(&self, from: u64, mut visit: impl FnMut(StoredVault)) -> Result<(), StoreFault> {
-        self.read(|connection| {
-            let mut statement = connection
-                .prepare("SELECT idx, epoch, r, tokens, sealed, sum FROM vault WHERE idx>=? ORDER BY idx")?;
-            let mut rows = statement.query([from.cast_signed()])?;
-            while let Some(row) = rows.next()? {
-                visit(stored(row)?);
+        let damaged = self.rows(|rows| {
+            let mut cursor = rows.starting_at(from, true)?;
+            while let Some((at, head)) = cursor.next()? {
+                cursor.whole(at, &head)?.into_iter().for_each(&mut visit);
             }
-            Ok(())
-        })
+            Ok(cursor.damaged)
+        })?;
+        if damaged {
+            return Err(StoreFault::Damaged { path: rows_path(&self.path).display().to_string(), code: 0 });
+        }
+        Ok(())
     }
 
     /// At most `most` indices with their tokens from `from` on, without the evidence.
     pub fn tokens_from(&self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreFault> {
-        self.read(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT idx, tokens FROM vault WHERE idx>=? ORDER BY idx LIMIT ?")?;
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
-            let rows = statement.query_map((from.cast_signed(), most), |row| {
-                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?))
-            })?;
-            rows.collect()
+        self.rows(|rows| {
+            let (mut cursor, mut found) = (rows.starting_at(from, false)?, Vec::new());
+            while found.len() < most
+                && let Some((at, head)) = cursor.next()?
+            {
+                if !head.is_erased() {
+                    found.push((head.index, cursor.tokens(at, &head)?.to_vec()));
+                }
+            }
+            Ok(found)
         })
     }
 
     /// Does it hold the row of this leaf?
     pub fn holds(&self, index: u64) -> Result<bool, StoreFault> {
-        self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM vault WHERE idx=?)")?;
-            statement.query_row([index.cast_signed()], |row| row.get(0))
-        })
+        self.rows(|rows| rows.hold(index))
     }
 
-    /// How many rows it holds from `from` on.
-    pub(in super::super) fn rows_from(&self, from: u64) -> Result<u64, StoreFault> {
-        let counted = "SELECT count(*) FROM vault WHERE idx>=?";
-        self.read(|c| c.query_row(counted, [from.cast_signed()], |row| row.get::<_, i64>(0)))
-            .map(i64::unsigned_abs)
+    /// How many rows it holds from `from` on that are as they were written.
+    pub(in super::super) fn sound_rows_from(&self, from: u64) -> Result<u64, StoreFault> {
+        let mut sound = 0;
+        let walked = self.walk(from, |row| sound += u64::from(row.sum_fits));
+        match walked {
+            Ok(()) | Err(StoreFault::Damaged { .. }) => Ok(sound),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// How many rows it holds.
-    pub fn rows(&self) -> Result<u64, StoreFault> {
-        self.read(|c| c.query_row("SELECT count(*) FROM vault", [], |row| row.get::<_, i64>(0)))
-            .map(i64::unsigned_abs)
+    pub fn count(&self) -> Result<u64, StoreFault> {
+        self.heads(0..u64::MAX, |count: &mut u64, _, _| *count += 1)
     }
 
     /// The secrets of a range, without the evidence.
     pub fn secrets(&self, range: Range<u64>, mut visit: impl FnMut(u64, &[u8])) -> Result<(), StoreFault> {
-        self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT idx, r FROM vault WHERE idx>=? AND idx<? ORDER BY idx")?;
-            let mut rows = statement.query([range.start.cast_signed(), range.end.cast_signed()])?;
-            while let Some(row) = rows.next()? {
-                visit(row.get::<_, i64>(0)?.unsigned_abs(), row.get_ref(1)?.as_blob()?);
+        self.heads(range, |(), index, r| visit(index, r))
+    }
+
+    /// First and last index; `None` when it holds no row.
+    pub fn span(&self) -> Result<Option<(u64, u64)>, StoreFault> {
+        self.heads(0..u64::MAX, |span: &mut Option<(u64, u64)>, index, _| {
+            *span = Some((span.map_or(index, |(first, _)| first), index));
+        })
+    }
+
+    /// What `visit` makes of the indices and secrets of a range.
+    fn heads<T: Default>(
+        &self,
+        range: Range<u64>,
+        mut visit: impl FnMut(&mut T, u64, &[u8]),
+    ) -> Result<T, StoreFault> {
+        self.rows(|rows| {
+            let (mut cursor, mut made) = (rows.starting_at(range.start, false)?, T::default());
+            while let Some((_, head)) = cursor.next()?.filter(|(_, head)| head.index < range.end) {
+                if !head.is_erased() {
+                    visit(&mut made, head.index, &head.r);
+                }
             }
-            Ok(())
+            Ok(made)
         })
     }
 
@@ -200,16 +236,6 @@ impl VaultFile {
         self.ordered("SELECT idx, shard, leaf FROM erased")
     }
 
-    /// First and last index; `None` when it holds no row.
-    pub fn span(&self) -> Result<Option<(u64, u64)>, StoreFault> {
-        let (first, last): (Option<i64>, Option<i64>) = self.read(|c| {
-            c.query_row("SELECT (SELECT min(idx) FROM vault), (SELECT max(idx) FROM vault)", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-        })?;
-        Ok(first.zip(last).map(|(first, last)| (first.unsigned_abs(), last.unsigned_abs())))
-    }
-
     /// What SQLite's own integrity check finds; empty when all is well.
     pub fn integrity(&self) -> Result<Vec<String>, StoreFault> {
         self.read(month_file::integrity_of)
@@ -228,80 +254,117 @@ impl VaultFile {
     }
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<StoredVault> {
-    let (index, epoch): (i64, i64) = (row.get(0)?, row.get(1)?);
-    let (r, tokens, sealed): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
-    let (sum, mut ev): (i64, _) = (row.get(5)?, [0; 32]);
-    ev.copy_from_slice(digest(&SHA256, &sealed).as_ref());
-    let sum_fits = sum == row_sum(index, epoch, &r, &tokens, &ev)
-        || sum == whole_row_sum(index, epoch, &r, &tokens, &sealed);
-    Ok(StoredVault { index: index.unsigned_abs(), epoch, r, tokens, sealed, sum_fits })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
     use std::sync::Arc;
+
+    use aws_lc_rs::digest::{SHA256, digest};
 
     use super::super::VaultHand;
     use super::*;
     use crate::store::{Row, VaultRow, WrappedEpoch};
 
-    #[test]
-    fn a_changed_row_is_told_from_a_true_one_also_where_its_sum_is_of_the_older_kind() {
-        let dir = tempfile::tempdir().unwrap();
-        let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
-        let sealed = vec![7; 5_000];
+    const SHARD: &str = "2026h2";
+    const MONTH: &str = "2026-11";
+
+    /// Rows with evidence of so many octets, from `first` on, written as one commit.
+    fn write(hand: &mut VaultHand, root: &Path, first: u64, octets: &[usize]) {
+        let (shard, month) = (Shard::parse(SHARD).unwrap(), Month::parse(MONTH).unwrap());
+        let rows: Vec<Row> = (first..).zip(octets).map(|(n, octets)| row(n, *octets)).collect();
+        hand.append(root, shard, month, first, &rows).unwrap();
+    }
+
+    fn row(n: u64, octets: usize) -> Row {
+        let sealed = vec![n as u8 | 1; octets];
         let vault = VaultRow {
             class: RetentionClass::Provision,
             epoch: Arc::new(WrappedEpoch { id: 1, wrapped: "{}".into() }),
-            r: [1; 32],
-            tokens: vec![1; 17],
+            r: [n as u8 + 1; 32],
+            tokens: vec![n as u8; 17 * (n % 4) as usize],
             ev: digest(&SHA256, &sealed).as_ref().try_into().unwrap(),
-            sealed: sealed.clone(),
+            sealed,
         };
-        let row = Row { kind: "in", vault: Some(vault.clone()), ..Row::default() };
-        VaultHand::default().append(&dir.path().join("ledger"), shard, month, 0, &[row]).unwrap();
-        let vaults = Vaults::of_data_dir(dir.path());
-        let at = Mark { shard, index: 0 };
-        let (file, stored) = vaults.row(at).unwrap().unwrap();
-        assert!(stored.sum_fits);
-        let older = whole_row_sum(0, 1, &vault.r, &vault.tokens, &sealed);
-        let writer = Connection::open(&file.path).unwrap();
-        for (sql, fits) in [
-            ("UPDATE vault SET sum=?", true),
-            ("UPDATE vault SET sum=?, sealed=zeroblob(5000)", false),
-            ("UPDATE vault SET sum=?+1", false),
-        ] {
-            writer.execute(sql, [older]).unwrap();
-            assert_eq!(vaults.row(at).unwrap().unwrap().1.sum_fits, fits, "{sql}");
-        }
+        Row { kind: "in", vault: Some(vault), ..Row::default() }
+    }
+
+    fn open(root: &Path) -> VaultFile {
+        let (shard, month) = (Shard::parse(SHARD).unwrap(), Month::parse(MONTH).unwrap());
+        Vaults::below(root).open(shard, month, RetentionClass::Provision).unwrap().unwrap()
     }
 
     #[test]
-    fn a_vault_begun_now_has_large_pages_and_one_begun_before_keeps_its_own() {
-        for (before, pages) in [(None, 32 * 1024), (Some(4096), 4096)] {
-            let dir = tempfile::tempdir().unwrap();
-            let (shard, month) = (Shard::parse("2026h2").unwrap(), Month::parse("2026-11").unwrap());
-            let root = dir.path().join("ledger");
-            let path = super::super::vault_path(&root, shard, month, RetentionClass::Other);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            if let Some(page) = before {
-                drop(super::super::super::open_unflushed(&path, super::super::SCHEMA, page).unwrap());
-            }
-            let vault = VaultRow {
-                class: RetentionClass::Other,
-                epoch: Arc::new(WrappedEpoch { id: 1, wrapped: "{}".into() }),
-                r: [1; 32],
-                tokens: Vec::new(),
-                ev: digest(&SHA256, &[7; 5_000]).as_ref().try_into().unwrap(),
-                sealed: vec![7; 5_000],
-            };
-            let row = Row { kind: "in", vault: Some(vault), ..Row::default() };
-            VaultHand::default().append(&root, shard, month, 0, &[row]).unwrap();
-            let (file, stored) =
-                Vaults::of_data_dir(dir.path()).row(Mark { shard, index: 0 }).unwrap().unwrap();
-            let page: u32 = file.connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
-            assert!(page == pages && stored.sum_fits && stored.sealed == [7; 5_000], "{page}");
+    fn every_row_is_found_whatever_lies_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, mut hand) = (dir.path().join("ledger"), VaultHand::default());
+        // Commits of one row and of many; shorter than a block, longer than a growth.
+        let commits: [&[usize]; 6] =
+            [&[10], &[5_000; 40], &[4_024, 3_000], &[3 << 20, 9], &[5_000; 100], &[1]];
+        let mut first = 0;
+        for octets in commits {
+            write(&mut hand, &root, first, octets);
+            // The next commit has no evidence.
+            first += octets.len() as u64 + 3;
         }
+        let (vault, mut there) = (open(&root), Vec::new());
+        vault.walk(0, |row| there.push((row.index, row.sealed.len(), row.sum_fits))).unwrap();
+        let mut expected = Vec::new();
+        let mut first = 0;
+        for octets in commits {
+            expected.extend((first..).zip(octets).map(|(index, octets)| (index, *octets, true)));
+            first += octets.len() as u64 + 3;
+        }
+        assert_eq!(there, expected);
+        for index in 0..first {
+            let row = vault.row(index).unwrap();
+            let wanted = expected.iter().find(|(wanted, ..)| *wanted == index);
+            assert_eq!(row.map(|row| (row.index, row.sealed.len(), row.sum_fits)), wanted.copied());
+            let behind = vault.tokens_from(index, 2).unwrap();
+            let wanted = expected.iter().filter(|(wanted, ..)| *wanted >= index).take(2);
+            let wanted = wanted.map(|(n, ..)| (*n, vec![*n as u8; 17 * (n % 4) as usize]));
+            assert_eq!(behind, wanted.collect::<Vec<_>>(), "{index}");
+        }
+        assert_eq!(vault.count().unwrap(), expected.len() as u64);
+        assert_eq!(vault.span().unwrap(), Some((0, expected.last().unwrap().0)));
+        let mut secrets = Vec::new();
+        vault.secrets(1..6, |index, r| secrets.push((index, r[0]))).unwrap();
+        assert_eq!(secrets, [(4, 5), (5, 6)]);
+    }
+
+    #[test]
+    fn every_changed_octet_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, mut hand) = (dir.path().join("ledger"), VaultHand::default());
+        for first in [0, 3, 6] {
+            write(&mut hand, &root, first, &[40, 70, 100]);
+        }
+        let vault = open(&root);
+        let seen = || {
+            let mut seen = Vec::new();
+            let whole = vault.walk(0, |row| seen.push((row.index, row.sum_fits))).is_ok();
+            (seen, whole)
+        };
+        let untouched = seen();
+        assert!(untouched.1 && untouched.0 == (0..9).map(|n| (n, true)).collect::<Vec<_>>());
+        let file = File::options().read(true).write(true).open(rows_path(&vault.path)).unwrap();
+        let mut octet = [0];
+        // The three commits, and zeros behind each and behind all of them.
+        let commits = [0, 4096, 8192].into_iter().flat_map(|block| block..block + 520);
+        for at in commits.chain([4095, 5 * 4096, (1 << 20) - 1]) {
+            file.read_exact_at(&mut octet, at).unwrap();
+            file.write_all_at(&[octet[0] ^ 0x20], at).unwrap();
+            assert_ne!(seen(), untouched, "{at}");
+            file.write_all_at(&octet, at).unwrap();
+        }
+        for length in [(1 << 20) - 4096, (1 << 20) + 1, 4096, 0] {
+            let before = std::fs::read(rows_path(&vault.path)).unwrap();
+            file.set_len(length).unwrap();
+            assert_ne!(seen(), untouched, "{length}");
+            file.set_len(0).unwrap();
+            file.write_all_at(&before, 0).unwrap();
+        }
+        // Behind a row that cannot be read the next commit is found again.
+        file.write_all_at(&[0xff], 0).unwrap();
+        assert_eq!(seen(), ((3..9).map(|n| (n, true)).collect(), false));
     }
 }

@@ -2,24 +2,17 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::flush::{Wal, wal_path};
-use super::super::rest::{recycle, rest};
-use super::super::{file_fault, make_folder, open_unflushed, sqlite_fault};
-use super::{SCHEMA, row_sum, vault_path};
+use super::super::flush::Written;
+use super::super::rest::rest;
+use super::super::{file_fault, make_folder, open_writer, sqlite_fault};
+use super::growing::GrowingFile;
+use super::{SCHEMA, rows_path, vault_path};
 use crate::store::{Month, RetentionClass, Row, Shard, StoreFault, VaultOrder, VaultRow};
-
-/// Rows in a WAL after which they are copied into the file while work goes on: 12 MiB of full
-/// commits, 26 of lone ones at most.
-const ROWS_IN_WAL: usize = 2048;
-/// What a commit counts for at least: it writes a whole page, however few its rows.
-const ROWS_OF_A_COMMIT: usize = 5;
-/// Octets of a page: five lookups. Writing a page to the WAL and copying it into the file costs what the
-/// calls cost more than its octets, and a row of 5.5 KB takes more than one page of 4 KiB.
-const PAGE: u32 = 32 * 1024;
 
 /// At most one open vault a class: that of the month being written.
 #[derive(Default)]
@@ -35,10 +28,12 @@ struct OpenVault {
     month: Month,
     class: RetentionClass,
     path: PathBuf,
+    /// Each of its commits is flushed when it returns: there is one an epoch, and one an order.
     connection: Connection,
-    wal: Wal,
+    rows: GrowingFile,
     epochs: HashSet<i64>,
-    in_wal: usize,
+    /// Something stands in the WAL only.
+    in_wal: bool,
 }
 
 impl VaultHand {
@@ -50,7 +45,7 @@ impl VaultHand {
         month: Month,
         first: u64,
         rows: &[Row],
-    ) -> Result<Vec<Wal>, StoreFault> {
+    ) -> Result<Vec<Written>, StoreFault> {
         let appended = self.append_rows(root, shard, month, first, rows);
         if appended.is_err() {
             self.leaves_failed();
@@ -58,8 +53,8 @@ impl VaultHand {
         appended
     }
 
-    /// The leaves of the last rows were not stored: the rows go before the next are written. A full
-    /// disk while rolling back leaves a transaction open, too: every vault is opened afresh.
+    /// The leaves of the last rows were not stored: the rows go before the next are written, for every
+    /// vault is opened afresh.
     pub fn leaves_failed(&mut self) {
         self.open.clear();
         self.ends_with_the_log = false;
@@ -84,11 +79,11 @@ impl VaultHand {
         month: Month,
         first: u64,
         rows: &[Row],
-    ) -> Result<Vec<Wal>, StoreFault> {
+    ) -> Result<Vec<Written>, StoreFault> {
         if !self.ends_with_the_log {
             self.end_with_the_log(root, shard, first)?;
         }
-        let mut wals = Vec::new();
+        let mut written = Vec::new();
         for class in RetentionClass::ALL {
             let of_class = || {
                 let places = first..;
@@ -100,11 +95,10 @@ impl VaultHand {
                 continue;
             }
             let open = self.vault(root, shard, month, class, first)?;
-            let path = open.path.clone();
-            open.append(of_class()).map_err(|error| sqlite_fault("append", &path, &error))?;
-            wals.push(open.wal.clone());
+            open.append(of_class)?;
+            written.push(Written::to(open.rows.file()));
         }
-        Ok(wals)
+        Ok(written)
     }
 
     fn vault(
@@ -131,14 +125,9 @@ impl VaultHand {
     }
 
     pub fn tidy(&mut self, idle: bool) -> Result<(), StoreFault> {
-        for open in self.open.iter_mut().filter(|open| open.in_wal > 0) {
-            if idle {
-                rest(&open.connection, &open.path)?;
-                open.in_wal = 0;
-            } else if open.in_wal >= ROWS_IN_WAL {
-                recycle(&open.connection, &open.path)?;
-                open.in_wal = 1;
-            }
+        for open in self.open.iter_mut().filter(|open| idle && open.in_wal) {
+            rest(&open.connection, &open.path)?;
+            open.in_wal = false;
         }
         Ok(())
     }
@@ -154,56 +143,34 @@ impl VaultHand {
             }
             VaultOrder::Erase { shard, of, leaf } => {
                 let place = (leaf.shard.to_string(), leaf.index.cast_signed());
-                self.each(root, *shard, |connection| {
-                    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                    let mut erased = Vec::new();
-                    for index in of {
-                        let at = index.cast_signed();
-                        let gone = transaction.execute(
-                            "DELETE FROM vault WHERE idx=?1 AND NOT EXISTS (SELECT 1 FROM hold WHERE idx=?1)",
-                            [at],
-                        )?;
-                        if gone == 1 {
-                            transaction.execute(
-                                "INSERT OR REPLACE INTO erased(idx, shard, leaf) VALUES(?, ?, ?)",
-                                (at, &place.0, place.1),
-                            )?;
-                            erased.push(*index);
-                        }
-                    }
-                    transaction.commit()?;
-                    Ok(erased)
-                })
+                self.each(root, *shard, |open| open.erase(of, &place))
             }
             VaultOrder::Hold { shard, of, leaf } => {
                 let place = (leaf.shard.to_string(), leaf.index.cast_signed());
-                self.each(root, *shard, |connection| {
-                    in_rows(connection, of, |transaction, at| {
+                self.each(root, *shard, |open| {
+                    let there = open.there(of)?;
+                    open.note(&there, |transaction, at| {
                         transaction.execute(
-                            "INSERT OR IGNORE INTO hold(idx, shard, leaf) SELECT ?1, ?2, ?3 \
-                             WHERE EXISTS (SELECT 1 FROM vault WHERE idx=?1)",
+                            "INSERT OR IGNORE INTO hold(idx, shard, leaf) VALUES(?, ?, ?)",
                             (at, &place.0, place.1),
                         )
                     })
                 })
             }
-            VaultOrder::Release { shard, of } => self.each(root, *shard, |connection| {
-                in_rows(connection, of, |transaction, at| {
-                    transaction.execute("DELETE FROM hold WHERE idx=?1", [at])
-                })
+            VaultOrder::Release { shard, of } => self.each(root, *shard, |open| {
+                open.note(of, |transaction, at| transaction.execute("DELETE FROM hold WHERE idx=?1", [at]))
             }),
         }
     }
 
-    /// Does `act` in every vault of a log, and leaves nothing of what it took away in a WAL: it is
-    /// [`StoreFault::Locked`] while a reader holds one up, and asked for again then.
+    /// Does `act` in every vault of a log.
     fn each(
         &mut self,
         root: &Path,
         shard: Shard,
-        mut act: impl FnMut(&mut Connection) -> rusqlite::Result<Vec<u64>>,
+        mut act: impl FnMut(&mut OpenVault) -> Result<Vec<u64>, StoreFault>,
     ) -> Result<Vec<u64>, StoreFault> {
-        let (mut concerned, mut in_the_way) = (Vec::new(), false);
+        let mut concerned = Vec::new();
         for (month, class) in super::reader::vaults_of(root, shard)? {
             let known = self.open.iter_mut().find(|o| (o.shard, o.month, o.class) == (shard, month, class));
             let mut passing;
@@ -214,34 +181,12 @@ impl VaultHand {
                     &mut passing
                 }
             };
-            let done = act(&mut open.connection).map_err(|e| sqlite_fault("obey", &open.path, &e))?;
+            concerned.extend(act(open)?);
             rest(&open.connection, &open.path)?;
-            open.in_wal = 0;
-            if holds_anything(&wal_path(&open.path)) {
-                // A reader stands in the way: what was taken away can still be read there.
-                open.in_wal = 1;
-                in_the_way = true;
-            }
-            concerned.extend(done);
+            open.in_wal = false;
         }
-        if in_the_way { Err(StoreFault::Locked) } else { Ok(concerned) }
+        Ok(concerned)
     }
-}
-
-fn in_rows(
-    connection: &mut Connection,
-    of: &[u64],
-    mut act: impl FnMut(&rusqlite::Transaction<'_>, i64) -> rusqlite::Result<usize>,
-) -> rusqlite::Result<Vec<u64>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut concerned = Vec::new();
-    for index in of {
-        if act(&transaction, index.cast_signed())? == 1 {
-            concerned.push(*index);
-        }
-    }
-    transaction.commit()?;
-    Ok(concerned)
 }
 
 impl OpenVault {
@@ -257,65 +202,102 @@ impl OpenVault {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        let connection = open_unflushed(&path, SCHEMA, PAGE)?;
-        let prepare = || -> rusqlite::Result<(usize, HashSet<i64>)> {
-            let gone = match first {
-                Some(first) => connection.execute("DELETE FROM vault WHERE idx>=?", [first.cast_signed()])?,
-                None => 0,
-            };
+        let connection = open_writer(&path, SCHEMA)?;
+        let known = || -> rusqlite::Result<HashSet<i64>> {
             let mut statement = connection.prepare("SELECT id FROM epoch")?;
             let epochs = statement.query_map([], |row| row.get(0))?;
-            Ok((gone, epochs.collect::<Result<_, _>>()?))
+            epochs.collect()
         };
-        let (gone, epochs) = prepare().map_err(|e| sqlite_fault("open", &path, &e))?;
-        if gone > 0 {
-            // The commit that follows need not write to this vault, nor flush it: a power cut would
-            // bring the rows back, at places that are another leaf's by then.
-            rest(&connection, &path)?;
-        }
-        let wal = Wal::of(&path)?;
-        Ok(Self { shard, month, class, path, connection, wal, epochs, in_wal: 1 })
+        let epochs = known().map_err(|e| sqlite_fault("open", &path, &e))?;
+        let rows = GrowingFile::open(&rows_path(&path), first).map_err(|e| rows_fault("open", &path, &e))?;
+        Ok(Self { shard, month, class, path, connection, rows, epochs, in_wal: true })
     }
 
-    fn append<'a>(&mut self, rows: impl Iterator<Item = (u64, &'a VaultRow)>) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (mut count, mut fresh) = (0, Vec::new());
-        {
-            // Or replace: what a failed commit left behind had no leaf.
-            let mut insert = transaction.prepare_cached(
-                "INSERT OR REPLACE INTO vault(idx, epoch, r, tokens, sealed, sum) VALUES(?, ?, ?, ?, ?, ?)",
-            )?;
-            for (index, row) in rows {
-                let (index, epoch) = (index.cast_signed(), row.epoch.id);
-                if !self.epochs.contains(&epoch) && !fresh.contains(&epoch) {
-                    transaction
-                        .prepare_cached("INSERT OR IGNORE INTO epoch(id, wrapped) VALUES(?, ?)")?
-                        .execute((epoch, &row.epoch.wrapped))?;
-                    fresh.push(epoch);
-                }
-                let sum = row_sum(index, epoch, &row.r, &row.tokens, &row.ev);
-                insert.execute((index, epoch, row.r, &row.tokens, &row.sealed, sum))?;
-                count += 1;
+    fn append<'a, I: Iterator<Item = (u64, &'a VaultRow)>>(
+        &mut self,
+        rows: impl Fn() -> I,
+    ) -> Result<(), StoreFault> {
+        for (_, row) in rows() {
+            if !self.epochs.contains(&row.epoch.id) {
+                self.connection
+                    .execute(
+                        "INSERT OR IGNORE INTO epoch(id, wrapped) VALUES(?, ?)",
+                        (row.epoch.id, &row.epoch.wrapped),
+                    )
+                    .map_err(|e| sqlite_fault("append", &self.path, &e))?;
+                self.epochs.insert(row.epoch.id);
+                self.in_wal = true;
             }
         }
-        transaction.commit()?;
-        self.epochs.extend(fresh);
-        self.in_wal += count.max(ROWS_OF_A_COMMIT);
-        Ok(())
+        self.rows.append(rows()).map_err(|e| rows_fault("append", &self.path, &e))
+    }
+
+    /// Which of these leaves have a row here.
+    fn there(&self, of: &[u64]) -> Result<Vec<u64>, StoreFault> {
+        let there = |index: &u64| self.rows.holds(*index).map(|there| there.then_some(*index));
+        let found: io::Result<Vec<Option<u64>>> = of.iter().map(there).collect();
+        Ok(found.map_err(|e| rows_fault("obey", &self.path, &e))?.into_iter().flatten().collect())
+    }
+
+    /// Changes what is said of each of these leaves; tells those of which something was changed.
+    fn note(
+        &mut self,
+        of: &[u64],
+        mut act: impl FnMut(&rusqlite::Transaction<'_>, i64) -> rusqlite::Result<usize>,
+    ) -> Result<Vec<u64>, StoreFault> {
+        let mut note = || -> rusqlite::Result<Vec<u64>> {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut concerned = Vec::new();
+            for index in of {
+                if act(&transaction, index.cast_signed())? == 1 {
+                    concerned.push(*index);
+                }
+            }
+            transaction.commit()?;
+            Ok(concerned)
+        };
+        note().map_err(|e| sqlite_fault("obey", &self.path, &e))
+    }
+
+    /// Erases rows that are there and not held. What is erased is said first: whoever is stopped in
+    /// between is told to erase again.
+    fn erase(&mut self, of: &[u64], place: &(String, i64)) -> Result<Vec<u64>, StoreFault> {
+        let there = self.there(of)?;
+        let erased = self.note(&there, |transaction, at| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO erased(idx, shard, leaf) SELECT ?1, ?2, ?3 \
+                 WHERE NOT EXISTS (SELECT 1 FROM hold WHERE idx=?1)",
+                (at, &place.0, place.1),
+            )
+        })?;
+        for index in &erased {
+            self.rows.erase(*index).map_err(|e| rows_fault("obey", &self.path, &e))?;
+        }
+        self.rows.file().sync_data().map_err(|e| rows_fault("flush", &self.path, &e))?;
+        Ok(erased)
     }
 }
 
-fn holds_anything(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.len() > 0)
+/// What a file of rows could not do: without room nothing was written.
+fn rows_fault(what: &'static str, path: &Path, error: &io::Error) -> StoreFault {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if what != "flush" => StoreFault::Full,
+        io::ErrorKind::NotFound => file_fault(&rows_path(path), error),
+        _ => StoreFault::Broken { what, code: error.raw_os_error().unwrap_or(0) },
+    }
 }
 
-/// The file, its WAL and its sum. What is dropped stays dropped: the folder is flushed.
+/// The rows, the file, its WAL and its sum. What is dropped stays dropped: the folder is flushed.
 fn remove_with_companions(path: &Path) -> Result<(), StoreFault> {
+    match fs::remove_file(rows_path(path)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(file_fault(path, &e)),
+        _ => {}
+    }
     for suffix in ["", "-wal", "-shm", ".sha256"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match fs::remove_file(Path::new(&name)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file_fault(path, &e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(file_fault(path, &e)),
             _ => {}
         }
     }
