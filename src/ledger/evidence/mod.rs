@@ -75,7 +75,7 @@ impl Evidence {
         // JWS and base64 are text; a request that is not was refused before it was recorded. What is JSON
         // was written here.
         fn text(bytes: Option<&[u8]>) -> Option<&[u8]> {
-            bytes.filter(|bytes| bytes.is_ascii() || std::str::from_utf8(bytes).is_ok())
+            bytes.filter(|bytes| std::str::from_utf8(bytes).is_ok())
         }
         let members = [
             ("certificate", text(self.certificate.as_deref())),

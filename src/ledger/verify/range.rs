@@ -155,7 +155,8 @@ impl Looked<'_> {
         } else if secret != leaf.rh {
             self.found(FindingKind::SecretChanged, &file, index);
         }
-        if leaf.ek.is_some_and(|ek| ek != epoch_commitment(&row.wrapped)) {
+        if leaf.ek.as_ref().is_some_and(|ek| *ek != epoch_commitment(&row.wrapped)) {
+            let file = vaults::file_name(mark.shard, month, class_of(&leaf));
             self.found(FindingKind::EpochDiffers, &file, index);
         }
         Ok(())

@@ -8,7 +8,7 @@ use super::super::{Engine, FreeSpace, Mark, Month, Row, Shard, StoreFault, Vault
 use super::flush::{Flusher, Written};
 use super::rest::{recycle, rest};
 use super::vault::VaultHand;
-use super::{PAGE, batch, make_folder, month_path, open_unflushed, open_writer, sqlite_fault};
+use super::{batch, make_folder, month_path, open_unflushed, open_writer, sqlite_fault};
 
 /// All of it is append-only and has no index by a random key: that touches a page a row and costs
 /// two thirds of the throughput at 10^6 rows. So an exchange is found by the search index
@@ -82,7 +82,7 @@ impl OpenMonth {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        let connection = open_unflushed(&path, SCHEMA, PAGE)?;
+        let connection = open_unflushed(&path, SCHEMA)?;
         let last_deed: Option<i64> = connection
             .execute_batch(batch::TABLE)
             .and_then(|()| connection.query_row("SELECT max(idx) FROM deed", [], |row| row.get(0)))

@@ -117,26 +117,20 @@ fn file_fault(path: &Path, error: &std::io::Error) -> StoreFault {
     StoreFault::File { path: path.display().to_string(), kind: error.kind() }
 }
 
-/// SQLite's own choice.
-const PAGE: u32 = 4096;
-
 /// Opens a file of ours for its one writer and brings its schema.
 pub fn open_writer(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
-    open_with(path, schema, "FULL", PAGE)
+    open_with(path, schema, "FULL")
 }
 
-/// The same for whoever flushes the WAL himself after a commit ([`flush`]); a file that is begun here gets
-/// pages of so many octets.
-fn open_unflushed(path: &Path, schema: &str, page: u32) -> Result<Connection, StoreFault> {
-    open_with(path, schema, "NORMAL", page)
+/// The same for whoever flushes the WAL himself after a commit ([`flush`]).
+fn open_unflushed(path: &Path, schema: &str) -> Result<Connection, StoreFault> {
+    open_with(path, schema, "NORMAL")
 }
 
-fn open_with(path: &Path, schema: &str, synchronous: &str, page: u32) -> Result<Connection, StoreFault> {
+fn open_with(path: &Path, schema: &str, synchronous: &str) -> Result<Connection, StoreFault> {
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_WAIT)?;
-        // Of a file that is not begun yet.
-        connection.pragma_update(None, "page_size", page)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", synchronous)?;
         connection.pragma_update(None, "fullfsync", true)?;

@@ -435,6 +435,13 @@ const CASES: &[Case] = &[
         index: None,
     },
     Case {
+        // Rows where they stood before decision 0016: a gateway's start would bring them forward.
+        name: "vault-older",
+        act: |t| t.sql(VAULT, "CREATE TABLE vault(idx INTEGER PRIMARY KEY) STRICT"),
+        file: VAULT,
+        index: None,
+    },
+    Case {
         name: "epoch-flip",
         act: |t| {
             t.sql(VAULT, "UPDATE epoch SET wrapped=replace(wrapped, '\"tag\":\"', '\"tag\":\"A') WHERE id=(SELECT min(id) FROM epoch)");

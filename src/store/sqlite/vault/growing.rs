@@ -89,18 +89,15 @@ impl GrowingFile {
     }
 
     pub fn holds(&self, index: u64) -> io::Result<bool> {
-        Rows::of(self.file.try_clone()?).hold(index)
+        Ok(Rows::of(self.file.try_clone()?).row(index)?.is_some())
     }
 
-    /// Takes away everything of a row but its place; tells whether there was anything. Not flushed.
-    pub fn erase(&mut self, index: u64) -> io::Result<bool> {
-        let found = Rows::of(self.file.try_clone()?).find(index)?;
-        let Some((at, head)) = found else { return Ok(false) };
-        let mut bytes = Vec::new();
-        head.erased().write(&mut bytes);
-        self.file.write_all_at(&bytes, at)?;
-        self.zero(at + bytes.len() as u64, at + head.octets())?;
-        Ok(true)
+    /// Takes away everything of a row but its place. Not flushed.
+    pub fn erase(&mut self, index: u64) -> io::Result<()> {
+        match Rows::of(self.file.try_clone()?).find(index)? {
+            Some((at, head)) => self.file.write_all_at(&head.erased(), at),
+            None => Ok(()),
+        }
     }
 
     /// Room for so many octets. The length is there at once, so that it always is a multiple of a growth.

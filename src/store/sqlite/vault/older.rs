@@ -1,6 +1,7 @@
 //! Vaults begun before decision 0016, whose rows stand in SQLite: brought into their file at a start.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use rusqlite::Connection;
 
 use super::super::rest::rest;
 use super::super::shelf::names;
-use super::super::{engine, file_fault, open_writer, sqlite_fault};
+use super::super::{engine, file_fault, open_reader, open_writer, sqlite_fault};
 use super::growing::GrowingFile;
+use super::writer::rows_fault;
 use super::{SCHEMA, rows_path};
 use crate::store::{RetentionClass, Shard, StoreFault, VaultRow, WrappedEpoch};
 
@@ -22,27 +24,21 @@ pub(super) fn is_older(connection: &Connection) -> rusqlite::Result<bool> {
     connection.table_exists(None, "vault")
 }
 
-/// Brings every older vault below `root` forward. One that a stop interrupted is begun again.
+/// Brings every older vault below `root` forward. One that a stop interrupted is begun again; a file of rows
+/// that is there is never touched.
 pub(in super::super) fn bring_forward(root: &Path) -> Result<(), StoreFault> {
     for shard in names(root)?.iter().filter_map(|name| Shard::parse(name)) {
         for (month, class) in super::reader::vaults_of(root, shard)? {
             let path = super::vault_path(root, shard, month, class);
-            let connection = Connection::open(&path).map_err(|e| sqlite_fault("open", &path, &e))?;
             // A file that cannot be read says nothing; whoever reads it will.
-            if !is_older(&connection).unwrap_or(false) {
+            if !open_reader(&path).is_ok_and(|connection| is_older(&connection).unwrap_or(false)) {
                 continue;
             }
-            drop(connection);
             tracing::info!(vault = %path.display(), "a vault of an older form is brought forward");
-            match fs::remove_file(rows_path(&path)) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file_fault(&path, &e)),
-                _ => {}
-            }
             let connection = open_writer(&path, SCHEMA)?;
-            let rows = GrowingFile::open(&rows_path(&path), None);
-            let mut rows = rows.map_err(|e| file_fault(&rows_path(&path), &e))?;
-            move_rows(&connection, class, &mut rows).map_err(|e| sqlite_fault("read", &path, &e))?;
-            rows.file().sync_all().map_err(|e| file_fault(&rows_path(&path), &e))?;
+            if !rows_path(&path).exists() {
+                write_rows(&connection, &path, class)?;
+            }
             let gone = connection.execute_batch("DROP TABLE vault; VACUUM;");
             gone.map_err(|e| sqlite_fault("bring forward", &path, &e))?;
             rest(&connection, &path)?;
@@ -51,37 +47,58 @@ pub(in super::super) fn bring_forward(root: &Path) -> Result<(), StoreFault> {
     Ok(())
 }
 
-fn move_rows(connection: &Connection, class: RetentionClass, to: &mut GrowingFile) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare("SELECT idx, epoch, r, tokens, sealed, sum FROM vault ORDER BY idx")?;
-    let (mut rows, mut load) = (statement.query([])?, Vec::new());
+/// Under another name, until all of them are there.
+fn write_rows(connection: &Connection, path: &Path, class: RetentionClass) -> Result<(), StoreFault> {
+    let (done, begun) = (rows_path(path), path.with_extension("begun"));
+    let of_file = |e: io::Error| file_fault(&begun, &e);
+    match fs::remove_file(&begun) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(of_file(e)),
+        _ => {}
+    }
+    let mut rows = GrowingFile::open(&begun, None).map_err(|e| rows_fault("open", path, &e))?;
+    move_rows(connection, path, class, &mut rows)?;
+    rows.file().sync_all().map_err(|e| rows_fault("flush", path, &e))?;
+    fs::rename(&begun, &done).map_err(of_file)?;
+    let folder = done.parent().unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(of_file)
+}
+
+fn move_rows(
+    connection: &Connection,
+    path: &Path,
+    class: RetentionClass,
+    to: &mut GrowingFile,
+) -> Result<(), StoreFault> {
+    let unread = |e: rusqlite::Error| sqlite_fault("read", path, &e);
+    let mut statement = connection
+        .prepare("SELECT idx, epoch, r, tokens, sealed, sum FROM vault ORDER BY idx")
+        .map_err(unread)?;
+    let mut rows = statement.query_map([], |row| of_older(row, class)).map_err(unread)?;
     loop {
-        let row = rows.next()?;
-        let is_last = row.is_none();
-        if let Some(row) = row {
-            let (index, id, r): (i64, i64, [u8; 32]) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let (tokens, sealed, sum): (Vec<u8>, Vec<u8>, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
-            let mut ev = [0; 32];
-            ev.copy_from_slice(digest(&SHA256, &sealed).as_ref());
-            // The first rows have a sum over the evidence, later ones over its hash.
-            let length = i64::try_from(tokens.len()).unwrap_or(i64::MAX).to_be_bytes();
-            let fits = |covered: &[u8]| engine::row_sum(index, id, &[&r, &length, &tokens, covered]) == sum;
-            if !fits(&ev) && !fits(&sealed) {
-                // A changed row stays one that is told from a true one.
-                ev[0] ^= 1;
-            }
-            let epoch = Arc::new(WrappedEpoch { id, wrapped: String::new() });
-            load.push((index.unsigned_abs(), VaultRow { class, epoch, r, tokens, ev, sealed }));
-        }
-        if load.len() == AT_ONCE || is_last {
-            let written = to.append(load.iter().map(|(index, row)| (*index, row)));
-            written.map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-            load.clear();
-        }
-        if is_last {
+        let load = rows.by_ref().take(AT_ONCE).collect::<rusqlite::Result<Vec<_>>>().map_err(unread)?;
+        if load.is_empty() {
             return Ok(());
         }
+        let written = to.append(load.iter().map(|(index, row)| (*index, row)));
+        written.map_err(|e| rows_fault("bring forward", path, &e))?;
     }
+}
+
+/// A row as it stood in SQLite.
+fn of_older(row: &rusqlite::Row<'_>, class: RetentionClass) -> rusqlite::Result<(u64, VaultRow)> {
+    let (index, id, r): (i64, i64, [u8; 32]) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let (tokens, sealed, sum): (Vec<u8>, Vec<u8>, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
+    let mut ev = [0; 32];
+    ev.copy_from_slice(digest(&SHA256, &sealed).as_ref());
+    // The first rows have a sum over the evidence, later ones over its hash.
+    let length = i64::try_from(tokens.len()).unwrap_or(i64::MAX).to_be_bytes();
+    let fits = |covered: &[u8]| engine::row_sum(index, id, &[&r, &length, &tokens, covered]) == sum;
+    if !fits(&ev) && !fits(&sealed) {
+        // A changed row stays one that is told from a true one.
+        ev[0] ^= 1;
+    }
+    let epoch = Arc::new(WrappedEpoch { id, wrapped: String::new() });
+    Ok((index.unsigned_abs(), VaultRow { class, epoch, r, tokens, ev, sealed }))
 }
 
 #[cfg(test)]
@@ -120,9 +137,15 @@ mod tests {
         let open = || Vaults::below(&root).open(shard, month, RetentionClass::Other);
         assert!(matches!(open(), Err(StoreFault::Older { .. })));
         // As a stop would leave it.
-        fs::write(rows_path(&path), vec![7; 100]).unwrap();
-        for _ in 0..2 {
+        fs::write(path.with_extension("begun"), vec![7; 100]).unwrap();
+        for again in [false, true] {
+            if again {
+                // A stop before the table was gone, or somebody who would have the rows thrown away.
+                let older = Connection::open(&path).unwrap();
+                older.execute_batch(table).unwrap();
+            }
             bring_forward(&root).unwrap();
+            assert!(!path.with_extension("begun").exists());
             let (vault, mut seen) = (open().unwrap().unwrap(), Vec::new());
             vault
                 .walk(0, |row| {

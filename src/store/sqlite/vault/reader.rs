@@ -128,7 +128,7 @@ impl VaultFile {
     }
 
     pub fn row(&self, index: u64) -> Result<Option<StoredVault>, StoreFault> {
-        self.rows(|rows| rows.find(index)?.map_or(Ok(None), |(at, head)| rows.whole(at, &head)))
+        self.rows(|rows| rows.row(index))
     }
 
     /// Every row from `from` on, in order. [`StoreFault::Damaged`], behind the last, if there is anything
@@ -164,7 +164,7 @@ impl VaultFile {
 
     /// Does it hold the row of this leaf?
     pub fn holds(&self, index: u64) -> Result<bool, StoreFault> {
-        self.rows(|rows| rows.hold(index))
+        Ok(self.row(index)?.is_some())
     }
 
     /// How many rows it holds from `from` on that are as they were written.
@@ -263,7 +263,7 @@ mod tests {
 
     use super::super::VaultHand;
     use super::*;
-    use crate::store::{Row, VaultRow, WrappedEpoch};
+    use crate::store::{Row, VaultOrder, VaultRow, WrappedEpoch};
 
     const SHARD: &str = "2026h2";
     const MONTH: &str = "2026-11";
@@ -329,6 +329,29 @@ mod tests {
         let mut secrets = Vec::new();
         vault.secrets(1..6, |index, r| secrets.push((index, r[0]))).unwrap();
         assert_eq!(secrets, [(4, 5), (5, 6)]);
+    }
+
+    #[test]
+    fn an_erasure_that_was_interrupted_is_told_and_finished_when_it_is_ordered_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, mut hand) = (dir.path().join("ledger"), VaultHand::default());
+        write(&mut hand, &root, 0, &[5_000, 70, 6_000]);
+        let vault = open(&root);
+        let file = File::options().read(true).write(true).open(rows_path(&vault.path)).unwrap();
+        let (at, head) = vault.rows.as_ref().unwrap().find(2).unwrap().unwrap();
+        // What had reached the disk of it.
+        file.write_all_at(&head.erased()[..512], at).unwrap();
+        assert!(vault.holds(2).unwrap() && !vault.row(2).unwrap().unwrap().sum_fits);
+        let shard = Shard::parse(SHARD).unwrap();
+        let erase = VaultOrder::Erase { shard, of: vec![2], leaf: Mark { shard, index: 9 } };
+        assert_eq!(hand.obey(&root, &erase).unwrap(), [2]);
+        assert_eq!(hand.obey(&root, &erase).unwrap(), [0_u64; 0], "once");
+        assert!(!vault.holds(2).unwrap() && vault.row(2).unwrap().is_none());
+        let mut left = Vec::new();
+        vault.walk(0, |row| left.push((row.index, row.sum_fits))).unwrap();
+        assert_eq!(left, [(0, true), (1, true)]);
+        let bytes = std::fs::read(rows_path(&vault.path)).unwrap();
+        assert!(!bytes.windows(64).any(|octets| octets == [3; 64]));
     }
 
     #[test]

@@ -14,8 +14,8 @@
 //! Promises: every octet is told from a changed one: a row by its sum and by the hash in its leaf, what is
 //! no row by not being zero.
 //!
-//! Why not in SQLite: it writes a page of evidence three times, to the WAL, from there and with the next
-//! row, and evidence is nine tenths of what an exchange writes (decision 0016).
+//! Why not in SQLite: it writes a page of evidence three times, to the WAL, from there into the file and
+//! with the next row, and evidence is most of what an exchange writes (decision 0016).
 
 use std::fs::File;
 use std::io;
@@ -80,13 +80,16 @@ impl Head {
         to.extend_from_slice(&self.r);
     }
 
-    /// What is left of it when it is erased, behind which come zeros.
-    pub fn erased(&self) -> Self {
-        let zeros = vec![0; self.sealed as usize];
-        let tokens = vec![0; self.tokens as usize];
-        let ev = digest(&SHA256, &zeros);
-        let sum = row_sum(self.index, 0, &[0; 32], &tokens, ev.as_ref());
-        Self { epoch: 0, r: [0; 32], sum, ..*self }
+    /// The octets that an erasure leaves of the whole row.
+    pub fn erased(&self) -> Vec<u8> {
+        let zeros = vec![0; self.tokens as usize + self.sealed as usize];
+        let (tokens, sealed) = zeros.split_at(self.tokens as usize);
+        let r = [0; 32];
+        let sum = row_sum(self.index, 0, &r, tokens, digest(&SHA256, sealed).as_ref());
+        let mut row = Vec::with_capacity(HEAD + zeros.len());
+        Self { epoch: 0, r, sum, ..*self }.write(&mut row);
+        row.extend_from_slice(&zeros);
+        row
     }
 
     pub fn is_erased(&self) -> bool {
@@ -139,14 +142,11 @@ impl Rows {
         Ok(found.filter(|(_, head)| head.index == index))
     }
 
-    /// Does it hold the row of a leaf that has not been erased?
-    pub fn hold(&self, index: u64) -> io::Result<bool> {
-        Ok(self.find(index)?.is_some_and(|(_, head)| !head.is_erased()))
-    }
-
-    /// The row at `at` as a whole; `None` when it is what an erasure leaves.
-    pub fn whole(&self, at: u64, head: &Head) -> io::Result<Option<StoredVault>> {
-        self.cursor(at, FEW)?.whole(at, head)
+    /// The row of a leaf as a whole; `None` when it is not there or is what an erasure leaves. One whose
+    /// erasure was interrupted is there.
+    pub fn row(&self, index: u64) -> io::Result<Option<StoredVault>> {
+        let Some((at, head)) = self.find(index)? else { return Ok(None) };
+        self.cursor(at, FEW)?.whole(at, &head)
     }
 
     fn cursor(&self, at: u64, window: usize) -> io::Result<Cursor<'_>> {
@@ -158,6 +158,7 @@ impl Rows {
     /// A place not far before the row of `index`: the file's beginning, or one from which a row of a smaller
     /// index comes next.
     fn before(&self, index: u64) -> io::Result<u64> {
+        // Some commits: nearer would be looked at twice, and further away more be walked over.
         const STEP: u64 = 16 * BLOCK;
         let mut cursor = self.cursor(0, FEW)?;
         let (mut before, mut behind) = (0, cursor.length / STEP);
@@ -270,5 +271,31 @@ impl Window<'_> {
         }
         let from = place(self).unwrap_or_default();
         Ok(self.bytes.get(from..self.bytes.len().min(from + length)).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_while_it_is_read_is_no_damage() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(GROWTH).unwrap();
+        let head = Head { index: 7, epoch: 1, tokens: 0, sealed: 100, sum: 0, r: [1; 32] };
+        let mut row = Vec::new();
+        head.write(&mut row);
+        // As much of it as a reader came upon.
+        file.write_all_at(&row[4..], 4).unwrap();
+        let rows = Rows::of(file.try_clone().unwrap());
+        let mut cursor = rows.starting_before(0).unwrap();
+        assert!(Head::read(cursor.window.piece(0, HEAD).unwrap()).is_none());
+        file.write_all_at(&row, 0).unwrap();
+        assert_eq!(cursor.next().unwrap(), Some((0, head)));
+        assert!(cursor.next().unwrap().is_none() && !cursor.damaged);
+        // What stays so is.
+        file.write_all_at(&[0; 4], 0).unwrap();
+        let mut cursor = rows.starting_before(0).unwrap();
+        assert!(cursor.next().unwrap().is_none() && cursor.damaged);
     }
 }

@@ -279,7 +279,7 @@ impl OpenVault {
 }
 
 /// What a file of rows could not do: without room nothing was written.
-fn rows_fault(what: &'static str, path: &Path, error: &io::Error) -> StoreFault {
+pub(super) fn rows_fault(what: &'static str, path: &Path, error: &io::Error) -> StoreFault {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if what != "flush" => StoreFault::Full,
         io::ErrorKind::NotFound => file_fault(&rows_path(path), error),
